@@ -1,0 +1,117 @@
+/**
+ * Group commit: requests that wait at the same moment share one transaction. While the lanes are busy, callers
+ * gather; a free lane takes all of them (up to a limit) and runs one set-based statement, so a durable commit and a
+ * round trip are paid once for many. Under no load a caller is a group of one and waits for nobody.
+ *
+ * One bad item never sinks the others: when a group fails as a whole it is halved until the item stands alone and
+ * only its caller hears the error.
+ */
+import { backoffMs, sleep } from '#kernel'
+import { isConnectionLost, sqlState } from './pool.ts'
+import { isRetryable, RETRY, TRIES } from './retry.ts'
+
+export interface GroupOptions<Item, Result> {
+  /** Runs a group in one transaction; answers one result an item, in order. */
+  run(items: readonly Item[]): Promise<readonly Result[]>
+  /** Transactions under way at once: two keep one committing while the next is computed. */
+  lanes?: number
+  /** Items in a group: beyond some hundreds the gain is flat and the wait of the first grows. */
+  most_items?: number
+  /** Callers waiting: beyond it the next is refused at once rather than late (503). */
+  most_waiting?: number
+}
+
+export interface Group<Item, Result> {
+  submit(item: Item): Promise<Result>
+  /** Callers not yet taken by a lane. */
+  readonly waiting: number
+}
+
+export class GroupFullError extends Error {
+  constructor() {
+    super('too many requests are waiting for the database')
+    this.name = 'GroupFullError'
+  }
+}
+
+interface Waiter<Item, Result> {
+  item: Item
+  resolve(result: Result): void
+  reject(error: unknown): void
+}
+
+const LANES = 2
+const ITEMS_MOST = 500
+const WAITING_MOST = 10_000
+
+export function createGroup<Item, Result>(options: GroupOptions<Item, Result>): Group<Item, Result> {
+  const lanes = options.lanes ?? LANES
+  const most_items = options.most_items ?? ITEMS_MOST
+  const most_waiting = options.most_waiting ?? WAITING_MOST
+  let queue: Waiter<Item, Result>[] = []
+  let busy = 0
+
+  function pump(): void {
+    while (busy < lanes && queue.length > 0) {
+      const taken = queue.slice(0, most_items)
+      queue = queue.slice(most_items)
+      busy += 1
+      void settle(options.run, taken).finally(() => {
+        busy -= 1
+        pump()
+      })
+    }
+  }
+
+  return {
+    submit(item) {
+      if (queue.length >= most_waiting) return Promise.reject(new GroupFullError())
+      return new Promise<Result>((resolve, reject) => {
+        queue.push({ item, resolve, reject })
+        // Callers of the same turn of the event loop join before the lane leaves.
+        if (queue.length === 1) setImmediate(pump)
+      })
+    },
+    get waiting() {
+      return queue.length
+    },
+  }
+}
+
+/** Errors that every half would meet again: halving would only repeat them. */
+const isWholesale = (error: unknown): boolean =>
+  isConnectionLost(error) || ['57014', '53300', '53100'].includes(sqlState(error) ?? '')
+
+async function settle<Item, Result>(
+  run: GroupOptions<Item, Result>['run'],
+  waiters: readonly Waiter<Item, Result>[],
+): Promise<void> {
+  try {
+    const results = await runWithRetry(run, waiters)
+    if (results.length !== waiters.length)
+      throw new Error(`a group of ${waiters.length} got ${results.length} results`)
+    waiters.forEach((waiter, i) => waiter.resolve(results[i] as Result))
+  } catch (error) {
+    if (waiters.length === 1 || isWholesale(error)) {
+      for (const waiter of waiters) waiter.reject(error)
+      return
+    }
+    const middle = Math.ceil(waiters.length / 2)
+    await settle(run, waiters.slice(0, middle))
+    await settle(run, waiters.slice(middle))
+  }
+}
+
+async function runWithRetry<Item, Result>(
+  run: GroupOptions<Item, Result>['run'],
+  waiters: readonly Waiter<Item, Result>[],
+): Promise<readonly Result[]> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await run(waiters.map(waiter => waiter.item))
+    } catch (error) {
+      if (!isRetryable(error) || attempt === TRIES) throw error
+      await sleep(backoffMs(RETRY, attempt))
+    }
+  }
+}

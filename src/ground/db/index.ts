@@ -1,0 +1,13 @@
+/** The database: one tagged template, transactions, tenants, group commit. All access to the driver is in here. */
+export { createGroup, type Group, GroupFullError, type GroupOptions } from './group.ts'
+export {
+  isConnectionLost,
+  newQueryStats,
+  type PoolOptions,
+  type Queries,
+  type QueryStats,
+  sqlState,
+  violatedConstraint,
+} from './pool.ts'
+export { Fragment, joinSql, plainArray, raw, sql } from './sql.ts'
+export { CommitUnknownError, type Database, type Db, openDatabase, type Tx } from './transaction.ts'

@@ -1,0 +1,135 @@
+/**
+ * Transactions and the two scopes of access. `db` sees every account (role bursar_system): for work that spans them.
+ * `db.as(tenant)` runs as role bursar_app with the tenant set, so row-level security stands as a second wall behind
+ * the `account_id` of every query. READ COMMITTED throughout: what must be serialised locks its row or carries a
+ * version (spec/payments.md: no SERIALIZABLE).
+ */
+import { backoffMs, sleep, type Tenant } from '#kernel'
+import {
+  Connection,
+  ConnectionPool,
+  isConnectionLost,
+  type PoolOptions,
+  type Queries,
+  type QueryStats,
+  queriesOver,
+  sqlState,
+} from './pool.ts'
+import { isRetryable, RETRY, TRIES } from './retry.ts'
+import { compile } from './sql.ts'
+
+export interface Tx extends Queries {
+  /** Undefined for cross-account work. */
+  readonly tenant: Tenant | undefined
+}
+
+export interface Db extends Queries {
+  /** Runs `fn` in one transaction; retried whole when the database asks for it, so `fn` does nothing but queries. */
+  transaction<T>(fn: (tx: Tx) => Promise<T>): Promise<T>
+  /** The same database seen as one tenant; every query runs in a transaction that carries the tenant. */
+  as(tenant: Tenant): Db
+  /** The same database, counting what it costs into `stats`. */
+  counting(stats: QueryStats): Db
+  readonly tenant: Tenant | undefined
+}
+
+export interface Database extends Db {
+  readonly pool: ConnectionPool
+  close(): Promise<void>
+}
+
+/** The commit was sent and the connection broke: the caller must look before it acts (crash matrix row 6). */
+export class CommitUnknownError extends Error {
+  constructor(cause: unknown) {
+    super('the connection was lost during commit: it may or may not have happened', { cause })
+    this.name = 'CommitUnknownError'
+  }
+}
+
+export function openDatabase(options: PoolOptions): Database {
+  const pool = new ConnectionPool(options)
+  return Object.assign(scope(pool, undefined, undefined), { pool, close: () => pool.close() })
+}
+
+function scope(pool: ConnectionPool, tenant: Tenant | undefined, stats: QueryStats | undefined): Db {
+  const transaction = <T>(fn: (tx: Tx) => Promise<T>) => runTransaction(pool, tenant, stats, fn)
+  // A lone statement is its own transaction; seen as a tenant it needs one around it to carry the tenant.
+  const queries: Queries = tenant
+    ? queriesOver(statement => transaction(tx => sendIn(tx, statement)))
+    : queriesOver(statement => pool.use(connection => connection.send(statement, stats)))
+  return {
+    ...queries,
+    tenant,
+    transaction,
+    as: to => scope(pool, to, stats),
+    counting: into => scope(pool, tenant, into),
+  }
+}
+
+const BEGIN = compile(['begin'], [])
+const COMMIT = compile(['commit'], [])
+const ROLLBACK = compile(['rollback'], [])
+const tenantSettings = (tenant: Tenant) =>
+  compile(
+    [
+      "select set_config('role', 'bursar_app', true), set_config('bursar.account_id', ",
+      ", true), set_config('bursar.livemode', ",
+      ', true)',
+    ],
+    [tenant.account_id, String(tenant.livemode)],
+  )
+
+type Send = Connection['send']
+const senders = new WeakMap<Tx, (statement: Parameters<Send>[0]) => ReturnType<Send>>()
+
+function sendIn(tx: Tx, statement: Parameters<Send>[0]): ReturnType<Send> {
+  const send = senders.get(tx)
+  if (!send) throw new Error('this transaction is not open')
+  return send(statement)
+}
+
+async function runTransaction<T>(
+  pool: ConnectionPool,
+  tenant: Tenant | undefined,
+  stats: QueryStats | undefined,
+  fn: (tx: Tx) => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await pool.use(connection => attemptTransaction(connection, tenant, stats, fn))
+    } catch (error) {
+      if (!isRetryable(error) || attempt === TRIES) throw error
+      await sleep(backoffMs(RETRY, attempt))
+    }
+  }
+}
+
+async function attemptTransaction<T>(
+  connection: Connection,
+  tenant: Tenant | undefined,
+  stats: QueryStats | undefined,
+  fn: (tx: Tx) => Promise<T>,
+): Promise<T> {
+  const send = (statement: Parameters<Send>[0]) => connection.send(statement, stats)
+  const tx: Tx = { ...queriesOver(send), tenant }
+  senders.set(tx, send)
+  // Not awaited: they travel with the first statement of `fn`. Their failure surfaces below, before any commit.
+  const opening = Promise.all([send(BEGIN), ...(tenant ? [send(tenantSettings(tenant))] : [])])
+  opening.catch(() => {})
+  let result: T
+  try {
+    result = await fn(tx)
+    await opening
+  } catch (error) {
+    senders.delete(tx)
+    if (!isConnectionLost(error)) await send(ROLLBACK)
+    throw error
+  }
+  senders.delete(tx)
+  const commit = await send(COMMIT).catch(error => {
+    throw isConnectionLost(error) ? new CommitUnknownError(error) : error
+  })
+  // PostgreSQL answers COMMIT of a failed transaction with ROLLBACK and no error: a swallowed query error is a bug.
+  if (commit.command !== 'COMMIT') throw new Error('the transaction had failed and was rolled back at commit')
+  return result
+}

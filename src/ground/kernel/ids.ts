@@ -1,0 +1,97 @@
+/**
+ * Ids are uuid v7 made in the process, so a write needs no answer to know its id, and indexes grow at one end.
+ * In rows they are uuids (16 bytes); outside they are opaque prefixed text, `pi_` and 26 characters of lower-case
+ * Crockford base32, which sorts like the uuid. A row's `created_at` is always the instant inside its id: ordering by
+ * id is ordering by (created_at, id), and one index serves both (docs/decisions/0002-ids.md).
+ */
+import { V7Generator } from 'uuidv7'
+
+/** Every public prefix and what it names (spec/api.md). */
+export const idPrefixes = {
+  acct_: 'account',
+  key_: 'api_key',
+  cus_: 'customer',
+  pm_: 'payment_method',
+  pi_: 'payment_intent',
+  ch_: 'charge',
+  re_: 'refund',
+  att_: 'payment_attempt',
+  txn_: 'balance_transaction',
+  evt_: 'event',
+  req_: 'request',
+  tr_: 'ledger_transfer',
+  ent_: 'ledger_entry',
+  la_: 'ledger_account',
+} as const
+export type IdPrefix = keyof typeof idPrefixes
+
+const generator = new V7Generator()
+
+/**
+ * How far the process clock may run backwards before ids follow it down: below this, ids keep their order by staying
+ * on the last instant; above it, a wrong clock was put right and following it is the lesser evil.
+ */
+const ROLLBACK_ALLOWANCE_MS = 10_000
+
+/** A new uuid v7 whose instant is `at`; ids made in one process never go backwards. */
+export function newId(at: Date): string {
+  return generator.generateOrResetCore(at.getTime(), ROLLBACK_ALLOWANCE_MS).toString()
+}
+
+/** The millisecond inside an id: the `created_at` of the row it names. */
+export function instantOfId(uuid: string): Date {
+  return new Date(Number.parseInt(uuid.slice(0, 8) + uuid.slice(9, 13), 16))
+}
+
+/** The smallest uuid of an instant: `id >= idRangeFloor(t)` is `created_at >= t` on the primary key. */
+export function idRangeFloor(at: Date): string {
+  const hex = Math.max(0, at.getTime()).toString(16).padStart(12, '0')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-0000-0000-000000000000`
+}
+
+const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz'
+const TEXT_LENGTH = 26
+const HEX_LENGTH = 32
+const VALUES = new Int8Array(128).fill(-1)
+for (let i = 0; i < ALPHABET.length; i++) VALUES[ALPHABET.charCodeAt(i)] = i
+
+/** uuid → public text. 128 bits in 26 characters of five: the first carries the top three bits alone. */
+export function encodeId(prefix: IdPrefix, uuid: string): string {
+  const hex = uuid.replaceAll('-', '')
+  let text = prefix as string
+  let buffer = 0
+  // Two zero bits in front make 130 bits, 26 whole characters.
+  let bits = 2
+  for (let i = 0; i < HEX_LENGTH; i++) {
+    buffer = (buffer << 4) | Number.parseInt(hex[i] as string, 16)
+    bits += 4
+    if (bits >= 5) {
+      bits -= 5
+      text += ALPHABET[(buffer >>> bits) & 31]
+      buffer &= (1 << bits) - 1
+    }
+  }
+  return text
+}
+
+/** Public text → uuid, or undefined when the prefix, the length or a character is wrong. */
+export function decodeId(prefix: IdPrefix, text: string): string | undefined {
+  if (text.length !== prefix.length + TEXT_LENGTH || !text.startsWith(prefix)) return undefined
+  let hex = ''
+  let buffer = 0
+  let bits = -2
+  for (let i = prefix.length; i < text.length; i++) {
+    const value = VALUES[text.charCodeAt(i)] ?? -1
+    if (value < 0) return undefined
+    buffer = (buffer << 5) | value
+    bits += 5
+    while (bits >= 4) {
+      bits -= 4
+      hex += ((buffer >>> bits) & 15).toString(16)
+      buffer &= (1 << bits) - 1
+    }
+  }
+  // A first character above 7 would need more than 128 bits.
+  if ((VALUES[text.charCodeAt(prefix.length)] ?? 0) > 7) return undefined
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}

@@ -1,0 +1,7 @@
+export { type Clock, fixedClock, systemClock } from './clock.ts'
+export { backoffMs, type BackoffPolicy, sleep } from './backoff.ts'
+export { ApiError, type ErrorBody, type ErrorCode, type ErrorType, errorCodes } from './errors.ts'
+export { decodeId, encodeId, type IdPrefix, idPrefixes, idRangeFloor, instantOfId, newId } from './ids.ts'
+export { type Lifecycle, lifecycle } from './lifecycle.ts'
+export { assert, unreachable } from './assert.ts'
+export type { Tenant } from './tenant.ts'
