@@ -1,0 +1,117 @@
+/**
+ * What an endpoint is, and what it is given. An endpoint is data with one function in it: `run` gathers, decides and
+ * records in phases (each phase one commit), with any network call between two phases and never inside one. Its last
+ * phase stores the answer together with the effect, so a retry with the same key gets the same bytes.
+ */
+import type { z } from 'zod'
+import type { Db, Tx } from '#db'
+import type { ApiError, Clock, Tenant } from '#kernel'
+
+export type Method = 'GET' | 'POST' | 'DELETE'
+export type Route = `${Method} /${string}`
+
+/** Who calls: the key's facts, never the key. */
+export interface Caller extends Tenant {
+  readonly api_key_id: string
+  readonly kind: 'secret' | 'restricted' | 'publishable'
+  /** Of a restricted key: `payment_intents:write`, `customers:read`; write includes read. Empty for other kinds. */
+  readonly scopes: readonly string[]
+}
+
+/** An answer as it is stored and sent: the same bytes on every replay. */
+export interface Answer {
+  readonly status: number
+  readonly body: string
+}
+
+/** The key's row as the first phase inserts it; a recorder that groups requests puts it into its own statement. */
+export interface Claim extends Tenant {
+  readonly key: string
+  readonly request_id: string
+  readonly route: Route
+  readonly path: string
+  readonly fingerprint: string
+  /** Canonical parameters, secret values replaced by keyed digests. */
+  readonly params: string
+}
+
+/** Names the runner that may still write for a key: a commit that carries an old epoch changes nothing. */
+export interface Fence extends Tenant {
+  readonly key: string
+  readonly epoch: number
+}
+
+export interface Context {
+  readonly tenant: Tenant
+  readonly caller: Caller
+  readonly clock: Clock
+  /** uuid of the request; `req_…` outside. */
+  readonly request_id: string
+  readonly idempotency_key: string | null
+  /** Seen as the tenant (row-level security on); counts into the request's log line. */
+  readonly db: Db
+  /** Sees all accounts: only for recorders that group requests of many accounts. */
+  readonly system: Db
+
+  /**
+   * One commit of a keyed operation that has more to come. The first phase also claims the key; later ones check that
+   * this runner still owns it. `subject_id` names what `resume` needs to go on after a crash (kept in the key's row).
+   */
+  phase<T>(name: string, subject_id: string, fn: (tx: Tx) => Promise<T>): Promise<T>
+  /**
+   * The last commit: `fn` returns the object to answer with, or the ApiError that is this key's final answer
+   * (a decline). What it throws rolls back and is not stored.
+   */
+  finish(name: string, fn: (tx: Tx) => Promise<object | ApiError>): Promise<Answer>
+
+  /** Encodes a value as the endpoint's answer without storing it: for reads, and for recorders that store it. */
+  answer(value: object | ApiError): Answer
+  /** For a recorder: the claim while the key is not ours yet, else null. After a commit with it call `claimed()`. */
+  readonly claim: Claim | null
+  /** For a recorder: what each later commit must check; null until claimed. */
+  readonly fence: Fence | null
+  claimed(): void
+  /** Adds fields to the request's one log line. */
+  note(fields: Record<string, unknown>): void
+}
+
+export interface EndpointDefinition<Path extends z.ZodType, Params extends z.ZodType> {
+  /** `POST /v1/payment_intents/:id/confirm`. */
+  route: Route
+  /** One sentence for the reference. */
+  summary: string
+  /** The resource it belongs to: tag in the reference, and the scope a restricted key needs. */
+  resource: string
+  /** `publishable`: a browser may call it, with the proof the endpoint itself demands (a client_secret). */
+  auth?: 'secret' | 'publishable' | 'none'
+  path?: Path
+  /** Body of a POST or DELETE, query of a GET. Unknown parameters are refused. */
+  params: Params
+  /** The object's schema, or a list of it. */
+  returns: z.ZodType
+  status?: 200 | 201
+  run(context: Context, params: z.output<Params>, path: z.output<Path>): Promise<Answer>
+  /** Drives an operation whose runner died to its end; only for endpoints with more than one phase. */
+  resume?(context: Context, subject_id: string): Promise<Answer>
+}
+
+/** An endpoint with its types erased, as the server, the reference and the completer hold it. */
+export type Endpoint = Omit<EndpointDefinition<z.ZodType, z.ZodType>, 'run'> & {
+  run(context: Context, params: never, path: never): Promise<Answer>
+}
+
+/** Thrown by a recorder whose claim met a taken key: the runner then joins the first use of the key. */
+export class KeyTakenError extends Error {
+  constructor() {
+    super('the idempotency key is taken')
+    this.name = 'KeyTakenError'
+  }
+}
+
+/** Thrown when a commit found another runner's epoch: this runner writes nothing more and joins. */
+export class FencedError extends Error {
+  constructor() {
+    super('another runner took over this idempotency key')
+    this.name = 'FencedError'
+  }
+}
