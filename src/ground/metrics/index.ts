@@ -1,0 +1,24 @@
+export { createLog, type EventName, type Log, type LogFields, type LogLevel, type LogOptions } from './log.ts'
+export {
+  counter,
+  type CounterMetric,
+  gauge,
+  type GaugeMetric,
+  histogram,
+  type HistogramMetric,
+  LATENCY_BUCKETS_S,
+  METRICS_CONTENT_TYPE,
+  metricsText,
+} from './metrics.ts'
+export { type Build, startProcessMetrics } from './process.ts'
+export { redactFields, redactText } from './redact.ts'
+export {
+  span,
+  type Span,
+  type SpanAttributes,
+  type SpanOptions,
+  startTracing,
+  traceId,
+  traceparent,
+  type TracingOptions,
+} from './trace.ts'
