@@ -207,20 +207,21 @@ async function launchOnce(
     { ...runAs(account, place.data), detached: true, stdio: ['ignore', output, output] },
   )
   closeSync(output)
-  const failure = new Promise<string>(resolve => {
-    server.once('error', error => resolve(error.message))
-    server.once('exit', () => resolve(lastWords(place.log_file, log_start)))
+  const ended = new Promise<Error | null>(resolve => {
+    server.once('error', resolve)
+    server.once('exit', () => resolve(null))
   })
   server.unref()
-  if (server.pid === undefined) return { server: null, reason: await failure }
+  const lastWords = async () => (await ended)?.message ?? readLog(place.log_file, log_start)
+  if (server.pid === undefined) return { server: null, reason: await lastWords() }
   // The child is one of ours as soon as it is forked: it starts in the data directory.
   const outcome = await untilReady(place, password, server.pid)
   if (outcome.server !== null) return outcome
   if (server.exitCode === null && server.signalCode === null) await stopServer(server.pid, place.data)
-  return { server: null, reason: await failure }
+  return { server: null, reason: await lastWords() }
 }
 
-function lastWords(log_file: string, from: number): string {
+function readLog(log_file: string, from: number): string {
   const text = readFileSync(log_file).subarray(from).toString('utf8').trim()
   return text.split('\n').slice(-5).join(' ') || 'it ended without a word'
 }

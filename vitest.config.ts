@@ -1,0 +1,42 @@
+/**
+ * Which tests run where. A test file that speaks of a `testing` face (`#db/testing`, or a room's own `testing.ts`)
+ * needs a database and runs twice: on the packaged PostgreSQL 18 and on 15, the oldest we support. All others run once.
+ */
+import { globSync, readFileSync } from 'node:fs'
+import { defineConfig } from 'vitest/config'
+import { findPostgresql15 } from './test/setup/server.ts'
+
+const NEEDS_DATABASE = /from '[^']*\btesting(\.ts)?'/
+
+const files = globSync('{src,simulator,test,scripts,bench}/**/*.test.ts').sort()
+const database_files = files.filter(file => NEEDS_DATABASE.test(readFileSync(file, 'utf8')))
+const unit_files = files.filter(file => !database_files.includes(file))
+
+const has_15 = Boolean(process.env.BURSAR_TEST_DATABASE_URL) || findPostgresql15() !== null
+if (!has_15 && process.env.CI) {
+  throw new Error("PostgreSQL 15 is missing: install Debian's postgresql-15 or set BURSAR_TEST_DATABASE_URL")
+}
+if (!has_15 && !process.env.VITEST_POOL_ID) {
+  console.log(
+    'PostgreSQL 15 was not found, so the tests run on 18 alone (set BURSAR_TEST_DATABASE_URL to use one)',
+  )
+}
+
+const project = (name: string, include: string[], globalSetup: string[]) => ({
+  extends: true as const,
+  test: { name, include, globalSetup },
+})
+
+export default defineConfig({
+  test: {
+    projects: [
+      project('unit', unit_files, []),
+      project('pg18', database_files, ['test/setup/pg18.ts']),
+      ...(has_15 ? [project('pg15', database_files, ['test/setup/pg15.ts'])] : []),
+    ],
+    // Forks: a test may change its working directory, its signals and its environment without touching the next.
+    pool: 'forks',
+    testTimeout: 20_000, // crash and race tests do real work on a machine that may be busy
+    hookTimeout: 30_000, // cloning a database waits its turn
+  },
+})
