@@ -18,6 +18,7 @@ test.each([
   [5n, [3, 7], [2n, 3n]],
   [5n, [7, 3], [4n, 1n]],
   [1n, [1, 99], [1n, 0n]],
+  [4n, [2, 3, 3], [2n, 1n, 1n]],
   [1n, [0, 1, 1], [0n, 1n, 0n]],
   [10n, [0, 1, 0], [0n, 10n, 0n]],
   [0n, [1, 2], [0n, 0n]],
@@ -39,7 +40,7 @@ describe('for every amount and every ratios', () => {
         for (const [index, share] of split(amount, parts).entries()) {
           const ratio = BigInt(parts[index] ?? 0)
           const error = share * total - amount * ratio
-          expect(error > -total && error < total).toBe(true)
+          expect(error >= -total && error <= total).toBe(true)
           if (ratio === 0n) expect(share).toBe(0n)
         }
       }),

@@ -8,9 +8,10 @@ import { wholeRatio } from './rounding.ts'
  * Divides an amount in proportion to whole ratios: `split(10_00n, [1, 1, 1])` is `[334n, 333n, 333n]`.
  *
  * Every share is first rounded towards zero. That leaves fewer units over than there are ratios above zero,
- * and each goes to the next such ratio from the front: order decides, so the same question always has the
- * same answer. A ratio of zero gets nothing, and a negative amount is split as the mirror image of its
- * positive, so that a full refund takes from each exactly what the charge gave.
+ * and each goes to the next such ratio from the front, even where the share had come out whole: order alone
+ * decides, so whoever reads the ratios knows who gets the cent. A ratio of zero gets nothing. A negative
+ * amount is split as the mirror image of its positive, so that a full refund takes from each exactly what
+ * the charge gave.
  *
  * Throws `ratio_invalid` when a ratio is negative or fractional or none is above zero, `amount_out_of_range`
  * beyond 64 bits.
