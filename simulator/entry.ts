@@ -1,0 +1,163 @@
+/**
+ * One line of the book: a decision, what it moved, and enough to rebuild the state it left. A line is whole or absent,
+ * so an authorization that captures at once can never be found half done.
+ */
+import type { MagicDecline } from './magic.ts'
+
+export type MovementType = 'authorize' | 'capture' | 'void' | 'refund' | 'dispute' | 'payout'
+export type OperationKind = 'authorize' | 'capture' | 'void' | 'refund'
+export type OperationStatus = 'approved' | 'declined' | 'requires_action' | 'pending' | 'refused'
+
+/** Why the bank would not do it; kept, so that the same reference gets the same answer later. */
+export interface Refusal {
+  status: number
+  code: string
+  message: string
+  param?: string
+}
+
+/** What every line says. */
+interface Said {
+  /** Number of the first movement of this line; 0 when nothing moved. */
+  seq: number
+  moves: readonly MovementType[]
+  /** The payment, refund or dispute: what the world calls `processor_id`. */
+  id: string
+  payment_id: string
+  reference: string
+  /** Minor units; negative when an earlier movement is taken back. */
+  amount: bigint
+  currency: string
+  at_ms: number
+  /** false: the answer was dropped on purpose. */
+  answered: boolean
+}
+
+export interface AuthorizeEntry extends Said {
+  op: 'authorize'
+  token: string
+  capture: boolean
+  off_session: boolean
+  return_url: string | null
+  status: 'approved' | 'declined' | 'requires_action'
+  decline?: MagicDecline
+}
+export interface FollowUpEntry extends Said {
+  op: 'capture' | 'void' | 'refund'
+  status: 'approved' | 'pending' | 'refused'
+  refusal?: Refusal
+}
+/** The customer passed or failed the challenge of an authorization; `decline` when it ends in one. */
+export interface ChallengeEntry extends Said {
+  op: 'challenge'
+  decline?: MagicDecline
+}
+/** A refund reached its end later: it succeeded, or the money bounced back. */
+export interface RefundSettledEntry extends Said {
+  op: 'refund_settled'
+  succeeded: boolean
+}
+export interface DisputeEntry extends Said {
+  op: 'dispute'
+  reason: string
+  inquiry: boolean
+}
+export interface DisputeClosedEntry extends Said {
+  op: 'dispute_closed'
+  won: boolean
+}
+export interface FraudWarningEntry extends Said {
+  op: 'fraud_warning'
+}
+
+export type Entry =
+  | AuthorizeEntry
+  | FollowUpEntry
+  | ChallengeEntry
+  | RefundSettledEntry
+  | DisputeEntry
+  | DisputeClosedEntry
+  | FraudWarningEntry
+
+/** JSON has no bigint, and a replacer for every field costs more than the rest of a request: written by hand. */
+export function toLine(entry: Entry): string {
+  const moves = entry.moves.length === 0 ? '' : `"${entry.moves.join('","')}"`
+  return (
+    `{"op":"${entry.op}","seq":${entry.seq},"moves":[${moves}],"id":"${entry.id}",` +
+    `"payment_id":"${entry.payment_id}","reference":${JSON.stringify(entry.reference)},` +
+    `"amount":${entry.amount},"currency":"${entry.currency}","at_ms":${entry.at_ms},` +
+    `"answered":${entry.answered}${ownFields(entry)}}`
+  )
+}
+
+function ownFields(entry: Entry): string {
+  switch (entry.op) {
+    case 'authorize':
+      return (
+        `,"token":${JSON.stringify(entry.token)},"capture":${entry.capture},"off_session":${entry.off_session},` +
+        `"return_url":${JSON.stringify(entry.return_url)},"status":"${entry.status}"${declineField(entry)}`
+      )
+    case 'capture':
+    case 'void':
+    case 'refund':
+      return `,"status":"${entry.status}"${
+        entry.refusal === undefined ? '' : `,"refusal":${JSON.stringify(entry.refusal)}`
+      }`
+    case 'challenge':
+      return declineField(entry)
+    case 'refund_settled':
+      return `,"succeeded":${entry.succeeded}`
+    case 'dispute':
+      return `,"reason":${JSON.stringify(entry.reason)},"inquiry":${entry.inquiry}`
+    case 'dispute_closed':
+      return `,"won":${entry.won}`
+    case 'fraud_warning':
+      return ''
+  }
+}
+
+const declineField = (entry: { decline?: MagicDecline }) =>
+  entry.decline === undefined ? '' : `,"decline":${JSON.stringify(entry.decline)}`
+
+/** The other way round. The file is ours alone (mode 600), so its shape is trusted and only its syntax is checked. */
+export function fromLine(line: string): Entry {
+  const entry = JSON.parse(line) as Omit<Entry, 'amount'> & { amount: number }
+  return { ...entry, amount: BigInt(entry.amount) } as Entry
+}
+
+export interface Movement {
+  seq: number
+  type: MovementType
+  processor_id: string
+  reference: string
+  amount: bigint
+  currency: string
+  at: string
+  answered: boolean
+  payment_id: string
+}
+
+/** What moved in one line, in order. */
+export function movementsOf(entry: Entry): Movement[] {
+  return entry.moves.map((type, index) => ({
+    seq: entry.seq + index,
+    type,
+    processor_id: entry.id,
+    reference: entry.reference,
+    amount: entry.amount,
+    currency: entry.currency,
+    at: new Date(entry.at_ms).toISOString(),
+    answered: entry.answered,
+    payment_id: entry.payment_id,
+  }))
+}
+
+/** A line of `GET /book`. */
+export function movementLine(movement: Movement): string {
+  return (
+    `{"seq":${movement.seq},"type":"${movement.type}","processor_id":"${movement.processor_id}",` +
+    `"reference":${JSON.stringify(movement.reference)},"amount":${movement.amount},` +
+    `"currency":"${movement.currency}","at":"${movement.at}","answered":${movement.answered},` +
+    `"payment_id":"${movement.payment_id}"}\n`
+  )
+}

@@ -1,0 +1,160 @@
+/** Everything that is not an operation: tokens, the challenge page, the book, statements, faults, webhooks, health. */
+import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import { type Currency, formatAmount } from '#money'
+import type { Bank } from './bank.ts'
+import { challengePage, resultPage } from './challenge-page.ts'
+import { movementLine } from './entry.ts'
+import type { Faults } from './faults.ts'
+import { readMovements } from './reading.ts'
+import { Refused } from './refused.ts'
+import { parseCardFields } from './requests.ts'
+import { type Call, type Route, sendJson } from './server.ts'
+import type { Payment } from './state.ts'
+import { parseStatementQuery, statement } from './statement.ts'
+import type { Tokens } from './tokens.ts'
+import { disputeJson, type Webhooks } from './webhooks.ts'
+
+/** Lines are gathered into pieces of this size: a write per line would cost a packet per line. */
+const PIECE_CHARS = 64 * 1024
+
+export function makePages(
+  bank: Bank,
+  tokens: Tokens,
+  faults: Faults,
+  webhooks: Webhooks,
+  path: string,
+): Route[] {
+  function challenged({ path }: Call): Payment {
+    const payment = bank.payment(path[0] as string)
+    if (payment?.behaviour.challenge !== undefined) return payment
+    throw new Refused(404, 'challenge_not_found', 'No such challenge.')
+  }
+
+  function finish(call: Call, is_passed: boolean) {
+    const payment = challenged(call)
+    bank.finishChallenge(payment, is_passed)
+    bank.book.whenDurable(() => {
+      if (payment.return_url === null) return sendHtml(call.response, resultPage(payment))
+      const back = new URL(payment.return_url)
+      back.searchParams.set('reference', payment.reference)
+      back.searchParams.set('result', payment.status === 'approved' ? 'succeeded' : 'failed')
+      call.response.writeHead(303, { location: back.href, 'content-length': 0 })
+      call.response.end()
+    })
+  }
+
+  return [
+    {
+      method: 'GET',
+      path: '/healthz',
+      run: ({ response }) => sendJson(response, 200, '{"status":"ok"}'),
+    },
+    {
+      method: 'POST',
+      path: '/v1/tokens',
+      run({ response, body }) {
+        sendJson(response, 200, JSON.stringify(tokens.tokenize(parseCardFields(body))))
+      },
+    },
+    {
+      method: 'GET',
+      path: '/challenge/:id',
+      run(call) {
+        const payment = challenged(call)
+        if (payment.state !== 'requires_action') return sendHtml(call.response, resultPage(payment))
+        const amount = formatAmount(payment.amount, payment.currency as Currency)
+        sendHtml(call.response, challengePage(payment, amount))
+      },
+    },
+    { method: 'POST', path: '/challenge/:id/complete', run: call => finish(call, true) },
+    { method: 'POST', path: '/challenge/:id/fail', run: call => finish(call, false) },
+    {
+      method: 'POST',
+      path: '/v1/disputes/:id/evidence',
+      run({ response, path, body }) {
+        if (typeof body.text !== 'string') {
+          throw new Refused(400, 'parameter_invalid', 'text is the evidence, in words.', 'text')
+        }
+        const dispute = bank.submitEvidence(path[0] as string, body.text)
+        bank.book.whenDurable(() => sendJson(response, 200, disputeJson(dispute)))
+      },
+    },
+    {
+      method: 'POST',
+      path: '/settle',
+      run({ response }) {
+        const settled = bank.settlePending()
+        bank.book.whenDurable(() => sendJson(response, 200, `{"settled":${settled}}`))
+      },
+    },
+    {
+      method: 'GET',
+      path: '/book',
+      run: ({ response }) =>
+        stream(response, 'application/x-ndjson', bookLines(path, bank.book.durableBytes())),
+    },
+    {
+      method: 'GET',
+      path: '/statement',
+      run({ response, query }) {
+        const wanted = parseStatementQuery(query)
+        const { type, lines } = statement(readMovements(path, bank.book.durableBytes()), wanted)
+        return stream(response, type, lines)
+      },
+    },
+    {
+      method: 'POST',
+      path: '/faults',
+      run: ({ response, body }) => sendJson(response, 201, JSON.stringify(faults.add(body))),
+    },
+    {
+      method: 'GET',
+      path: '/faults',
+      run: ({ response }) => sendJson(response, 200, JSON.stringify({ data: faults.list() })),
+    },
+    {
+      method: 'DELETE',
+      path: '/faults',
+      run: ({ response }) => sendJson(response, 200, `{"removed":${faults.clear()}}`),
+    },
+    {
+      method: 'GET',
+      path: '/webhooks',
+      run: ({ response }) => sendJson(response, 200, JSON.stringify(webhooks.state())),
+    },
+    {
+      method: 'POST',
+      path: '/webhooks',
+      run: ({ response, body }) => sendJson(response, 200, JSON.stringify(webhooks.change(body))),
+    },
+  ]
+}
+
+async function* bookLines(path: string, durable_bytes: number) {
+  for await (const movement of readMovements(path, durable_bytes)) yield movementLine(movement)
+}
+
+/** Sends lines in pieces, waiting for a reader that is slower than the disk. */
+async function stream(response: ServerResponse, type: string, lines: AsyncIterable<string>) {
+  response.writeHead(200, { 'content-type': `${type}; charset=utf-8` })
+  let piece = ''
+  for await (const line of lines) {
+    piece += line
+    if (piece.length < PIECE_CHARS) continue
+    if (response.destroyed) return
+    if (!response.write(piece)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+    piece = ''
+  }
+  response.end(piece)
+}
+
+function sendHtml(response: ServerResponse, html: string) {
+  response.writeHead(200, {
+    'content-type': 'text/html; charset=utf-8',
+    'content-length': Buffer.byteLength(html),
+    'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors *",
+    'cache-control': 'no-store',
+  })
+  response.end(html)
+}
