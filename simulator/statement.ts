@@ -2,15 +2,15 @@
  * Settlement statements: what the processor says it moved, with its fees. Only what changed our balance is there:
  * captures, refunds, disputes and what took them back; holds are not money yet.
  *
- * Fees, in the minor unit of the currency: a capture costs 2.9 % rounded half up plus 30, a refund nothing (and the
- * capture's fee stays paid), a dispute 1500, given back when it is won. 1000 usd pays 59 and leaves 941, as Stripe's
- * test mode does.
+ * Fees, in the minor unit of the currency: a capture costs 2.9 % rounded half up plus 30 (300 where the unit has three
+ * decimals), never more than the capture itself; a refund costs nothing, and the capture's fee stays paid; a dispute
+ * costs 1500, given back when it is won. 1000 usd pays 59 and leaves 941, as Stripe's test mode does.
  */
-import { fee } from '#money'
+import { type Currency, currency, fee } from '#money'
 import type { Movement } from './entry.ts'
 import { Refused } from './refused.ts'
 
-const CAPTURE_FEE = { basis_points: 290n, fixed: 30n }
+const BASIS_POINTS = 290n
 const DISPUTE_FEE = 1500n
 
 export interface StatementQuery {
@@ -49,7 +49,7 @@ async function* csv(movements: AsyncIterable<Movement>, from: string, to: string
 export function settle(movement: Movement): { amount: bigint; fee: bigint } | undefined {
   switch (movement.type) {
     case 'capture':
-      return { amount: movement.amount, fee: fee(movement.amount, CAPTURE_FEE) }
+      return { amount: movement.amount, fee: captureFee(movement) }
     case 'refund':
       return { amount: -movement.amount, fee: 0n }
     case 'dispute':
@@ -59,6 +59,12 @@ export function settle(movement: Movement): { amount: bigint; fee: bigint } | un
     case 'payout':
       return undefined
   }
+}
+
+function captureFee(movement: Movement): bigint {
+  const fixed = currency(movement.currency as Currency).exponent === 3 ? 300n : 30n
+  const charged = fee(movement.amount, { basis_points: BASIS_POINTS, fixed })
+  return charged < movement.amount ? charged : movement.amount
 }
 
 /** RFC 4180. */
