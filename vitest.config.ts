@@ -16,7 +16,7 @@ const has_15 = Boolean(process.env.BURSAR_TEST_DATABASE_URL) || findPostgresql15
 if (!has_15 && process.env.CI) {
   throw new Error("PostgreSQL 15 is missing: install Debian's postgresql-15 or set BURSAR_TEST_DATABASE_URL")
 }
-if (!has_15 && !process.env.VITEST_POOL_ID) {
+if (!has_15) {
   console.log(
     'PostgreSQL 15 was not found, so the tests run on 18 alone (set BURSAR_TEST_DATABASE_URL to use one)',
   )

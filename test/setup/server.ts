@@ -9,9 +9,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import type { TestProject } from 'vitest/node'
-import { startEmbedded } from '../../src/ground/db/embedded.ts'
-import { migrate } from '../../src/ground/db/migrate.ts'
-import { asAdmin, siblingUrl } from '../../src/ground/db/testing.ts'
+import { startEmbedded } from '#db/embedded'
+import { migrate } from '#db/migrate'
+import { asAdmin, siblingUrl } from '#db/testing'
 
 /** Where packagers put PostgreSQL 15. */
 const POSTGRESQL_15 = [

@@ -134,6 +134,8 @@ describe('migrate', () => {
     const client = new pg.Client({ connectionString: modest.href })
     await client.connect()
     await client.query('set role bursar_app')
+    const answer = await client.query('select session_user, current_user')
+    expect(answer.rows).toEqual([{ session_user: 'modest_owner', current_user: 'bursar_app' }])
     await client.end()
     await ask(`
       do $$ begin execute format('alter database %I owner to current_user', current_database()); end $$;

@@ -1,0 +1,55 @@
+/**
+ * Writes generated/schema.sql and generated/rows.ts from a fresh database with all migrations; with --check it
+ * writes nothing and fails when they are stale.
+ */
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startEmbedded } from '#db/embedded'
+import { describeDatabase } from '#db/generate'
+import { migrate } from '#db/migrate'
+
+const DIRECTORY = join(import.meta.dirname, '..', 'generated')
+
+/** The files with what they should contain. */
+async function generate(): Promise<Map<string, string>> {
+  const scratch = mkdtempSync(join(tmpdir(), 'bursar-generate-'))
+  chmodSync(scratch, 0o711) // as root, the server is another account and has to pass here
+  try {
+    const server = await startEmbedded({ data_dir: scratch, is_throwaway: true })
+    try {
+      await migrate({ url: server.url })
+      const { schema_sql, rows_ts } = await describeDatabase(server.url)
+      return new Map([
+        ['schema.sql', schema_sql],
+        ['rows.ts', rows_ts],
+      ])
+    } finally {
+      await server.stop()
+    }
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
+function current(file: string): string | null {
+  try {
+    return readFileSync(join(DIRECTORY, file), 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}
+
+const files = await generate()
+const stale = [...files].filter(([file, text]) => current(file) !== text)
+if (process.argv.includes('--check')) {
+  for (const [file] of stale) console.error(`generated/${file} is stale: run npm run generate and commit it`)
+  if (stale.length > 0) process.exitCode = 1
+} else {
+  mkdirSync(DIRECTORY, { recursive: true })
+  for (const [file, text] of stale) writeFileSync(join(DIRECTORY, file), text)
+  console.log(
+    stale.length === 0 ? 'nothing changed' : `wrote ${stale.map(([file]) => `generated/${file}`).join(', ')}`,
+  )
+}
