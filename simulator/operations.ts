@@ -17,7 +17,7 @@ const SLOW_BODY_PIECES = 8
 
 export interface Operations {
   routes: Route[]
-  /** Drops what is being kept silent, so that closing does not wait for it. */
+  /** Drops what is being kept silent and what would succeed late, so that closing does not wait for it. */
   close(): void
 }
 
@@ -25,6 +25,7 @@ export function makeOperations(bank: Bank, faults: Faults, url: string): Operati
   const silent = new Set<ServerResponse>()
   /** References whose success comes late, and who else asks for the same in the meantime. */
   const late = new Map<string, (() => void)[]>()
+  const timers = new Set<NodeJS.Timeout>()
 
   function keepSilent(response: ServerResponse) {
     silent.add(response)
@@ -72,7 +73,8 @@ export function makeOperations(bank: Bank, faults: Faults, url: string): Operati
   function succeedLate(request: OperationRequest, ms: number) {
     if (late.has(request.reference)) return
     late.set(request.reference, [])
-    setTimeout(() => {
+    const timer = setTimeout(() => {
+      timers.delete(timer)
       const waiting = late.get(request.reference) ?? []
       late.delete(request.reference)
       try {
@@ -83,6 +85,7 @@ export function makeOperations(bank: Bank, faults: Faults, url: string): Operati
       }
       for (const proceed of waiting) proceed()
     }, ms)
+    timers.add(timer)
   }
 
   function answer(response: ServerResponse, operation: Operation, fault: Fault | undefined) {
@@ -147,6 +150,7 @@ export function makeOperations(bank: Bank, faults: Faults, url: string): Operati
       },
     ],
     close() {
+      for (const timer of timers) clearTimeout(timer)
       for (const response of silent) response.destroy()
     },
   }

@@ -31,6 +31,8 @@ const HEADERS_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 15_000
 /** Longer than any client keeps an idle connection, so the client is the one to close it and no request is lost to a race. */
 const KEEP_ALIVE_TIMEOUT_MS = 120_000
+/** A request takes milliseconds; only a reader that stopped reading a long book is cut off by this. */
+const CLOSE_TIMEOUT_MS = 2_000
 const NO_QUERY = new URLSearchParams()
 
 export interface Listening {
@@ -89,7 +91,11 @@ export function listen(options: { port: number; host: string }): Promise<Listeni
         },
         close: () =>
           new Promise(done => {
-            server.close(() => done())
+            const timer = setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS)
+            server.close(() => {
+              clearTimeout(timer)
+              done()
+            })
             server.closeIdleConnections()
           }),
       })

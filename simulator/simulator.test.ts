@@ -1,0 +1,390 @@
+/** The simulator's HTTP, in this process: behaviour of cards, faults, statements, pages and bad input. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { MAGIC_CARDS } from './magic.ts'
+import { type Simulator, startSimulator } from './main.ts'
+import { passesLuhn } from './tokens.ts'
+
+interface Movement {
+  seq: number
+  type: string
+  processor_id: string
+  reference: string
+  amount: number
+  currency: string
+  at: string
+  answered: boolean
+}
+
+let folder: string
+let simulator: Simulator
+const start = () => startSimulator({ port: 0, data_dir: folder, settle_after_ms: 60_000 })
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'bursar-simulator-'))
+  simulator = await start()
+})
+afterEach(async () => {
+  await simulator.close()
+  rmSync(folder, { recursive: true })
+})
+
+interface Answer {
+  status: number
+  body: {
+    id: string
+    status: string
+    payment_state: string
+    amount: number
+    redirect_url: string
+    decline: { decline_code: string }
+    error: { code: string; param?: string }
+    data: { struck: number; count: number | null }[]
+  }
+}
+
+async function call(method: string, path: string, body?: object | string): Promise<Answer> {
+  const text = typeof body === 'object' ? JSON.stringify(body) : body
+  const response = await fetch(`${simulator.url}${path}`, {
+    method,
+    ...(text === undefined ? {} : { body: text }),
+    redirect: 'manual',
+  })
+  const json = await response.text()
+  return { status: response.status, body: json === '' ? {} : JSON.parse(json) }
+}
+
+const pay = (reference: string, over: object = {}) =>
+  call('POST', '/v1/authorizations', {
+    reference,
+    amount: 1000,
+    currency: 'usd',
+    payment_token: 'pm_card_visa',
+    capture: true,
+    ...over,
+  })
+const refund = (payment_id: string, reference: string, amount?: number) =>
+  call('POST', `/v1/payments/${payment_id}/refund`, {
+    reference,
+    ...(amount === undefined ? {} : { amount }),
+  })
+const lookup = (reference: string) => call('GET', `/v1/operations/${reference}`)
+
+async function book(): Promise<Movement[]> {
+  const text = await (await fetch(`${simulator.url}/book`)).text()
+  return text
+    .split('\n')
+    .filter(line => line !== '')
+    .map(line => JSON.parse(line) as Movement)
+}
+const moved = async () => (await book()).map(({ type, amount }) => [type, amount])
+
+async function restart() {
+  await simulator.close()
+  simulator = await start()
+}
+
+describe('magic cards', () => {
+  test('every number passes Luhn and every name stands once', () => {
+    for (const card of MAGIC_CARDS) expect(passesLuhn(card.number), card.names[0]).toBe(true)
+    const names = MAGIC_CARDS.flatMap(card => card.names)
+    expect(new Set(names).size).toBe(names.length)
+  })
+
+  test('every magic card does what its row says, by name and by number', async () => {
+    for (const card of MAGIC_CARDS) {
+      const cvc = card.brand === 'amex' ? '1234' : '123'
+      const token = await call('POST', '/v1/tokens', {
+        number: card.number,
+        exp_month: 12,
+        exp_year: 2034,
+        cvc,
+      })
+      const { token: by_number } = token.body as unknown as { token: string }
+      const expected =
+        card.decline !== undefined
+          ? 'declined'
+          : card.challenge !== undefined
+            ? 'requires_action'
+            : 'approved'
+      for (const payment_token of [by_number, `pm_card_${card.names[0]}`, `tok_${card.names[0]}`]) {
+        const { body } = await pay(`${card.names[0]}-${payment_token}`, { payment_token })
+        expect(body.status, payment_token).toBe(expected)
+        expect(body.decline?.decline_code).toBe(card.decline?.decline_code)
+      }
+    }
+  })
+
+  test('a disputed payment loses its money, cannot be refunded, and wins it back with evidence', async () => {
+    const { body } = await pay('disputed', { payment_token: 'pm_card_createDispute' })
+    await call('POST', '/settle', {})
+    const [, , dispute] = await book()
+    expect(dispute).toMatchObject({ type: 'dispute', amount: 1000, reference: 'disputed' })
+    expect((await refund(body.id, 'r1')).body.error.code).toBe('charge_disputed')
+    const path = `/v1/disputes/${dispute?.processor_id}/evidence`
+    expect((await call('POST', path, { text: 'nothing much' })).body.status).toBe('needs_response')
+    expect((await call('POST', path, { text: 'winning_evidence' })).body.status).toBe('won')
+    await restart()
+    expect((await call('POST', path, { text: 'losing_evidence' })).body.status).toBe('won')
+    expect((await moved()).slice(2)).toEqual([
+      ['dispute', 1000],
+      ['dispute', -1000],
+    ])
+  })
+
+  test('an inquiry and a fraud warning move nothing', async () => {
+    await pay('inquiry', { payment_token: 'pm_card_createDisputeInquiry' })
+    await pay('warning', { payment_token: 'pm_card_createIssuerFraudRecord' })
+    await call('POST', '/settle', {})
+    expect((await moved()).map(([type]) => type)).toEqual(['authorize', 'capture', 'authorize', 'capture'])
+  })
+
+  test('a pending refund moves when it succeeds, also when a restart lies between', async () => {
+    const { body } = await pay('slow', { payment_token: 'pm_card_pendingRefund' })
+    expect((await refund(body.id, 'slow-refund', 300)).body.status).toBe('pending')
+    expect(await book()).toHaveLength(2)
+    await restart()
+    expect(await call('POST', '/settle', {})).toMatchObject({ body: { settled: 1 } })
+    expect((await lookup('slow-refund')).body.status).toBe('approved')
+    expect(await moved()).toContainEqual(['refund', 300])
+  })
+
+  test('a refund that bounces gives its room back', async () => {
+    const { body } = await pay('bounce', { payment_token: 'pm_card_refundFail' })
+    expect((await refund(body.id, 'bounced', 1000)).body.status).toBe('approved')
+    expect((await refund(body.id, 'too-much', 1)).body.error.code).toBe('charge_already_refunded')
+    await call('POST', '/settle', {})
+    expect((await lookup('bounced')).body).toMatchObject({
+      status: 'declined',
+      decline: { decline_code: 'refund_failed' },
+    })
+    expect((await moved()).slice(2)).toEqual([
+      ['refund', 1000],
+      ['refund', -1000],
+    ])
+    expect((await refund(body.id, 'again', 1000)).body.status).toBe('approved')
+  })
+
+  test('a forged or changed token is refused', async () => {
+    const card = { number: '4000000000009995', exp_month: 12, exp_year: 2034, cvc: '123' }
+    const { token } = (await call('POST', '/v1/tokens', card)).body as unknown as { token: string }
+    const forged = token.replace('chargeDeclinedInsufficientFunds', 'visa')
+    expect((await pay('forged', { payment_token: forged })).body.error.code).toBe('invalid_payment_token')
+    expect((await pay('real', { payment_token: token })).body.status).toBe('declined')
+  })
+})
+
+describe('faults', () => {
+  const fault = (body: object) => call('POST', '/faults', body)
+
+  test('a fault with a count strikes that often and is gone', async () => {
+    await fault({ operation: 'authorize', kind: 'error', rate: 1, count: 2 })
+    const statuses = []
+    for (let i = 0; i < 4; i++) statuses.push((await pay(`c${i}`)).status)
+    expect(statuses).toEqual([500, 500, 200, 200])
+    expect((await call('GET', '/faults')).body.data).toEqual([])
+    expect(await book()).toHaveLength(4)
+  })
+
+  test('a fault with a rate strikes about that often, and the same seed strikes the same requests', async () => {
+    const statuses = async (name: string) => {
+      await fault({ operation: 'authorize', kind: 'error', rate: 0.3, seed: 42 })
+      const found = []
+      for (let i = 0; i < 200; i++) found.push((await pay(`${name}${i}`)).status)
+      await call('DELETE', '/faults')
+      return found
+    }
+    const first = await statuses('a')
+    // Binomial(200, 0.3): 60 expected, 6.5 the deviation; five of them on each side.
+    const struck = first.filter(status => status === 500).length
+    expect(struck).toBeGreaterThan(27)
+    expect(struck).toBeLessThan(93)
+    expect(await statuses('b')).toEqual(first)
+  })
+
+  test('a fault strikes only its operation', async () => {
+    await fault({ operation: 'refund', kind: 'error' })
+    const { status, body } = await pay('p')
+    expect(status).toBe(200)
+    expect((await refund(body.id, 'r')).status).toBe(500)
+    expect((await lookup('p')).status).toBe(200)
+    expect((await call('GET', '/faults')).body.data).toMatchObject([{ struck: 1, count: null }])
+  })
+
+  test('a dropped answer leaves a movement that says it was not answered', async () => {
+    await fault({ operation: 'authorize', kind: 'drop_response', count: 1 })
+    const abort = new AbortController()
+    const hanging = fetch(`${simulator.url}/v1/authorizations`, {
+      method: 'POST',
+      signal: abort.signal,
+      body: JSON.stringify({
+        reference: 'lost',
+        amount: 5,
+        currency: 'eur',
+        payment_token: 'pm_card_visa',
+        capture: false,
+      }),
+    })
+    while ((await lookup('lost')).status !== 200) await new Promise(resolve => setTimeout(resolve, 5))
+    abort.abort()
+    await expect(hanging).rejects.toThrow()
+    await pay('kept')
+    expect((await book()).map(({ reference, answered }) => [reference, answered])).toEqual([
+      ['lost', false],
+      ['kept', true],
+      ['kept', true],
+    ])
+  })
+
+  test.each([
+    [{ kind: 'delay' }, 'operation'],
+    [{ operation: 'tokens', kind: 'delay' }, 'operation'],
+    [{ operation: '*', kind: 'fire' }, 'kind'],
+    [{ operation: '*', kind: 'delay', rate: 1.1 }, 'rate'],
+    [{ operation: '*', kind: 'delay', rate: 'often' }, 'rate'],
+    [{ operation: '*', kind: 'delay', count: 0 }, 'count'],
+    [{ operation: '*', kind: 'delay', ms: -1 }, 'ms'],
+    [{ operation: '*', kind: 'late_success', ms: 60_000 }, 'ms'],
+    [{ operation: '*', kind: 'delay', probability: 1 }, 'probability'],
+  ])('the fault %j is refused for its %s', async (body, param) => {
+    const answer = await fault(body)
+    expect(answer.status).toBe(400)
+    expect(answer.body.error.param).toBe(param)
+  })
+})
+
+describe('statements', () => {
+  const rows = async (query = '') => {
+    const text = await (await fetch(`${simulator.url}/statement${query}`)).text()
+    const [header, ...lines] = text.trim().split('\n')
+    expect(header).toBe('id,reference,type,amount,fee,net,currency,date')
+    return lines.map(line => line.split(','))
+  }
+
+  async function someDay() {
+    for (let i = 0; i < 20; i++) {
+      const { body } = await pay(`day${i}`, { amount: 777 + i * 13, currency: i % 2 === 0 ? 'usd' : 'kwd' })
+      if (i % 3 === 0) await refund(body.id, `day${i}-refund`, 100 + i)
+    }
+    await pay('held', { capture: false })
+    await pay('disputed', { payment_token: 'pm_card_createDispute' })
+    await call('POST', '/settle', {})
+  }
+
+  test('the totals of a statement are those of the book, and net is amount less fee', async () => {
+    await someDay()
+    const sign: Record<string, number> = { capture: 1, refund: -1, dispute: -1 }
+    for (const currency of ['usd', 'kwd']) {
+      const expected = (await book())
+        .filter(movement => movement.currency === currency)
+        .reduce((sum, { type, amount }) => sum + (sign[type] ?? 0) * amount, 0)
+      const found = (await rows()).filter(row => row[6] === currency)
+      expect(found.reduce((sum, row) => sum + Number(row[3]), 0)).toBe(expected)
+      for (const row of found) expect(Number(row[3]) - Number(row[4])).toBe(Number(row[5]))
+    }
+  })
+
+  test('1000 usd costs 59 and 3-decimal currencies pay a fixed part of 300', async () => {
+    await pay('usd')
+    await pay('kwd', { amount: 100_000, currency: 'kwd' })
+    await pay('tiny', { amount: 1 })
+    expect((await rows()).map(row => row[4])).toEqual(['59', '3200', '1'])
+  })
+
+  test('a statement ends before its `to` and starts at its `from`', async () => {
+    await pay('now')
+    const at = (await rows())[0]?.[7] as string
+    expect(await rows(`?from=${at}`)).toHaveLength(1)
+    expect(await rows(`?to=${at}`)).toHaveLength(0)
+    expect(await rows('?from=2001-01-01&to=2002-01-01')).toHaveLength(0)
+    expect((await call('GET', '/statement?from=yesterday')).body.error.param).toBe('from')
+    expect((await call('GET', '/statement?format=pdf')).body.error.code).toBe('format_not_supported')
+  })
+})
+
+describe('the challenge page', () => {
+  test('asks, sends the browser back with the result, and asks no second time', async () => {
+    const { body } = await pay('3ds', {
+      payment_token: 'pm_card_authenticationRequired',
+      return_url: 'https://shop.example/done?cart=7',
+    })
+    const page = await fetch(body.redirect_url)
+    expect(page.headers.get('content-type')).toContain('text/html')
+    expect(await page.text()).toContain('$10.00')
+    const done = await fetch(`${body.redirect_url}/complete`, { method: 'POST', redirect: 'manual' })
+    expect(done.status).toBe(303)
+    expect(done.headers.get('location')).toBe(
+      'https://shop.example/done?cart=7&reference=3ds&result=succeeded',
+    )
+    const again = await fetch(`${body.redirect_url}/fail`, { method: 'POST', redirect: 'manual' })
+    expect(again.headers.get('location')).toContain('result=succeeded')
+    expect(await (await fetch(body.redirect_url)).text()).toContain('Confirmed')
+    await restart()
+    expect((await lookup('3ds')).body).toMatchObject({ status: 'approved', payment_state: 'captured' })
+  })
+
+  test('never sends a browser to anything but http and https', async () => {
+    for (const return_url of ['javascript:alert(1)', 'data:text/html,x', '/relative', 7]) {
+      const { status, body } = await pay('bad', { return_url })
+      expect([status, body.error.param]).toEqual([400, 'return_url'])
+    }
+  })
+})
+
+describe('bad input', () => {
+  const valid = { reference: 'x', amount: 100, currency: 'usd', payment_token: 'pm_card_visa' }
+
+  test.each([
+    [{ ...valid, reference: '' }, 'reference'],
+    [{ ...valid, reference: 'x'.repeat(256) }, 'reference'],
+    [{ ...valid, reference: 'with space' }, 'reference'],
+    [{ ...valid, amount: 0 }, 'amount'],
+    [{ ...valid, amount: -5 }, 'amount'],
+    [{ ...valid, amount: 1.5 }, 'amount'],
+    [{ ...valid, amount: 2 ** 53 }, 'amount'],
+    [{ ...valid, amount: '100' }, 'amount'],
+    [{ ...valid, currency: 'xxq' }, 'currency'],
+    [{ ...valid, currency: 'USD' }, 'currency'],
+    [{ ...valid, payment_token: 'pm_card_nobody' }, 'payment_token'],
+    [{ ...valid, capture: 'yes' }, 'capture'],
+    [{ ...valid, surprise: 1 }, 'surprise'],
+  ])('%j is refused for its field and moves nothing', async (body, param) => {
+    const answer = await call('POST', '/v1/authorizations', body)
+    expect(answer.status).toBe(400)
+    expect(answer.body.error.param).toBe(param)
+    expect(await book()).toEqual([])
+  })
+
+  test('broken JSON is refused without quoting it', async () => {
+    for (const body of ['{4242424242424242', '[]', '"4242424242424242"', 'null']) {
+      const response = await fetch(`${simulator.url}/v1/tokens`, { method: 'POST', body })
+      const text = await response.text()
+      expect([response.status, text.includes('4242')]).toEqual([400, false])
+    }
+  })
+
+  test('a body over 1 MiB is refused with 413', async () => {
+    const answer = await call('POST', '/v1/authorizations', `{"reference":"${'x'.repeat(1024 * 1024)}"}`)
+    expect(answer.status).toBe(413)
+  })
+
+  test('an unknown path is 404, a wrong method 405, an unknown payment 404, all in JSON', async () => {
+    expect((await call('GET', '/nowhere')).body.error.code).toBe('not_found')
+    expect((await call('DELETE', '/book')).body.error.code).toBe('method_not_allowed')
+    expect((await refund('pay_nobody', 'r')).body.error.code).toBe('payment_not_found')
+    expect((await call('GET', '/challenge/pay_nobody')).body.error.code).toBe('challenge_not_found')
+    expect((await lookup('%E0%A4%A')).status).toBe(404)
+  })
+
+  test('what is not HTTP is answered in JSON too', async () => {
+    const socket = connect(Number(new URL(simulator.url).port), '127.0.0.1')
+    socket.write('hello\r\n\r\n')
+    let text = ''
+    for await (const chunk of socket) text += String(chunk)
+    expect(text).toContain('HTTP/1.1 400')
+    expect(text).toContain('"code":"invalid_request"')
+  })
+})
