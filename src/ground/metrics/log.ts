@@ -22,16 +22,16 @@ export type LogFields = Record<string, unknown> & { level?: never; time?: never;
 
 export interface Log {
   /** Work that ended as it may, declines and 4xx included. */
-  event(name: EventName, fields?: LogFields): void
-  debug(name: EventName, fields?: LogFields): void
+  event: (name: EventName, fields?: LogFields) => void
+  debug: (name: EventName, fields?: LogFields) => void
   /** Something an operator may want to look at today. Put the error itself under `error`. */
-  warn(name: EventName, fields?: LogFields): void
+  warn: (name: EventName, fields?: LogFields) => void
   /** Something broke that must not: a 5xx, a lost connection, a broken invariant. */
-  error(name: EventName, fields?: LogFields): void
+  error: (name: EventName, fields?: LogFields) => void
   /** The same log with fields on every line (`request_id`, `account_id`). */
-  with(fields: LogFields): Log
+  with: (fields: LogFields) => Log
   /** Writes what is buffered, at once. Called last at shutdown. */
-  flush(): void
+  flush: () => void
 }
 
 export interface LogOptions {
