@@ -55,8 +55,17 @@ async function install() {
     if (whatIsMissing() === null) return
     console.error(`Installing the packages (${reason}); this takes about a minute.`)
     const [npm, ...before] = npmCommand()
-    // Whatever the environment omits, the tests and the checks are part of the checkout.
-    const args = [...before, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund']
+    // Whatever the environment omits, the tests and the checks are part of the checkout. Warnings are about the
+    // system's Node.js, which is not the one that will run.
+    const args = [
+      ...before,
+      'ci',
+      '--include=dev',
+      '--include=optional',
+      '--no-audit',
+      '--no-fund',
+      '--loglevel=error',
+    ]
     const result = spawnSync(npm, args, { cwd: PROJECT, stdio: ['ignore', 2, 2] })
     if (result.status !== 0) {
       throw new Error(
