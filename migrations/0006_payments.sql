@@ -70,6 +70,7 @@ create table payment_intents (
   customer_id uuid,
   payment_method_id uuid,
   latest_charge_id uuid,
+  client_secret text not null,
   description text,
   statement_descriptor text,
   return_url text,
@@ -89,6 +90,7 @@ create table payment_intents (
 ) with (fillfactor = 85);
 comment on table payment_intents is 'The intention to take one payment, from creation to success or cancellation. Its row serialises what happens to it.';
 comment on column payment_intents.status is 'From the lifecycle in payment-intents/lifecycle.ts; a test holds the CHECK against it.';
+comment on column payment_intents.client_secret is 'Lets a browser with a publishable key confirm this one intent.';
 comment on column payment_intents.amount_capturable is 'What is held on the card and may still be captured.';
 comment on column payment_intents.amount_received is 'What was captured.';
 comment on column payment_intents.capture_before is 'When the hold on the card ends by itself.';

@@ -59,6 +59,7 @@ export interface PaymentIntentRow extends Row {
   customer_id: string | null
   payment_method_id: string | null
   latest_charge_id: string | null
+  client_secret: string
   description: string | null
   statement_descriptor: string | null
   return_url: string | null

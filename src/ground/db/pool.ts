@@ -57,15 +57,19 @@ const CONNECT_TIMEOUT_MS = 5_000
 export class Connection {
   #in_flight = 0
   readonly client: pg.PoolClient
+  readonly #totals: QueryStats
 
-  constructor(client: pg.PoolClient) {
+  constructor(client: pg.PoolClient, totals: QueryStats) {
     this.client = client
+    this.#totals = totals
   }
 
   async send(statement: Statement, stats: QueryStats | undefined): Promise<pg.QueryResult> {
-    if (stats) {
-      stats.statements += 1
-      if (this.#in_flight === 0) stats.round_trips += 1
+    const round_trips = this.#in_flight === 0 ? 1 : 0
+    for (const counted of [this.#totals, stats]) {
+      if (!counted) continue
+      counted.statements += 1
+      counted.round_trips += round_trips
     }
     this.#in_flight += 1
     try {
@@ -78,6 +82,8 @@ export class Connection {
 
 export class ConnectionPool {
   readonly #pool: pg.Pool
+  /** What everything together has cost; a test reads it before and after a request. */
+  readonly totals: QueryStats = newQueryStats()
 
   constructor(options: PoolOptions) {
     this.#pool = new pg.Pool({
@@ -113,7 +119,7 @@ export class ConnectionPool {
     }
     client.on('error', onError)
     try {
-      return await fn(new Connection(client))
+      return await fn(new Connection(client, this.totals))
     } catch (error) {
       if (isConnectionLost(error)) broken = error as Error
       throw error

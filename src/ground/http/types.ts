@@ -4,7 +4,7 @@
  * phase stores the answer together with the effect, so a retry with the same key gets the same bytes.
  */
 import type { z } from 'zod'
-import type { Db, Tx } from '#db'
+import type { Db, QueryStats, Tx } from '#db'
 import type { ApiError, Clock, Tenant } from '#kernel'
 
 export type Method = 'GET' | 'POST' | 'DELETE'
@@ -50,6 +50,8 @@ export interface Context {
   readonly idempotency_key: string | null
   /** Seen as the tenant (row-level security on); counts into the request's log line. */
   readonly db: Db
+  /** What the request has cost the database so far: a recorder that groups requests adds its share. */
+  readonly stats: QueryStats
   /** Sees all accounts: only for recorders that group requests of many accounts. */
   readonly system: Db
 

@@ -103,6 +103,10 @@ export const errorCodes = {
   // Payments.
   payment_intent_unexpected_state: invalid('The payment intent is in a state that does not allow this.'),
   payment_method_unexpected_state: invalid('The payment method is in a state that does not allow this.'),
+  processor_not_configured: invalid(
+    'No processor is connected for this mode. Use a test-mode key, or connect one.',
+  ),
+  email_taken: invalid('Another customer has this email. Use that customer, or another address.', 409),
   payment_method_missing: invalid('Confirm needs a payment method: set payment_method_id.'),
   confirm_required: invalid('This parameter needs confirm: true.'),
   customer_deleted: invalid('This customer was deleted.'),

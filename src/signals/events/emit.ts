@@ -37,7 +37,12 @@ export interface EventRow extends Tenant {
 }
 
 /** Makes an event of `type` about `subject`; `previous` holds what the changed fields were before (updates only). */
-export function eventOf(cause: Cause, type: string, subject: Subject, previous?: Record<string, unknown>): EventRow {
+export function eventOf(
+  cause: Cause,
+  type: string,
+  subject: Subject,
+  previous?: Record<string, unknown>,
+): EventRow {
   const at = cause.clock.now()
   const id = newId(at)
   const request = {

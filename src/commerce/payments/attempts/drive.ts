@@ -1,0 +1,146 @@
+/**
+ * Drives one operation to its outcome, whoever the runner is: the request that opened it, the completer after that
+ * request's process died, or the resolver of what is still unknown. Three commits with the network between them:
+ * the operation was opened as `prepared`; it is marked `sent` before the call; the outcome is settled after it.
+ * A runner that finds another's epoch or a settled attempt stops and writes nothing.
+ */
+import { type Answer, FencedError } from '#http'
+import { encodeId, unreachable } from '#kernel'
+import type { Connector, LookupOutcome, Outcome } from '../connectors/connector.ts'
+import type { Payments } from '../payments.ts'
+import { type Recorder, StaleError } from '../record.ts'
+import { settleRefund } from '../refunds/settle.ts'
+import { gatherOperation, silenceMs } from './operations.ts'
+import { fenced, type Runner, withAnswer } from './runner.ts'
+import { type Operation, resolved, settle, type Settlement } from './settle.ts'
+
+/** A call must end well inside the lease of the key (30 s), with the look-up that follows a silence. */
+const CALL_DEADLINE_MS = 15_000
+const LOOKUP_DEADLINE_MS = 5_000
+
+/** A settle loses to a change of the same intent at most a few times; more is a bug. */
+const SETTLE_TRIES = 10
+
+export async function drive(payments: Payments, runner: Runner, operation: Operation): Promise<Answer> {
+  const connector = payments.connectorNamed(operation.attempt.processor)
+  if (operation.attempt.state !== 'prepared') {
+    return settleOutcome(payments, runner, operation, await ask(payments, connector, operation))
+  }
+  const sent = await send(payments, runner, operation)
+  const outcome = await call(connector, sent)
+  if (outcome.kind !== 'unknown') return settleOutcome(payments, runner, sent, outcome)
+  return settleOutcome(payments, runner, sent, await ask(payments, connector, sent))
+}
+
+/** Marks the attempt `sent`, durably, before anything leaves: what is `prepared` after a crash was never sent. */
+async function send(payments: Payments, runner: Runner, operation: Operation): Promise<Operation> {
+  const update = resolved(operation.attempt, 'send', {})
+  try {
+    await payments.record(
+      { ...fenced(runner), payment_attempt_updates: [{ ...update, from_states: ['prepared'] }] },
+      runner.stats,
+    )
+  } catch (error) {
+    if (error instanceof StaleError) throw new FencedError()
+    throw error
+  }
+  return { ...operation, attempt: { ...operation.attempt, state: 'sent' } }
+}
+
+/** The reference is the attempt's id: the processor moves money once for it, however often it is sent. */
+function call(connector: Connector, { attempt, intent, method }: Operation): Promise<Outcome> {
+  const reference = encodeId('att_', attempt.id)
+  const { amount, currency } = attempt
+  if (attempt.operation === 'authorize') {
+    if (!method) throw new Error('an authorization charges a payment method')
+    return connector.authorize(
+      {
+        reference,
+        amount,
+        currency,
+        payment_token: method.processor_token,
+        capture: intent.capture_method === 'automatic',
+        off_session: intent.off_session,
+        return_url: intent.return_url,
+        statement_descriptor: intent.statement_descriptor,
+      },
+      CALL_DEADLINE_MS,
+    )
+  }
+  if (attempt.target_processor_id === null) throw new Error(`a ${attempt.operation} acts on something`)
+  const request = { reference, processor_id: attempt.target_processor_id, amount, currency }
+  switch (attempt.operation) {
+    case 'capture':
+      return connector.capture(request, CALL_DEADLINE_MS)
+    case 'void':
+      return connector.void(request, CALL_DEADLINE_MS)
+    case 'refund':
+      return connector.refund(request, CALL_DEADLINE_MS)
+    default:
+      return unreachable(attempt.operation)
+  }
+}
+
+/**
+ * After a silence: ask by our reference. Absence counts only after the processor's longest processing time; then the
+ * operation is sent again inside its idempotency window, with the same reference, and never outside it.
+ */
+async function ask(payments: Payments, connector: Connector, operation: Operation): Promise<Outcome> {
+  const { attempt } = operation
+  const found: LookupOutcome = await connector.lookup(encodeId('att_', attempt.id), LOOKUP_DEADLINE_MS)
+  if (found.kind !== 'absent') return found
+  const silence_ms = await silenceMs(payments.db, attempt)
+  if (silence_ms === null || silence_ms < connector.facts.longest_processing_ms) {
+    return { kind: 'unknown', reason: 'absent_so_far' }
+  }
+  if (silence_ms < connector.facts.idempotency_window_ms) return call(connector, operation)
+  // Absent long after it could still have been under way: it never happened, and may not be sent any more.
+  return {
+    kind: 'declined',
+    processor_id: null,
+    decline: {
+      code: 'processing_error',
+      decline_code: 'processing_error',
+      message: 'The processor never received this payment. Try again.',
+    },
+  }
+}
+
+async function settleOutcome(
+  payments: Payments,
+  runner: Runner,
+  operation: Operation,
+  outcome: Outcome,
+): Promise<Answer> {
+  let current = operation
+  for (let attempt = 1; attempt <= SETTLE_TRIES; attempt++) {
+    try {
+      return operation.refund
+        ? await settleRefund(payments, runner, current, outcome)
+        : await recordSettlement(payments.record, runner, current, settle(runner, current, outcome))
+    } catch (error) {
+      if (!(error instanceof StaleError)) throw error
+      // Somebody changed the intent (its metadata) or settled the attempt: gather again; if it is settled, stop.
+      current = await gatherOperation(payments.db, runner.tenant, operation.attempt.id)
+      if (!isOpen(current)) throw new FencedError()
+    }
+  }
+  throw new Error('an operation could not be settled: its intent changes all the time')
+}
+
+const isOpen = ({ attempt }: Operation): boolean =>
+  attempt.state === 'sent' ||
+  attempt.state === 'unknown' ||
+  attempt.state === 'requires_action' ||
+  attempt.state === 'pending'
+
+async function recordSettlement(
+  record: Recorder,
+  runner: Runner,
+  operation: Operation,
+  settlement: Settlement,
+): Promise<Answer> {
+  const { writes, answer } = withAnswer(runner, operation, settlement)
+  await record(writes, runner.stats)
+  return answer
+}

@@ -1,0 +1,56 @@
+/** Gathers an operation: the attempt with all that its outcome may touch. */
+import type { Queries } from '#db'
+import type { Tenant } from '#kernel'
+import { attemptColumns, chargeColumns, intentColumns, methodColumns, refundColumns } from '../columns.ts'
+import type { AttemptRow, ChargeRow, PaymentIntentRow, PaymentMethodRow, RefundRow } from '../rows.ts'
+import type { Operation } from './settle.ts'
+
+/** The operation of an attempt, read without locks: recording carries the versions, so a change shows as stale. */
+export async function gatherOperation(db: Queries, tenant: Tenant, attempt_id: string): Promise<Operation> {
+  const attempt = await db.one<AttemptRow>`
+    select ${attemptColumns}
+    from payment_attempts
+    where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${attempt_id}`
+  const { payment_intent_id, charge_id, refund_id } = attempt
+  const [intent, charge, refund, challenged] = await Promise.all([
+    db.one<PaymentIntentRow>`
+      select ${intentColumns}
+      from payment_intents
+      where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${payment_intent_id}`,
+    db.maybe<ChargeRow>`
+      select ${chargeColumns}
+      from charges
+      where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${charge_id}`,
+    db.maybe<RefundRow>`
+      select ${refundColumns}
+      from refunds
+      where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${refund_id}`,
+    db.maybe<AttemptRow>`
+      select ${attemptColumns}
+      from payment_attempts
+      where account_id = ${tenant.account_id} and livemode = ${tenant.livemode}
+        and payment_intent_id = ${payment_intent_id} and operation = 'authorize' and state = 'requires_action'
+        and id <> ${attempt_id}`,
+  ])
+  const method = await db.maybe<PaymentMethodRow>`
+    select ${methodColumns}
+    from payment_methods
+    where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${intent.payment_method_id}`
+  return {
+    attempt,
+    intent,
+    method: method ?? null,
+    charge: charge ?? null,
+    refund: refund ?? null,
+    challenged: challenged ?? null,
+  }
+}
+
+/** How long ago an attempt was sent, by the database's clock; null while it was not. */
+export async function silenceMs(db: Queries, attempt: AttemptRow): Promise<number | null> {
+  const row = await db.one<{ silence_ms: number | null }>`
+    select (extract(epoch from now() - sent_at) * 1000)::float8 as silence_ms
+    from payment_attempts
+    where account_id = ${attempt.account_id} and livemode = ${attempt.livemode} and id = ${attempt.id}`
+  return row.silence_ms
+}

@@ -1,0 +1,84 @@
+/**
+ * Asks again about what is still open: unknown outcomes, challenges, slow banks, and operations of our own that no
+ * request waits for. Reads only what is due, takes each for a while by moving its due time (so that any number of
+ * resolvers share the work), and drives it as any other runner would.
+ */
+import type { Cause } from '#events'
+import { FencedError } from '#http'
+import { type Clock, type Tenant } from '#kernel'
+import type { Log } from '#metrics'
+import type { Payments } from '../payments.ts'
+import { drive } from './drive.ts'
+import { gatherOperation } from './operations.ts'
+
+/** Taken at once: each costs a call to the processor, and more in parallel would crowd out the paying requests. */
+const BATCH = 20
+const POLL_MS = 1_000
+
+export interface Resolver {
+  /** One round: takes what is due and drives it; answers how many it took. */
+  runOnce(): Promise<number>
+  stop(): Promise<void>
+}
+
+export function startResolver(payments: Payments, log: Log): Resolver {
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<unknown> = Promise.resolve()
+  let is_stopped = false
+
+  async function round(): Promise<number> {
+    const due = await takeDue(payments)
+    await Promise.all(due.map(attempt => resolve(payments, log, attempt)))
+    return due.length
+  }
+  function schedule(): void {
+    if (is_stopped) return
+    timer = setTimeout(() => {
+      running = round()
+        .catch(error => log.error('payment_attempts.resolve_failed', error))
+        .finally(schedule)
+    }, POLL_MS)
+  }
+  schedule()
+  return {
+    runOnce: round,
+    async stop() {
+      is_stopped = true
+      clearTimeout(timer)
+      await running
+    },
+  }
+}
+
+type Due = Tenant & { id: string; request_id: string | null; idempotency_key: string | null }
+
+/** Takes attempts that are due for a minute: longer than driving one takes, so nobody else drives it meanwhile. */
+const takeDue = (payments: Payments): Promise<Due[]> => payments.db.many<Due>`
+  update payment_attempts
+  set next_check_at = now() + interval '1 minute'
+  where (account_id, livemode, id) in (
+    select account_id, livemode, id
+    from payment_attempts
+    where next_check_at <= now()
+    order by next_check_at
+    limit ${BATCH}
+    for update skip locked
+  )
+  returning account_id, livemode, id, request_id, idempotency_key`
+
+async function resolve(payments: Payments, log: Log, due: Due): Promise<void> {
+  const tenant = { account_id: due.account_id, livemode: due.livemode }
+  const cause: Cause = {
+    tenant,
+    clock: payments.clock,
+    request_id: due.request_id,
+    idempotency_key: due.idempotency_key,
+  }
+  try {
+    await drive(payments, { ...cause, fence: null }, await gatherOperation(payments.db, tenant, due.id))
+  } catch (error) {
+    // Settled by another runner meanwhile: done. Anything else is looked at again when it is due.
+    if (!(error instanceof FencedError))
+      log.error('payment_attempt.resolve_failed', error, { attempt_id: due.id })
+  }
+}

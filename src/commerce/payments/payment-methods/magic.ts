@@ -1,0 +1,48 @@
+/**
+ * Magic names: in test mode `pm_card_visa` stands wherever a payment_method_id may, and each use makes a new payment
+ * method (reference: Stripe). What each name does is the processor's affair; here it is a card with a token.
+ */
+import { z } from 'zod'
+import { id } from '#http'
+import { ApiError, type Clock, newId, type Tenant } from '#kernel'
+import { magicCards } from '../connectors/magic-cards.ts'
+import type { Payments } from '../payments.ts'
+import type { PaymentMethodRow } from '../rows.ts'
+
+const paymentMethodId = id('pm_')
+
+/** A payment method's id, or in test mode a magic name; a name comes through as it is, an id as its uuid. */
+export const paymentMethodRef = z.union([z.string().refine(name => magicCards.has(name)), paymentMethodId])
+
+/** The payment method a magic name stands for, newly made; null when `ref` is an id or nothing. */
+export function mintMagicMethod(
+  cause: { tenant: Tenant; clock: Clock },
+  payments: Payments,
+  ref: string | undefined,
+): PaymentMethodRow | null {
+  const card = ref === undefined ? undefined : magicCards.get(ref)
+  if (!card) return null
+  if (cause.tenant.livemode) {
+    throw new ApiError('livemode_mismatch', {
+      param: 'payment_method_id',
+      message: 'Magic payment methods work in test mode only. Use a test key.',
+    })
+  }
+  const now = cause.clock.now()
+  return {
+    ...cause.tenant,
+    id: newId(now),
+    customer_id: null,
+    type: 'card',
+    brand: card.brand,
+    last4: card.last4,
+    exp_month: card.exp_month,
+    exp_year: card.exp_year,
+    fingerprint: card.fingerprint,
+    processor: payments.connectorFor(cause.tenant).name,
+    processor_token: card.token,
+    metadata: {},
+    version: 1n,
+    created_at: now,
+  }
+}

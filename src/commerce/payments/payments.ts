@@ -1,0 +1,43 @@
+/** What every payment action is given: the database, the recorder of its decisions, the connectors, the clock. */
+import type { Database } from '#db'
+import { ApiError, type Clock, type Tenant } from '#kernel'
+import type { Connector } from './connectors/connector.ts'
+import { groupedRecorder, type Recorder } from './record.ts'
+
+export interface PaymentsOptions {
+  db: Database
+  clock: Clock
+  /** The processor of each mode; none is configured for live mode until one is plugged in. */
+  connectors: { test: Connector; live: Connector | null }
+}
+
+export interface Payments {
+  readonly db: Database
+  readonly clock: Clock
+  /** Records a decision together with those of other requests that wait at the same moment. */
+  readonly record: Recorder
+  /** The processor that new operations of this tenant go to. */
+  connectorFor(tenant: Tenant): Connector
+  /** The processor an earlier operation went to, whatever is configured for new ones. */
+  connectorNamed(name: string): Connector
+}
+
+export function createPayments(options: PaymentsOptions): Payments {
+  const { db, clock, connectors } = options
+  return {
+    db,
+    clock,
+    record: groupedRecorder(db),
+    connectorFor(tenant) {
+      const connector = tenant.livemode ? connectors.live : connectors.test
+      if (!connector) throw new ApiError('processor_not_configured')
+      return connector
+    },
+    connectorNamed(name) {
+      const connector = [connectors.test, connectors.live].find(candidate => candidate?.name === name)
+      if (!connector)
+        throw new Error(`no connector named ${name} is configured, but an operation was sent to it`)
+      return connector
+    },
+  }
+}
