@@ -2,6 +2,7 @@
  * Faults on demand. Each says which operation it strikes, how, how often (`rate`) and how many times (`count`).
  * The dice are seeded, so a run that found something can be played again.
  */
+import { dice } from './dice.ts'
 import type { OperationKind } from './entry.ts'
 import { Refused } from './refused.ts'
 import { unknownParameter } from './requests.ts'
@@ -128,15 +129,4 @@ function oneOf<T extends string>(value: unknown, allowed: readonly T[], param: s
 function integer(value: unknown, param: string, min: number, max: number): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
   throw new Refused(400, 'parameter_invalid', `${param} is a whole number from ${min} to ${max}.`, param)
-}
-
-/** mulberry32: 32 bits of state, good enough dice, the same throws for the same seed. */
-function dice(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
 }

@@ -23,7 +23,7 @@ export interface SimulatorOptions {
   webhook_secret?: string
   /** How long slow things take (disputes, pending and bouncing refunds). */
   settle_after_ms?: number
-  /** Of the dice that decide about faults. */
+  /** Of the dice that decide about faults and about disorder among webhooks. */
   seed?: number
 }
 
@@ -46,10 +46,12 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const listening = await listen({ port: options.port, host })
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${listening.port}`
   const tokens = openTokens(folder)
-  const faults = makeFaults(options.seed ?? DEFAULT_SEED)
+  const seed = options.seed ?? DEFAULT_SEED
+  const faults = makeFaults(seed)
   const webhooks = makeWebhooks({
     url: options.webhook_url,
     secret: options.webhook_secret ?? '',
+    seed,
     simulator_url: url,
   })
   const bank = openBank({

@@ -105,7 +105,8 @@ export function makePages(
       path: '/statement',
       run({ response, query }) {
         const wanted = parseStatementQuery(query)
-        const { type, lines } = statement(readMovements(path, bank.book.durableBytes()), wanted)
+        const durable_bytes = bank.book.durableBytes()
+        const { type, lines } = statement(() => readMovements(path, durable_bytes), wanted)
         return stream(response, type, lines)
       },
     },

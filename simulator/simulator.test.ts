@@ -294,6 +294,35 @@ describe('statements', () => {
     expect((await rows()).map(row => row[4])).toEqual(['59', '3200', '1'])
   })
 
+  test('a CAMT.053 statement has a balance before and after, and its entries explain the difference', async () => {
+    await someDay()
+    const dates = (await rows()).map(row => row[7] as string)
+    const middle = dates[Math.floor(dates.length / 2)] as string
+    for (const query of ['', `&from=${middle}`, `&to=${middle}`]) {
+      const xml = await (await fetch(`${simulator.url}/statement?format=camt053${query}`)).text()
+      for (const [, text] of xml.matchAll(/<Stmt>(.*?)<\/Stmt>/gs)) {
+        const amounts = (pattern: RegExp) =>
+          [...(text as string).matchAll(pattern)].map(([, amount, side]) => {
+            const minor = BigInt((amount as string).replace('.', ''))
+            return side === 'DBIT' ? -minor : minor
+          })
+        const [opening, closing] = amounts(/<\/Tp><Amt[^>]*>([\d.]+)<\/Amt><CdtDbtInd>(\w+)/g)
+        const entries = amounts(/<\/NtryRef><Amt[^>]*>([\d.]+)<\/Amt><CdtDbtInd>(\w+)/g)
+        expect(entries.reduce((sum, amount) => sum + amount, opening as bigint)).toBe(closing)
+      }
+      const net = (await rows(`?${query.slice(1)}`)).length
+      expect([...xml.matchAll(/<Ntry>/g)]).toHaveLength(net)
+    }
+  })
+
+  test('a reference with quotes, commas and angles survives both formats', async () => {
+    await pay('a,"b"<c>&d')
+    expect(await (await fetch(`${simulator.url}/statement`)).text()).toContain('"a,""b""<c>&d"')
+    expect(await (await fetch(`${simulator.url}/statement?format=camt053`)).text()).toContain(
+      '<EndToEndId>a,"b"&lt;c&gt;&amp;d</EndToEndId>',
+    )
+  })
+
   test('a statement ends before its `to` and starts at its `from`', async () => {
     await pay('now')
     const at = (await rows())[0]?.[7] as string

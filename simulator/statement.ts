@@ -1,76 +1,62 @@
-/**
- * Settlement statements: what the processor says it moved, with its fees. Only what changed our balance is there:
- * captures, refunds, disputes and what took them back; holds are not money yet.
- *
- * Fees, in the minor unit of the currency: a capture costs 2.9 % rounded half up plus 30 (300 where the unit has three
- * decimals), never more than the capture itself; a refund costs nothing, and the capture's fee stays paid; a dispute
- * costs 1500, given back when it is won. 1000 usd pays 59 and leaves 941, as Stripe's test mode does.
- */
-import { type Currency, currency, fee } from '#money'
+/** Statements: what the processor and its bank say they moved, as CSV or CAMT.053, from the book and nothing else. */
+import { camt053 } from './camt053.ts'
 import type { Movement } from './entry.ts'
 import { Refused } from './refused.ts'
+import { settle } from './settlement.ts'
 
-const BASIS_POINTS = 290n
-const DISPUTE_FEE = 1500n
+const FORMATS = ['csv', 'camt053'] as const
 
 export interface StatementQuery {
   /** Inclusive. */
   from: string
   /** Exclusive. */
   to: string
-  format: 'csv'
+  format: (typeof FORMATS)[number]
 }
+
+/** Reads the book from its start; a statement with opening balances needs it more than once. */
+export type ReadBook = () => AsyncIterable<Movement>
 
 export function parseStatementQuery(query: URLSearchParams): StatementQuery {
-  const format = query.get('format') ?? 'csv'
-  if (format !== 'csv') {
-    throw new Refused(400, 'format_not_supported', 'format is csv.', 'format')
+  const wanted = query.get('format') ?? 'csv'
+  const format = FORMATS.find(name => name === wanted)
+  if (format === undefined) {
+    throw new Refused(400, 'format_not_supported', `format is one of ${FORMATS.join(', ')}.`, 'format')
   }
-  return { from: instant(query, 'from', '0000'), to: instant(query, 'to', '9999'), format }
+  return {
+    from: instant(query, 'from', '0001-01-01T00:00:00.000Z'),
+    to: instant(query, 'to', '9999-12-31T23:59:59.999Z'),
+    format,
+  }
 }
 
-export function statement(movements: AsyncIterable<Movement>, { from, to }: StatementQuery) {
-  return { type: 'text/csv', lines: csv(movements, from, to) }
+export function statement(
+  readBook: ReadBook,
+  { from, to, format }: StatementQuery,
+): { type: string; lines: AsyncIterable<string> } {
+  switch (format) {
+    case 'csv':
+      return { type: 'text/csv', lines: csv(readBook, from, to) }
+    case 'camt053':
+      return { type: 'application/xml', lines: camt053(readBook, from, to) }
+  }
 }
 
-async function* csv(movements: AsyncIterable<Movement>, from: string, to: string) {
+async function* csv(readBook: ReadBook, from: string, to: string) {
   yield 'id,reference,type,amount,fee,net,currency,date\n'
-  for await (const movement of movements) {
+  for await (const movement of readBook()) {
     if (movement.at < from || movement.at >= to) continue
-    const line = settle(movement)
-    if (line === undefined) continue
-    const { amount, fee } = line
-    yield `${movement.processor_id},${quote(movement.reference)},${movement.type},${amount},${fee},${amount - fee},` +
-      `${movement.currency},${movement.at}\n`
+    const settled = settle(movement)
+    if (settled === undefined) continue
+    yield `${movement.processor_id},${quote(movement.reference)},${movement.type},${settled.amount},` +
+      `${settled.fee},${settled.net},${movement.currency},${movement.at}\n`
   }
-}
-
-/** The movement as our balance feels it: what comes in is positive. */
-export function settle(movement: Movement): { amount: bigint; fee: bigint } | undefined {
-  switch (movement.type) {
-    case 'capture':
-      return { amount: movement.amount, fee: captureFee(movement) }
-    case 'refund':
-      return { amount: -movement.amount, fee: 0n }
-    case 'dispute':
-      return { amount: -movement.amount, fee: movement.amount > 0n ? DISPUTE_FEE : -DISPUTE_FEE }
-    case 'authorize':
-    case 'void':
-    case 'payout':
-      return undefined
-  }
-}
-
-function captureFee(movement: Movement): bigint {
-  const fixed = currency(movement.currency as Currency).exponent === 3 ? 300n : 30n
-  const charged = fee(movement.amount, { basis_points: BASIS_POINTS, fixed })
-  return charged < movement.amount ? charged : movement.amount
 }
 
 /** RFC 4180. */
 const quote = (text: string) => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
 
-/** Dates and instants both compare as text with the instants of the book, which are all UTC to the millisecond. */
+/** Instants compare as text with those of the book: all are UTC to the millisecond. */
 function instant(query: URLSearchParams, param: string, absent: string): string {
   const value = query.get(param)
   if (value === null || value === '') return absent

@@ -10,6 +10,7 @@ import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { newId, systemClock } from '#kernel'
 import type { BankEvent } from './bank.ts'
+import { dice } from './dice.ts'
 import { operationJson } from './operations.ts'
 import { Refused } from './refused.ts'
 import { type Body, unknownParameter } from './requests.ts'
@@ -20,7 +21,7 @@ export interface WebhookSettings {
   duplicate_rate: number
   /** Every event waits this long before its first attempt. */
   late_ms: number
-  /** Events that wait together leave in a random order. */
+  /** Every event waits a random moment more, so that neighbours overtake each other. */
   out_of_order: boolean
 }
 
@@ -46,6 +47,8 @@ const MAX_QUEUED = 20_000
 const RETRY_AFTER_MS = [500, 2_000, 5_000, 15_000, 40_000]
 const ATTEMPT_TIMEOUT_MS = 10_000
 const MAX_LATE_MS = 600_000
+/** Long against the time between two events of one payment, short for someone watching. */
+const DISORDER_MS = 500
 
 interface Delivery {
   body: string
@@ -55,11 +58,13 @@ interface Delivery {
 export function makeWebhooks(options: {
   url: string | undefined
   secret: string
+  seed: number
   /** Where the simulator itself listens, for the links in an event. */
   simulator_url: string
 }): Webhooks {
   const settings: WebhookSettings = { duplicate_rate: 0, late_ms: 0, out_of_order: false }
   const counts = { delivered: 0, failed: 0, dropped: 0 }
+  const random = dice(options.seed)
   const queue: Delivery[] = []
   const timers = new Set<NodeJS.Timeout>()
   const is_https = options.url?.startsWith('https:') ?? false
@@ -87,8 +92,7 @@ export function makeWebhooks(options: {
 
   function pump() {
     while (running < LANES && !is_closed) {
-      const index = settings.out_of_order ? Math.floor(Math.random() * queue.length) : 0
-      const [delivery] = queue.splice(index, 1)
+      const delivery = queue.shift()
       if (delivery === undefined) return
       running += 1
       attempt(delivery.body, is_delivered => {
@@ -140,8 +144,11 @@ export function makeWebhooks(options: {
     send(event) {
       if (options.url === undefined || is_closed) return
       const body = eventJson(event, options.simulator_url)
-      const copies = Math.random() < settings.duplicate_rate ? 2 : 1
-      for (let i = 0; i < copies; i++) after(settings.late_ms, () => push({ body, attempt: 0 }))
+      const copies = random() < settings.duplicate_rate ? 2 : 1
+      for (let i = 0; i < copies; i++) {
+        const disorder_ms = settings.out_of_order ? random() * DISORDER_MS : 0
+        after(settings.late_ms + disorder_ms, () => push({ body, attempt: 0 }))
+      }
     },
     change(body) {
       Object.assign(settings, parseSettings(body))

@@ -1,0 +1,158 @@
+/** What the bank remembers after a restart is what it knew before, whatever happened to it in between. */
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { type Bank, openBank } from './bank.ts'
+import { MAGIC_CARDS } from './magic.ts'
+import { operationJson } from './operations.ts'
+import { Refused } from './refused.ts'
+import type { OperationRequest } from './state.ts'
+import { openTokens } from './tokens.ts'
+
+const TOKENS = MAGIC_CARDS.map(card => `pm_card_${card.names[0]}`)
+
+function open(folder: string, max_operations?: number): Bank {
+  return openBank({
+    path: join(folder, 'book.jsonl'),
+    tokens: openTokens(folder),
+    // Nothing settles by itself here: the test decides when.
+    settle_after_ms: 3_600_000,
+    ...(max_operations === undefined ? {} : { max_operations }),
+    onBroken(error) {
+      throw error
+    },
+  })
+}
+
+async function withFolder<T>(run: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'bursar-bank-'))
+  try {
+    return await run(folder)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+/** A refusal is an answer like another. */
+function perform(bank: Bank, request: OperationRequest) {
+  try {
+    return bank.perform(request, true)
+  } catch (error) {
+    if (error instanceof Refused) return undefined
+    throw error
+  }
+}
+
+const authorize = (reference: string, payment_token: string, capture: boolean, amount: bigint) =>
+  ({
+    kind: 'authorize',
+    reference,
+    amount,
+    currency: 'usd',
+    payment_token,
+    capture,
+    off_session: false,
+    return_url: null,
+  }) as const
+
+const action = fc.oneof(
+  fc.record({
+    do: fc.constant('authorize' as const),
+    token: fc.constantFrom(...TOKENS),
+    capture: fc.boolean(),
+    amount: fc.bigInt(1n, 1_000n),
+  }),
+  fc.record({
+    do: fc.constantFrom('capture' as const, 'void' as const, 'refund' as const),
+    on: fc.nat(20),
+    amount: fc.bigInt(1n, 1_000n),
+  }),
+  fc.record({ do: fc.constant('challenge' as const), on: fc.nat(20), is_passed: fc.boolean() }),
+  fc.record({ do: fc.constant('settle' as const) }),
+)
+
+test('a replayed book gives the same answers, and no payment ever gives back more than it took', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(action, { minLength: 1, maxLength: 60 }), async actions => {
+      await withFolder(async folder => {
+        const bank = open(folder)
+        const references: string[] = []
+        const payment_ids: string[] = []
+        for (const [index, act] of actions.entries()) {
+          const reference = `r${index}`
+          if (act.do === 'settle') {
+            bank.settlePending()
+            continue
+          }
+          if (act.do === 'authorize') {
+            const operation = perform(bank, authorize(reference, act.token, act.capture, act.amount))
+            if (operation !== undefined) payment_ids.push(operation.id)
+          } else {
+            const payment_id = payment_ids[act.on % Math.max(1, payment_ids.length)]
+            if (payment_id === undefined) continue
+            const payment = bank.payment(payment_id)
+            if (act.do === 'challenge') {
+              if (payment !== undefined) bank.finishChallenge(payment, act.is_passed)
+              continue
+            }
+            perform(bank, { kind: act.do, reference, payment_id, amount: act.amount, currency: 'usd' })
+          }
+          references.push(reference)
+        }
+        const known = (from: Bank) =>
+          references.map(reference => {
+            const operation = from.find(reference)
+            return operation === undefined ? null : operationJson(operation, 'http://simulator')
+          })
+        const before = known(bank)
+        for (const id of payment_ids) {
+          const payment = bank.payment(id)
+          if (payment === undefined) throw new Error('a payment was forgotten')
+          expect(payment.captured_amount).toBeLessThanOrEqual(payment.amount)
+          expect(payment.refunded_amount).toBeLessThanOrEqual(payment.captured_amount)
+          expect(payment.refunded_amount).toBeGreaterThanOrEqual(0n)
+        }
+        await bank.close()
+        const again = open(folder)
+        expect(known(again)).toEqual(before)
+        await again.close()
+      })
+    }),
+    { numRuns: 60 },
+  )
+})
+
+test('a full book refuses new references, and still answers the old ones', async () => {
+  await withFolder(async folder => {
+    const bank = open(folder, 2)
+    const first = bank.perform(authorize('one', 'pm_card_visa', true, 5n), true)
+    bank.perform(authorize('two', 'pm_card_visa', true, 5n), true)
+    expect(() => bank.perform(authorize('three', 'pm_card_visa', true, 5n), true)).toThrow(
+      expect.objectContaining({ status: 503, code: 'book_full' }),
+    )
+    expect(bank.perform(authorize('one', 'pm_card_visa', true, 5n), true)).toBe(first)
+    await bank.close()
+  })
+})
+
+test('nothing is durable before the disk has it, and everything appended together becomes durable together', async () => {
+  await withFolder(async folder => {
+    const bank = open(folder)
+    const order: string[] = []
+    bank.perform(authorize('one', 'pm_card_visa', true, 5n), true)
+    bank.book.whenDurable(() => order.push('one'))
+    bank.perform(authorize('two', 'pm_card_visa', true, 5n), true)
+    bank.book.whenDurable(() => order.push('two'))
+    expect(bank.book.durableBytes()).toBe(0)
+    const done = new EventTarget()
+    const waiting = once(done, 'durable')
+    bank.book.whenDurable(() => done.dispatchEvent(new Event('durable')))
+    await waiting
+    expect(order).toEqual(['one', 'two'])
+    expect(bank.book.durableBytes()).toBeGreaterThan(0)
+    await bank.close()
+  })
+})
