@@ -1,0 +1,363 @@
+/**
+ * Runs an endpoint for one request: authenticate, parse, meet the idempotency key, run, answer, one wide log line.
+ * Knows nothing of sockets: the server hands over a request as data and writes the answer it gets.
+ */
+import type { z } from 'zod'
+import { CommitUnknownError } from '#db'
+import { ApiError, encodeId, newId } from '#kernel'
+import { counter, histogram, type Log, type Span, span } from '#metrics'
+import { type Authenticator, authorize } from './auth.ts'
+import { readJsonObject } from './body.ts'
+import { type Ground, RequestContext } from './context.ts'
+import { asApiError, errorText } from './errors.ts'
+import { canonicalParams, fingerprintOf } from './fingerprint.ts'
+import { findKey, joinFirstUse, readIdempotencyKey, releaseLease } from './idempotency.ts'
+import { OWNERSHIP_TRIES_MOST } from './limits.ts'
+import {
+  type Answer,
+  type Caller,
+  type Endpoint,
+  type EndpointDefinition,
+  FencedError,
+  KeyTakenError,
+  type Method,
+} from './types.ts'
+import { parseParams, parseQuery } from './validate.ts'
+import { type PinnedVersion, upgradeParams, type VersionTable } from './versions.ts'
+
+/** Declares an endpoint; the types of its parameters flow into `run`. */
+export function endpoint<Path extends z.ZodType, Params extends z.ZodType>(
+  definition: EndpointDefinition<Path, Params>,
+): Endpoint {
+  return definition as Endpoint
+}
+
+/** An endpoint with what would otherwise be found out at every request. */
+export interface PreparedEndpoint {
+  readonly definition: Endpoint
+  readonly method: Method
+  /** `/v1/payment_intents/:id`. */
+  readonly path: string
+  readonly auth: 'secret' | 'publishable' | 'none'
+  readonly resource: string
+  readonly is_write: boolean
+  /** `payment_intents.confirm`: the log line's name. */
+  readonly name: `${string}.${string}`
+}
+
+export function prepare(definition: Endpoint): PreparedEndpoint {
+  const [method, path] = definition.route.split(' ') as [Method, string]
+  return {
+    definition,
+    method,
+    path,
+    auth: definition.auth ?? 'secret',
+    resource: definition.resource,
+    is_write: method !== 'GET',
+    name: `${definition.resource}.${verbOf(method, path)}`,
+  }
+}
+
+/** `confirm` of `/:id/confirm`; else what the method does to one object or to the collection. */
+function verbOf(method: Method, path: string): string {
+  const segments = path.split('/')
+  const last = segments.at(-1) ?? ''
+  if (segments.at(-2)?.startsWith(':')) return last
+  const is_one = last.startsWith(':')
+  if (method === 'DELETE') return 'delete'
+  if (method === 'POST') return is_one ? 'update' : 'create'
+  return is_one ? 'retrieve' : 'list'
+}
+
+/** A request as the server received it. Header names in lower case. */
+export interface Incoming {
+  /** Path without the query, as it was sent. */
+  readonly path: string
+  readonly query: string
+  readonly path_params: Record<string, unknown>
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly body: Buffer | undefined
+}
+
+export interface Outgoing {
+  status: number
+  body: string | Buffer
+  /** JSON unless it says otherwise. */
+  content_type?: string
+  /** Name, value, name, value, …: `Request-Id`, `Bursar-Version` and what this answer adds. */
+  headers: string[]
+}
+
+export interface RunnerOptions extends Ground {
+  readonly log: Log
+  readonly authenticator: Authenticator
+  readonly versions: VersionTable
+  /** The installation's secret: keys the digests of secret parameters. */
+  readonly secret: string
+  /** Parses every answer with its own schema and fails loudly when it does not fit: for tests. */
+  readonly check_answers: boolean
+}
+
+const requests = counter({
+  name: 'bursar_http_requests_total',
+  help: 'Requests answered',
+  labels: ['route', 'status'],
+})
+const durations = histogram({
+  name: 'bursar_http_request_duration_seconds',
+  help: 'From the parsed request to its answer',
+  labels: ['route', 'status'],
+})
+
+export const requestHeaders = (request_id: string, version: PinnedVersion): string[] => [
+  'Request-Id',
+  encodeId('req_', request_id),
+  ...version.headers,
+]
+
+const single = (header: string | string[] | undefined): string | undefined =>
+  Array.isArray(header) ? header.join(', ') : header
+
+/** The life of one request, from its bytes to its answer. */
+class Run {
+  readonly #options: RunnerOptions
+  readonly #endpoint: PreparedEndpoint
+  readonly #incoming: Incoming
+  readonly #request_id: string
+  #version: PinnedVersion
+  #caller: Caller | undefined
+  #context: RequestContext | undefined
+  /** Whose request the answer is: this one, or the first use of the key. */
+  #original_request: string | undefined
+  #is_replayed = false
+  #error: ApiError | undefined
+
+  constructor(options: RunnerOptions, endpoint: PreparedEndpoint, incoming: Incoming) {
+    this.#options = options
+    this.#endpoint = endpoint
+    this.#incoming = incoming
+    this.#request_id = newId(options.clock.now())
+    this.#version = options.versions.newest
+  }
+
+  async answer(): Promise<Outgoing> {
+    const started_ms = performance.now()
+    let answer: Answer
+    try {
+      answer = await this.#handle()
+    } catch (error) {
+      this.#error = asApiError(error)
+      answer = { status: this.#error.status, body: errorText(this.#error, this.#request_id) }
+    }
+    const headers = requestHeaders(this.#request_id, this.#version)
+    if (this.#original_request !== undefined) {
+      headers.push('Original-Request', encodeId('req_', this.#original_request))
+    }
+    if (this.#is_replayed) headers.push('Idempotent-Replayed', 'true')
+    if (this.#error) for (const name in this.#error.headers) headers.push(name, this.#error.headers[name] ?? '')
+    this.#observe(answer, performance.now() - started_ms)
+    return { ...answer, headers }
+  }
+
+  async #handle(): Promise<Answer> {
+    const { versions, authenticator } = this.#options
+    const { headers } = this.#incoming
+    this.#version = versions.pinned(single(headers['bursar-version']))
+    if (this.#endpoint.auth !== 'none') {
+      // Awaited only when the key is not in the cache: a hot request takes no turn of the event loop here.
+      const found = authenticator.authenticate(headers.authorization as string | undefined)
+      this.#caller = found instanceof Promise ? await found : found
+      authorize(this.#caller, { ...this.#endpoint, auth: this.#endpoint.auth })
+    }
+    const raw = upgradeParams(this.#version, this.#endpoint.definition.route, this.#readParams())
+    const path = this.#readPath()
+    const source = this.#endpoint.is_write ? 'body' : 'query'
+    const params = parseParams(this.#endpoint.definition.params, raw, source)
+    const context = new RequestContext(
+      this.#options,
+      this.#endpoint.definition,
+      this.#version,
+      this.#caller,
+      this.#request_id,
+    )
+    this.#context = context
+    // Without an account there is no scope for a key: a processor's webhook brings its own way to be deduplicated.
+    const answer =
+      this.#endpoint.is_write && this.#caller
+        ? await this.#keyed(context, this.#caller, raw, params, path)
+        : await this.#endpoint.definition.run(context, params as never, path as never)
+    if (this.#options.check_answers && !this.#is_replayed) this.#check(answer)
+    return answer
+  }
+
+  #readParams(): Record<string, unknown> {
+    const query = parseQuery(this.#incoming.query)
+    if (!this.#endpoint.is_write) return query
+    const [stray] = Object.keys(query)
+    if (stray !== undefined) {
+      throw new ApiError('parameter_unknown', {
+        param: stray,
+        message: `Send "${stray}" in the JSON body: a ${this.#endpoint.method} takes no query.`,
+      })
+    }
+    return readJsonObject(this.#incoming.body)
+  }
+
+  /** A path that cannot name an object names none: 404 and not 400. */
+  #readPath(): unknown {
+    const schema = this.#endpoint.definition.path
+    if (!schema) return {}
+    try {
+      return parseParams(schema, this.#incoming.path_params)
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error
+      throw new ApiError('resource_missing', { param: error.param ?? 'id', cause: error })
+    }
+  }
+
+  /** Runs a write under its key, or joins the first use of the key, whatever happens between the two. */
+  async #keyed(
+    context: RequestContext,
+    caller: Caller,
+    raw: Record<string, unknown>,
+    params: unknown,
+    path: unknown,
+  ): Promise<Answer> {
+    const key = readIdempotencyKey(single(this.#incoming.headers['idempotency-key']))
+    const canonical = canonicalParams(
+      this.#endpoint.definition.params,
+      raw,
+      this.#options.secret,
+      caller,
+    )
+    const claim = {
+      account_id: caller.account_id,
+      livemode: caller.livemode,
+      key,
+      request_id: this.#request_id,
+      route: this.#endpoint.definition.route,
+      path: this.#incoming.path,
+      fingerprint: fingerprintOf(this.#endpoint.method, this.#incoming.path, canonical),
+      params: canonical,
+    }
+    context.keyed(claim)
+    this.#original_request = this.#request_id
+    const { definition } = this.#endpoint
+    let step: 'run' | 'join' | { resume: string } = 'run'
+    for (let attempt = 1; attempt <= OWNERSHIP_TRIES_MOST; attempt++) {
+      try {
+        if (step === 'join') {
+          const first = await joinFirstUse(context.db, claim, this.#ownEpoch(context))
+          if (first.kind === 'finished') {
+            this.#original_request = first.request_id
+            this.#is_replayed = first.request_id !== this.#request_id
+            return first.answer
+          }
+          step = 'run'
+          if (first.kind === 'owned') {
+            context.own(first.fence, first.request_id)
+            this.#original_request = first.request_id
+            if (first.is_takeover) context.note({ took_over: true, epoch: first.fence.epoch })
+            if (definition.resume && first.subject_id !== null) step = { resume: first.subject_id }
+          }
+        }
+        const answer: Answer =
+          step === 'run'
+            ? await definition.run(context, params as never, path as never)
+            : await (definition.resume as NonNullable<Endpoint['resume']>)(context, step.resume)
+        if (!context.fence) throw new Error(`${definition.route} answered without recording its key`)
+        return answer
+      } catch (error) {
+        if (!(await this.#shouldJoin(context, error, step === 'join'))) throw error
+        step = 'join'
+      }
+    }
+    throw new ApiError('service_unavailable', { headers: { 'Retry-After': '1' } })
+  }
+
+  /** After a lost commit the key may still be ours: under the fence, or as the claim would have made it. */
+  #ownEpoch(context: RequestContext): number {
+    return context.fence?.epoch ?? 1
+  }
+
+  /** Whether a failure means that the key's row has the answer, or the next step. Releases what we hold otherwise. */
+  async #shouldJoin(context: RequestContext, error: unknown, was_joining: boolean): Promise<boolean> {
+    if (was_joining && error instanceof ApiError) return false
+    if (
+      error instanceof KeyTakenError ||
+      error instanceof FencedError ||
+      error instanceof CommitUnknownError
+    ) {
+      return true
+    }
+    try {
+      if (context.fence) {
+        await releaseLease(context.db, context.fence)
+        return false
+      }
+      // `run` may have stumbled over what the first use of this very key has done: its answer is this key's answer.
+      return (
+        !context.found_key_free &&
+        context.claim !== null &&
+        (await findKey(context.db, context.claim, context.claim.key)) !== undefined
+      )
+    } catch {
+      // The database is out of reach: the first error is the one to tell, and the lease lapses by itself.
+      return false
+    }
+  }
+
+  #check(answer: Answer): void {
+    if (answer.status < 300) this.#endpoint.definition.returns.parse(JSON.parse(answer.body))
+  }
+
+  #observe(answer: Answer, duration_ms: number): void {
+    const { definition, name } = this.#endpoint
+    const labels = { route: definition.route, status: `${Math.floor(answer.status / 100)}xx` }
+    requests.inc(labels)
+    durations.observe(labels, duration_ms / 1000)
+    const context = this.#context
+    const error = this.#error
+    const fields: Record<string, unknown> = {
+      request_id: encodeId('req_', this.#request_id),
+      account_id: this.#caller && encodeId('acct_', this.#caller.account_id),
+      livemode: this.#caller?.livemode,
+      api_key_id: this.#caller && encodeId('key_', this.#caller.api_key_id),
+      path: this.#incoming.path,
+      status: answer.status,
+      code: error?.code,
+      param: error?.param,
+      duration_ms: Math.round(duration_ms * 100) / 100,
+      statements: context?.stats.statements,
+      round_trips: context?.stats.round_trips,
+    }
+    if (this.#is_replayed && this.#original_request !== undefined) {
+      fields.replayed = true
+      fields.original_request = encodeId('req_', this.#original_request)
+    }
+    if (context?.notes) Object.assign(fields, context.notes)
+    const { log } = this.#options
+    if (answer.status < 500) log.event(name, fields)
+    else log.error(name, { ...fields, error: error?.cause ?? error })
+  }
+}
+
+/** Answers one request. Never throws. */
+export function runEndpoint(
+  options: RunnerOptions,
+  endpoint: PreparedEndpoint,
+  incoming: Incoming,
+): Promise<Outgoing> {
+  return span(
+    endpoint.definition.route,
+    NO_ATTRIBUTES,
+    async (at: Span) => {
+      const outgoing = await new Run(options, endpoint, incoming).answer()
+      at.set({ 'http.response.status_code': outgoing.status, 'bursar.request_id': outgoing.headers[1] })
+      return outgoing
+    },
+    { kind: 'server', traceparent: single(incoming.headers.traceparent) },
+  )
+}
+
+const NO_ATTRIBUTES = {}

@@ -1,0 +1,216 @@
+/**
+ * Meeting the first use of a key: replay its answer, refuse a different request, wait for a running twin, or take over
+ * from a runner that died (spec/api.md's table). Claiming, holding and finishing are in idempotency.sql, because they
+ * belong into the transactions of the effects; here is what happens around them.
+ */
+import type { Db } from '#db'
+import { ApiError, backoffMs, encodeId, sleep, type Tenant } from '#kernel'
+import { counter } from '#metrics'
+import { differingParams } from './fingerprint.ts'
+import { IDEMPOTENCY_KEY_LENGTH_MOST, JOIN_POLL, JOIN_WAIT_MS } from './limits.ts'
+import type { Answer, Claim, Fence, Route } from './types.ts'
+
+const conflicts = counter({
+  name: 'bursar_idempotency_conflicts_total',
+  help: 'Idempotency keys that met another use: with a different request (conflict) or a running one (in_progress)',
+  labels: ['account', 'kind'],
+})
+const takeovers = counter({
+  name: 'bursar_idempotency_takeovers_total',
+  help: 'Operations whose runner died or failed and that another one went on with',
+  labels: ['by'],
+})
+
+/** How the first use of a key is found. */
+export type FirstUse =
+  | { kind: 'finished'; answer: Answer; request_id: string }
+  /** Nobody's: the first use was rolled back. */
+  | { kind: 'absent' }
+  /** It is ours now, or still is: go on at its recovery point. */
+  | { kind: 'owned'; fence: Fence; request_id: string; subject_id: string | null; is_takeover: boolean }
+
+interface KeyRow {
+  request_id: string
+  route: Route
+  path: string
+  fingerprint: string
+  params: string
+  subject_id: string | null
+  epoch: number
+  is_lapsed: boolean | null
+  status: number | null
+  body: string | null
+}
+
+/** The header's value. Throws what spec/api.md says for a missing, long or unprintable one. */
+export function readIdempotencyKey(header: string | undefined): string {
+  if (header === undefined) throw new ApiError('missing_idempotency_key')
+  if (header.length > IDEMPOTENCY_KEY_LENGTH_MOST) throw new ApiError('idempotency_key_too_long')
+  if (!/^[\x20-\x7e]+$/.test(header)) throw new ApiError('idempotency_key_invalid')
+  return header
+}
+
+/** The key's row, or undefined. */
+export function findKey(db: Db, tenant: Tenant, key: string): Promise<KeyRow | undefined> {
+  return db.maybe<KeyRow>`
+    select
+      request_id, route, path, fingerprint, params, subject_id, epoch,
+      lease_until < now() as is_lapsed, status, body
+    from idempotency_keys
+    where account_id = ${tenant.account_id}
+      and livemode = ${tenant.livemode}
+      and key = ${key}`
+}
+
+/**
+ * Joins the first use of a key. `own_epoch` is the caller's when it may still be the owner (its commit was lost).
+ * Throws `idempotency_conflict`, or `idempotency_in_progress` after two seconds of waiting.
+ */
+export async function joinFirstUse(db: Db, claim: Claim, own_epoch: number | null): Promise<FirstUse> {
+  const give_up_ms = performance.now() + JOIN_WAIT_MS
+  for (let attempt = 1; ; attempt++) {
+    const row = await findKey(db, claim, claim.key)
+    if (!row) return { kind: 'absent' }
+    if (row.fingerprint !== claim.fingerprint) throw conflict(row, claim)
+    if (row.status !== null && row.body !== null) {
+      return {
+        kind: 'finished',
+        answer: { status: row.status, body: row.body },
+        request_id: row.request_id,
+      }
+    }
+    if (row.epoch === own_epoch && row.request_id === claim.request_id) {
+      return owned(claim, row, row.epoch, false)
+    }
+    if (row.is_lapsed) {
+      const epoch = await takeOver(db, claim, row.epoch)
+      if (epoch !== undefined) {
+        takeovers.inc({ by: 'caller' })
+        return owned(claim, row, epoch, true)
+      }
+    }
+    if (performance.now() >= give_up_ms) {
+      conflicts.inc({ account: encodeId('acct_', claim.account_id), kind: 'in_progress' })
+      throw new ApiError('idempotency_in_progress', {
+        headers: { 'Retry-After': '1' },
+        detail: { original_request: encodeId('req_', row.request_id) },
+      })
+    }
+    await sleep(backoffMs(JOIN_POLL, attempt))
+  }
+}
+
+const owned = (claim: Claim, row: KeyRow, epoch: number, is_takeover: boolean): FirstUse => ({
+  kind: 'owned',
+  fence: { account_id: claim.account_id, livemode: claim.livemode, key: claim.key, epoch },
+  request_id: row.request_id,
+  subject_id: row.subject_id,
+  is_takeover,
+})
+
+function conflict(row: KeyRow, claim: Claim): ApiError {
+  conflicts.inc({ account: encodeId('acct_', claim.account_id), kind: 'conflict' })
+  const original_request = encodeId('req_', row.request_id)
+  if (row.path !== claim.path || row.route !== claim.route) {
+    return new ApiError('idempotency_conflict', {
+      message: `This Idempotency-Key was used with ${row.route.slice(0, row.route.indexOf(' '))} ${row.path}. Use a new key.`,
+      detail: { params: [], original_request },
+    })
+  }
+  const params = differingParams(row.params, claim.params)
+  return new ApiError('idempotency_conflict', {
+    message: `This Idempotency-Key was used with other values of: ${params.join(', ')}. Use a new key.`,
+    detail: { params, original_request },
+  })
+}
+
+async function takeOver(db: Db, { account_id, livemode, key }: Claim, epoch: number) {
+  const taken = await db.maybe<{ epoch: number }>`
+    update idempotency_keys
+    set
+      epoch = epoch + 1,
+      takeovers = takeovers + 1,
+      lease_until = now() + idempotency_lease()
+    where account_id = ${account_id}
+      and livemode = ${livemode}
+      and key = ${key}
+      and epoch = ${epoch}
+      and finished_at is null
+      and lease_until < now()
+    returning epoch`
+  return taken?.epoch
+}
+
+/** Gives an unfinished key up after a failure, so that the next caller or the completer need not wait for the lease. */
+export function releaseLease(db: Db, fence: Fence): Promise<number> {
+  return db.run`
+    update idempotency_keys
+    set lease_until = now()
+    where account_id = ${fence.account_id}
+      and livemode = ${fence.livemode}
+      and key = ${fence.key}
+      and epoch = ${fence.epoch}
+      and finished_at is null`
+}
+
+/** A key whose runner died, taken over by the completer. */
+export interface LapsedKey extends Fence {
+  readonly route: Route
+  readonly path: string
+  readonly request_id: string
+  readonly subject_id: string | null
+  readonly takeovers: number
+}
+
+/** Takes over up to `most` lapsed keys of any account, longest lapsed first, skipping what others take. */
+export async function takeLapsed(db: Db, most: number): Promise<LapsedKey[]> {
+  const taken = await db.many<LapsedKey>`
+    with lapsed as (
+      select account_id, livemode, key
+      from idempotency_keys
+      where finished_at is null and lease_until < now()
+      order by lease_until
+      limit ${most}
+      for update skip locked
+    )
+    update idempotency_keys taken
+    set
+      epoch = taken.epoch + 1,
+      takeovers = taken.takeovers + 1,
+      lease_until = now() + idempotency_lease()
+    from lapsed
+    where taken.account_id = lapsed.account_id
+      and taken.livemode = lapsed.livemode
+      and taken.key = lapsed.key
+    returning
+      taken.account_id, taken.livemode, taken.key, taken.epoch, taken.route, taken.path,
+      taken.request_id, taken.subject_id, taken.takeovers`
+  if (taken.length > 0) takeovers.inc({ by: 'completer' }, taken.length)
+  return taken
+}
+
+/** Leaves a key alone for a while after its operation could not be finished; only as long as the epoch is ours. */
+export function postpone(db: Db, fence: Fence, delay_ms: number): Promise<number> {
+  return db.run`
+    update idempotency_keys
+    set lease_until = now() + ${delay_ms} * interval '1 millisecond'
+    where account_id = ${fence.account_id}
+      and livemode = ${fence.livemode}
+      and key = ${fence.key}
+      and epoch = ${fence.epoch}
+      and finished_at is null`
+}
+
+/** Deletes up to `most` keys finished longer ago than `retention_ms`. An unfinished key is never deleted. */
+export function reap(db: Db, retention_ms: number, most: number): Promise<number> {
+  return db.run`
+    delete from idempotency_keys
+    where (account_id, livemode, key) in (
+      select account_id, livemode, key
+      from idempotency_keys
+      where finished_at < now() - ${retention_ms} * interval '1 millisecond'
+      order by finished_at
+      limit ${most}
+      for update skip locked
+    )`
+}

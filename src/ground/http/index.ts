@@ -1,0 +1,57 @@
+/** The HTTP API: endpoints as data, keys, idempotency phases, one shape of errors, one listener. */
+export { type Completer, type CompleterOptions, createCompleter, startCompleter } from './completer.ts'
+export { encodeAnswer, encoderOf, facts, JsonText, type SchemaFacts } from './encoder.ts'
+export { endpoint } from './endpoint.ts'
+export {
+  type Account,
+  type ApiKey,
+  createAccount,
+  createApiKey,
+  createUser,
+  type KeyKind,
+  listApiKeys,
+  revokeApiKey,
+} from './keys.ts'
+export {
+  amount,
+  amountOrZero,
+  chargeLimits,
+  currency,
+  expandable,
+  id,
+  integer,
+  metadata,
+  nullable,
+  object,
+  type ObjectSchema,
+  refuse,
+  type RowOf,
+  secret,
+  signedAmount,
+  text,
+  timestamp,
+} from './schema.ts'
+export {
+  createServer,
+  type InjectedRequest,
+  type InjectedResponse,
+  type Page,
+  type PageContent,
+  type Server,
+  type ServerOptions,
+} from './server.ts'
+export {
+  type Answer,
+  type Caller,
+  type Claim,
+  type Context,
+  type Endpoint,
+  type EndpointDefinition,
+  type Fence,
+  FencedError,
+  KeyTakenError,
+  type Method,
+  type Route,
+} from './types.ts'
+export { parseParams, type ParamSource } from './validate.ts'
+export { type Version, type VersionChange, versions } from './versions.ts'

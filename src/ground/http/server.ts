@@ -1,0 +1,335 @@
+/**
+ * The one listener, and the only file that knows Fastify: routes, bodies, sockets. Whatever arrives (broken HTTP, a
+ * slow or huge request, a path that does not exist), the answer is JSON in the one shape of an error, with a request
+ * id; no socket is left hanging, no stack trace leaves. Per request it adds no hook, no timer and no async context.
+ */
+import { type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Db } from '#db'
+import { ApiError, type Clock, newId, sleep } from '#kernel'
+import { type Log, METRICS_CONTENT_TYPE, metricsText } from '#metrics'
+import { createAuthenticator } from './auth.ts'
+import {
+  type Outgoing,
+  type PreparedEndpoint,
+  prepare,
+  requestHeaders,
+  runEndpoint,
+  type RunnerOptions,
+} from './endpoint.ts'
+import { asApiError, errorText } from './errors.ts'
+import {
+  ANSWER_DEADLINE_MS,
+  BODY_BYTES_MOST,
+  CONNECTIONS_CHECK_INTERVAL_MS,
+  HEADER_BYTES_MOST,
+  HEADERS_TIMEOUT_MS,
+  IDLE_SOCKET_TIMEOUT_MS,
+  KEEP_ALIVE_TIMEOUT_MS,
+  PATH_PARAMETER_LENGTH_MOST,
+  REQUEST_TIMEOUT_MS,
+  REQUESTS_MOST,
+} from './limits.ts'
+import { answerOnSocket, brokenHttp, isWellEncoded, malformedPath, transportError } from './transport.ts'
+import type { Endpoint } from './types.ts'
+import { type Version, versionTable } from './versions.ts'
+
+export interface PageContent {
+  readonly content_type: string
+  readonly body: string | Buffer
+}
+
+/** Something served beside the API: the OpenAPI document, the reference. Open to everybody. */
+export interface Page {
+  /** `/docs`, or `/docs/*` for everything below it. */
+  readonly path: string
+  /** `rest` is what stands in place of `*`. Undefined: there is no such page. */
+  render(rest: string): PageContent | undefined | Promise<PageContent | undefined>
+}
+
+export interface ServerOptions {
+  readonly endpoints: readonly Endpoint[]
+  /** Sees all accounts. */
+  readonly db: Db
+  readonly clock: Clock
+  readonly log: Log
+  /** The installation's secret. */
+  readonly secret: string
+  /** For /readyz: migrated, database reachable. Draining is known here. */
+  readonly isReady?: () => Promise<boolean>
+  readonly pages?: readonly Page[]
+  readonly versions?: readonly Version[]
+  /** Parses every answer with its own schema: for tests. */
+  readonly check_answers?: boolean
+  /** For tests of the deadlines; the numbers and their reasons are in limits.ts. */
+  readonly timeouts?: {
+    readonly headers_ms?: number
+    readonly request_ms?: number
+    readonly answer_ms?: number
+  }
+}
+
+export interface InjectedRequest {
+  method: string
+  url: string
+  headers?: Record<string, string>
+  /** An object is sent as JSON. */
+  body?: object | string
+}
+
+export interface InjectedResponse {
+  status: number
+  headers: Record<string, string | string[] | number | undefined>
+  body: string
+  json<T = unknown>(): T
+}
+
+export interface Server {
+  /** Port 0 picks a free one; answers the one it got. */
+  listen(at: { port: number; host?: string }): Promise<{ port: number }>
+  /** A request without a socket: for tests and for the process's own calls. */
+  inject(request: InjectedRequest): Promise<InjectedResponse>
+  /**
+   * Drains: refuses new connections, closes idle ones, finishes what runs, and after `drain_ms` cuts what is left (the
+   * completer finishes its keys).
+   */
+  close(drain_ms: number): Promise<void>
+}
+
+/** How late an overdue request may be noticed. */
+const OVERDUE_CHECK_MS = 1_000
+const DRAIN_POLL_MS = 10
+
+/** A body of 503 for who must come back; the reason is ours. */
+const unavailable = () => new ApiError('service_unavailable', { headers: { 'Retry-After': '1' } })
+
+/** Makes a server that does not listen yet. */
+export function createServer(options: ServerOptions): Server {
+  const { clock, log, timeouts } = options
+  const versions = versionTable(options.versions)
+  const authenticator = createAuthenticator(options.db)
+  const runner: RunnerOptions = {
+    db: options.db,
+    clock,
+    log,
+    secret: options.secret,
+    check_answers: options.check_answers ?? false,
+    versions,
+    authenticator,
+  }
+  const routes = options.endpoints.map(prepare)
+  const patterns = routes.map(({ path, method }) => ({
+    method,
+    pattern: new RegExp(`^${path.replace(/:[^/]+/g, '[^/]+')}$`),
+  }))
+  const answer_deadline_ms = timeouts?.answer_ms ?? ANSWER_DEADLINE_MS
+  // In the order of arrival.
+  const running = new Map<ServerResponse, number>()
+  let is_draining = false
+
+  const app = fastify({
+    bodyLimit: BODY_BYTES_MOST,
+    requestTimeout: timeouts?.request_ms ?? REQUEST_TIMEOUT_MS,
+    connectionTimeout: IDLE_SOCKET_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    // What arrives on kept connections while draining is answered; Fastify's own 503 has another shape.
+    return503OnClosing: false,
+    http: {
+      maxHeaderSize: HEADER_BYTES_MOST,
+      headersTimeout: timeouts?.headers_ms ?? HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: CONNECTIONS_CHECK_INTERVAL_MS,
+    },
+    clientErrorHandler(error, socket) {
+      const outgoing = failure(brokenHttp(error.code))
+      if (error.code === 'ECONNRESET') socket.destroy()
+      else if (answerOnSocket(socket, outgoing)) noteRefusal(outgoing, { reason: error.code })
+    },
+    frameworkErrors: (error, request, reply) => refuse(request.raw, reply, transportError(error)),
+    routerOptions: {
+      maxParamLength: PATH_PARAMETER_LENGTH_MOST,
+      // Queries have rules of their own (query.ts) and are parsed by who needs them.
+      querystringParser: () => ({}),
+    },
+  })
+  // The body stays bytes until the caller is known: nobody without a key makes us parse a megabyte of JSON.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
+    done(null, body),
+  )
+  app.setErrorHandler((error, request, reply) => refuse(request.raw, reply, transportError(error)))
+  app.setNotFoundHandler((request, reply) => refuse(request.raw, reply, notFound(request.raw)))
+  app.server.on('connect', (_request, socket) => answerOnSocket(socket, failure(brokenHttp('CONNECT'))))
+  app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) =>
+    send(response, failure(brokenHttp('EXPECT'))),
+  )
+
+  for (const route of routes) {
+    app.route({
+      method: route.method,
+      url: route.path,
+      handler: (request, reply) => serve(route, request, reply),
+    })
+  }
+  route('/healthz', async () => json({ status: 'ok' }))
+  route('/readyz', async () => {
+    const is_ready = !is_draining && (await options.isReady?.()) !== false
+    return is_ready ? json({ status: 'ready' }) : undefined
+  }, unavailable)
+  route('/metrics', async () => ({ content_type: METRICS_CONTENT_TYPE, body: await metricsText() }))
+  for (const page of options.pages ?? []) route(page.path, rest => page.render(rest))
+
+  function serve(endpoint: PreparedEndpoint, request: FastifyRequest, reply: FastifyReply): void {
+    const { raw } = request
+    const url = raw.url ?? '/'
+    if (running.size >= REQUESTS_MOST) return refuse(raw, reply, unavailable())
+    if (url.includes('%00')) return refuse(raw, reply, malformedPath())
+    if (raw.headers['content-encoding'] !== undefined) {
+      const message = 'Send the body as plain application/json, without Content-Encoding.'
+      return refuse(raw, reply, new ApiError('unsupported_media_type', { message }))
+    }
+    reply.hijack()
+    const response = reply.raw
+    running.set(response, performance.now())
+    const query_at = url.indexOf('?')
+    const incoming = {
+      path: query_at < 0 ? url : url.slice(0, query_at),
+      query: query_at < 0 ? '' : url.slice(query_at + 1),
+      path_params: request.params as Record<string, unknown>,
+      headers: raw.headers,
+      body: request.body as Buffer | undefined,
+    }
+    runEndpoint(runner, endpoint, incoming)
+      .catch((error: unknown) => {
+        log.error('request.crashed', { route: endpoint.definition.route, error })
+        return failure(asApiError(error))
+      })
+      .then(outgoing => {
+        running.delete(response)
+        send(response, outgoing)
+      }, crash)
+  }
+
+  /** Writing an answer fails only when Node itself does; the process is then beyond what this file can promise. */
+  function crash(error: unknown): void {
+    log.error('response.crashed', { error })
+  }
+
+  /** A page beside the API; what it does not have is a 404 unless `absent` says otherwise. */
+  function route(
+    path: string,
+    render: Page['render'],
+    absent = () => new ApiError('route_not_found'),
+  ): void {
+    app.get(path, (request, reply) => {
+      reply.hijack()
+      const rest = (request.params as { '*'?: string })['*'] ?? ''
+      Promise.resolve(rest)
+        .then(render)
+        .then(page => (page ? { ...failure(absent()), status: 200, ...page } : failure(absent())))
+        .catch((error: unknown) => {
+          log.error('page.crashed', { path, error })
+          return failure(asApiError(error))
+        })
+        .then(outgoing => send(reply.raw, outgoing), crash)
+    })
+  }
+
+  function notFound(raw: IncomingMessage): ApiError {
+    const [path = '/'] = (raw.url ?? '/').split('?', 1)
+    if (!isWellEncoded(path)) return malformedPath()
+    const allowed = patterns.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method)
+    return allowed.length === 0
+      ? new ApiError('route_not_found')
+      : new ApiError('method_not_allowed', { headers: { Allow: allowed.join(', ') } })
+  }
+
+  /** The answer to what has reached no endpoint, with a request id of its own. */
+  function failure(error: ApiError): Outgoing {
+    const request_id = newId(clock.now())
+    const headers = requestHeaders(request_id, versions.newest)
+    for (const [name, value] of Object.entries(error.headers)) headers.push(name, value)
+    return { status: error.status, body: errorText(error, request_id), headers }
+  }
+
+  function refuse(raw: IncomingMessage, reply: FastifyReply, error: ApiError): void {
+    reply.hijack()
+    const outgoing = failure(error)
+    send(reply.raw, outgoing)
+    if (error.status < 500) noteRefusal(outgoing, { method: raw.method, code: error.code })
+    else log.error('request.crashed', { request_id: outgoing.headers[1], error: error.cause ?? error })
+  }
+
+  function noteRefusal({ status, headers }: Outgoing, fields: Record<string, unknown>): void {
+    log.event('request.refused', { request_id: headers[1], status, ...fields })
+  }
+
+  function send(response: ServerResponse, { status, body, headers, content_type }: Outgoing): void {
+    // The deadline may have answered already, or the client has gone.
+    if (response.headersSent || response.destroyed) return
+    headers.push(
+      'Content-Type',
+      content_type ?? 'application/json; charset=utf-8',
+      'Content-Length',
+      String(Buffer.byteLength(body)),
+      'Cache-Control',
+      'no-store',
+    )
+    if (is_draining) headers.push('Connection', 'close')
+    response.writeHead(status, headers)
+    response.end(body)
+  }
+
+  const overdue = setInterval(
+    () => {
+      const now_ms = performance.now()
+      for (const [response, since_ms] of running) {
+        // Behind the first that has time left, all have.
+        if (now_ms - since_ms < answer_deadline_ms) break
+        if (response.headersSent) continue
+        const outgoing = failure(unavailable())
+        send(response, outgoing)
+        log.error('request.overdue', { request_id: outgoing.headers[1], after_ms: answer_deadline_ms })
+      }
+    },
+    Math.min(OVERDUE_CHECK_MS, answer_deadline_ms),
+  )
+  overdue.unref()
+
+  return {
+    async listen({ port, host }) {
+      await app.listen({ port, host: host ?? '127.0.0.1' })
+      return { port: (app.server.address() as AddressInfo).port }
+    },
+    async inject({ method, url, headers, body }) {
+      const response = await app.inject({
+        method: method as 'POST',
+        url,
+        headers: { ...(typeof body === 'object' && { 'content-type': 'application/json' }), ...headers },
+        ...(body !== undefined && { payload: typeof body === 'object' ? JSON.stringify(body) : body }),
+      })
+      return {
+        status: response.statusCode,
+        headers: response.headers,
+        body: response.body,
+        json: <T>() => JSON.parse(response.body) as T,
+      }
+    },
+    async close(drain_ms) {
+      is_draining = true
+      const until_ms = performance.now() + drain_ms
+      const cut = setTimeout(() => app.server.closeAllConnections(), drain_ms)
+      await app.close()
+      clearTimeout(cut)
+      // A client that left early leaves its request running; the database must outlive it.
+      while (running.size > 0 && performance.now() < until_ms) await sleep(DRAIN_POLL_MS)
+      clearInterval(overdue)
+      authenticator.close()
+    },
+  }
+}
+
+const json = (value: object): PageContent => ({
+  content_type: 'application/json; charset=utf-8',
+  body: JSON.stringify(value),
+})

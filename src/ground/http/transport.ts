@@ -1,0 +1,80 @@
+/**
+ * Failures that happen before a request reaches an endpoint, as the caller hears them. Some arrive from Fastify with a
+ * code of its own; bytes that are no HTTP at all arrive from Node's parser with a bare socket to answer on.
+ */
+import { type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { ApiError } from '#kernel'
+import type { Outgoing } from './endpoint.ts'
+
+export const malformedPath = (): ApiError =>
+  new ApiError('malformed_request', {
+    message: 'The path holds a NUL character or is not valid percent-encoded UTF-8.',
+  })
+
+export function isWellEncoded(url: string): boolean {
+  if (!url.includes('%')) return true
+  if (url.includes('%00')) return false
+  try {
+    decodeURI(url)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** What Fastify refused. Anything unexpected is our own failure. */
+export function transportError(error: unknown): ApiError {
+  const { code, statusCode } = error as { code?: string; statusCode?: number }
+  switch (code) {
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new ApiError('unsupported_media_type')
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new ApiError('body_too_large')
+    case 'FST_ERR_BAD_URL':
+      return malformedPath()
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return new ApiError('resource_missing')
+    default:
+      return statusCode !== undefined && statusCode < 500
+        ? new ApiError('malformed_request', { cause: error })
+        : new ApiError('internal_error', { cause: error })
+  }
+}
+
+/** What Node's HTTP parser refused. */
+export function brokenHttp(code: string | undefined): ApiError {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new ApiError('headers_too_large')
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return new ApiError('body_too_large')
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new ApiError('request_timeout')
+    default:
+      return new ApiError('malformed_request')
+  }
+}
+
+/** Closing while bytes are unread resets the connection and may take the answer with it: linger this long. */
+const LINGER_MS = 1_000
+
+const answered = new WeakSet<Duplex>()
+
+/** Answers on a socket without a response object, and closes it. False when there is nobody to answer. */
+export function answerOnSocket(socket: Duplex, { status, body, headers }: Outgoing): boolean {
+  if (answered.has(socket)) return false
+  answered.add(socket)
+  // An answer that is half sent must not be mixed with another one.
+  const busy = (socket as Duplex & { _httpMessage?: ServerResponse })._httpMessage
+  if (!socket.writable || busy?.headersSent) {
+    socket.destroy()
+    return false
+  }
+  const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`]
+  for (let i = 0; i < headers.length; i += 2) lines.push(`${headers[i]}: ${headers[i + 1]}`)
+  lines.push('Content-Type: application/json; charset=utf-8', `Content-Length: ${Buffer.byteLength(body)}`)
+  socket.end(`${lines.join('\r\n')}\r\nConnection: close\r\n\r\n${body.toString()}`)
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  return true
+}
