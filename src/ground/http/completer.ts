@@ -103,7 +103,13 @@ export function createCompleter(options: CompleterOptions): Completer {
       const outcome = row && row.status === null ? 'unresolved' : 'finished'
       completions.inc({ route: key.route, outcome })
       const duration_ms = performance.now() - started_ms
-      log.event('idempotency_key.completed', { ...fields, ...context.stats, ...context.notes, outcome, duration_ms })
+      log.event('idempotency_key.completed', {
+        ...fields,
+        ...context.stats,
+        ...context.notes,
+        outcome,
+        duration_ms,
+      })
     } catch (error) {
       const retry_in_ms = backoffMs(RETRY, key.takeovers)
       completions.inc({ route: key.route, outcome: 'failed' })

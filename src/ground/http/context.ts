@@ -120,7 +120,9 @@ export class RequestContext implements Context {
     return {
       status: this.#endpoint.status ?? 200,
       body:
-        this.#version.changes.length === 0 ? body : downgradeAnswer(this.#version, this.#endpoint.route, body),
+        this.#version.changes.length === 0
+          ? body
+          : downgradeAnswer(this.#version, this.#endpoint.route, body),
     }
   }
 

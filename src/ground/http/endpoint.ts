@@ -154,7 +154,8 @@ class Run {
       headers.push('Original-Request', encodeId('req_', this.#original_request))
     }
     if (this.#is_replayed) headers.push('Idempotent-Replayed', 'true')
-    if (this.#error) for (const name in this.#error.headers) headers.push(name, this.#error.headers[name] ?? '')
+    if (this.#error)
+      for (const name in this.#error.headers) headers.push(name, this.#error.headers[name] ?? '')
     this.#observe(answer, performance.now() - started_ms)
     return { ...answer, headers }
   }
@@ -224,12 +225,7 @@ class Run {
     path: unknown,
   ): Promise<Answer> {
     const key = readIdempotencyKey(single(this.#incoming.headers['idempotency-key']))
-    const canonical = canonicalParams(
-      this.#endpoint.definition.params,
-      raw,
-      this.#options.secret,
-      caller,
-    )
+    const canonical = canonicalParams(this.#endpoint.definition.params, raw, this.#options.secret, caller)
     const claim = {
       account_id: caller.account_id,
       livemode: caller.livemode,

@@ -13,8 +13,19 @@ export {
   revokeApiKey,
 } from './keys.ts'
 export {
+  expandMany,
+  expandOne,
+  type Expansions,
+  loads,
+  parseExpand,
+  type Reader,
+  retrieveParams,
+} from './expand.ts'
+export { type Keyset, keyset, listOf, listParams, page } from './list.ts'
+export {
   amount,
   amountOrZero,
+  type AnyObject,
   chargeLimits,
   currency,
   expandable,
@@ -23,6 +34,7 @@ export {
   metadata,
   nullable,
   object,
+  type ObjectOf,
   type ObjectSchema,
   refuse,
   type RowOf,

@@ -72,7 +72,8 @@ export function noteEndpoints(hooks: Hooks = {}): Endpoint[] {
           insert into notes (account_id, livemode, id, text, state, created_at)
           values (${tenant.account_id}, ${tenant.livemode}, ${note.id}, ${note.text}, ${note.state}, ${created_at})`
         await hooks.inside?.()
-        if (params.text === 'declined') return new ApiError('card_declined', { detail: { decline_code: 'no' } })
+        if (params.text === 'declined')
+          return new ApiError('card_declined', { detail: { decline_code: 'no' } })
         if (params.text === 'refused') throw new ApiError('parameter_invalid', { param: 'text' })
         if (params.text === 'broken') throw new Error('secret reason 4242424242424242')
         return note

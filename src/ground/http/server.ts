@@ -172,10 +172,14 @@ export function createServer(options: ServerOptions): Server {
     })
   }
   route('/healthz', async () => json({ status: 'ok' }))
-  route('/readyz', async () => {
-    const is_ready = !is_draining && (await options.isReady?.()) !== false
-    return is_ready ? json({ status: 'ready' }) : undefined
-  }, unavailable)
+  route(
+    '/readyz',
+    async () => {
+      const is_ready = !is_draining && (await options.isReady?.()) !== false
+      return is_ready ? json({ status: 'ready' }) : undefined
+    },
+    unavailable,
+  )
   route('/metrics', async () => ({ content_type: METRICS_CONTENT_TYPE, body: await metricsText() }))
   for (const page of options.pages ?? []) route(page.path, rest => page.render(rest))
 
@@ -216,11 +220,7 @@ export function createServer(options: ServerOptions): Server {
   }
 
   /** A page beside the API; what it does not have is a 404 unless `absent` says otherwise. */
-  function route(
-    path: string,
-    render: Page['render'],
-    absent = () => new ApiError('route_not_found'),
-  ): void {
+  function route(path: string, render: Page['render'], absent = () => new ApiError('route_not_found')): void {
     app.get(path, (request, reply) => {
       reply.hijack()
       const rest = (request.params as { '*'?: string })['*'] ?? ''

@@ -22,11 +22,7 @@ export interface TestAccount extends Tenant {
   readonly key: string
   readonly api_key_id: string
   /** Sends a request with the account's key; a write gets a fresh Idempotency-Key unless the headers name one. */
-  send(
-    route: string,
-    body?: object,
-    headers?: Record<string, string | undefined>,
-  ): Promise<InjectedResponse>
+  send(route: string, body?: object, headers?: Record<string, string | undefined>): Promise<InjectedResponse>
 }
 
 export const TEST_SECRET = 'an installation secret of a test'
