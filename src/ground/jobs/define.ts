@@ -37,7 +37,7 @@ export interface JobOptions<Payload extends z.ZodType> {
   payload: Payload
   run(context: JobContext, payload: z.output<Payload>): Promise<void>
   max_attempts?: number
-  /** Jobs with the same queue run one at a time, in order. */
+  /** Jobs with the same queue run one at a time, in order; about one a second, so only where order is needed. */
   queue?: string
   timeout_ms?: number
 }

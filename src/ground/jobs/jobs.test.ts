@@ -1,3 +1,4 @@
+import { InMemorySpanExporter } from '@opentelemetry/sdk-trace-base'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -5,7 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { type Database, openDatabase } from '#db'
 import { asAdmin, type TestDatabase, testDatabase } from '#db/testing'
-import { createLog, metricsText } from '#metrics'
+import { createLog, metricsText, span, startTracing, traceId } from '#metrics'
 import {
   deadJobs,
   defineJob,
@@ -136,6 +137,32 @@ test('a run is one wide line with its costs, and a metric', async () => {
   expect(await metricsText()).toContain('bursar_job_runs_total{job="line.test",outcome="succeeded"} 1')
 })
 
+test('a job continues the trace of who asked for it', async () => {
+  const exporter = new InMemorySpanExporter()
+  const tracing = await startTracing({ version: '0', role: 'test', log, exporter })
+  try {
+    const traces: (string | undefined)[] = []
+    const job = defineJob({
+      name: 'trace.test',
+      payload: z.object({}),
+      async run() {
+        traces.push(traceId())
+      },
+    })
+    await work([job])
+    const asked = await span('POST /v1/refunds', {}, async () => {
+      await enqueue(db, job, {})
+      return traceId()
+    })
+    await until(() => traces.length === 1)
+    expect(asked).toMatch(/^[0-9a-f]{32}$/)
+    expect(traces).toEqual([asked])
+    await until(() => lines.some(line => line.event === 'job.succeeded' && line.trace_id === asked))
+  } finally {
+    await tracing.stop()
+  }
+})
+
 test('a failed job runs again after a pause, until it succeeds', async () => {
   const { job, seen } = noting('retry.test', { fail: n => n === 1 })
   await work([job])
@@ -151,7 +178,7 @@ test('a failed job runs again after a pause, until it succeeds', async () => {
     attempt: 1,
     error: { message: 'cannot do again with [redacted]' },
   })
-  expect(await queued('retry.test')).toEqual([])
+  await until(async () => (await queued('retry.test')).length === 0)
 })
 
 test('a job that failed as often as it may is listed dead, counted, and runs again when retried', async () => {

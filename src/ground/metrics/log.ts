@@ -51,6 +51,7 @@ const dropped = counter({
   name: 'bursar_log_lines_dropped_total',
   help: 'Log lines lost to a stalled reader',
 })
+const failed = counter({ name: 'bursar_log_writes_failed_total', help: 'Writes of log lines that failed' })
 
 export function createLog(options: LogOptions): Log {
   if (options.destination) return face(options.level, options.destination, '', () => undefined)
@@ -62,6 +63,8 @@ export function createLog(options: LogOptions): Log {
     periodicFlush: FLUSH_INTERVAL_MS,
   })
   output.on('drop', () => dropped.inc(undefined))
+  // A full disk under a redirected output must not end the process; there is no log to tell it to, so it is counted.
+  output.on('error', () => failed.inc(undefined))
   return face(options.level, output, '', () => output.flushSync())
 }
 
