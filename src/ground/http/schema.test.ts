@@ -25,7 +25,7 @@ const Refund = object('refund', 're_', {
   currency,
   fee: signedAmount,
   status: z.enum(['pending', 'succeeded']),
-  customer_id: expandable(nullable(id('cus_'))),
+  customer_id: nullable(expandable('cus_')),
   lines: z.array(z.strictObject({ type: z.literal('line'), amount: amountOrZero })),
   reason: text(500).optional(),
   metadata,

@@ -223,13 +223,12 @@ export const secret = <Schema extends z.ZodType>(schema: Schema): Schema =>
   withFacts(schema.meta({ writeOnly: true }), { is_secret: true })
 
 /**
- * Marks an id field (its name ends in `_id`, it may be nullable) as one that `expand[]` can follow: `customer_id`
- * stays, and the object appears beside it as `customer`. The target is the object of the id's prefix, found by name,
- * so two resources that point at each other need not import each other; the target says how it is loaded (expand.ts).
+ * An id field (its name ends in `_id`) that `expand[]` can follow: `customer_id` stays, and the object appears beside
+ * it as `customer`. The target is the object of the prefix, found by name, so that two resources that point at each
+ * other need not import each other; the target says how it is loaded (`loads`, expand.ts).
  */
-export function expandable<Schema extends z.ZodType>(schema: Schema): Schema {
-  assert(prefixOf(schema) !== undefined, 'only an id field is expandable')
-  return withFacts(schema, { is_expandable: true })
+export function expandable<Prefix extends IdPrefix>(prefix: Prefix) {
+  return withFacts(id(prefix), { is_expandable: true })
 }
 
 /** The prefix of an id field, through nullable and optional. */
@@ -288,6 +287,9 @@ export type AnyObject = z.ZodType & {
   encode(row: never): string
 }
 
+/** An object whose rows are known to be at least `Row`. */
+export type ObjectOf<Row> = { encode(row: Row): string } & AnyObject
+
 export interface Expansion {
   readonly field: string
   readonly target_prefix: IdPrefix
@@ -330,7 +332,7 @@ export function object<
     // A getter, because the target may be declared later, or point back here.
     Object.defineProperty(shape, under, {
       enumerable: true,
-      get: () => objectOf(target_prefix).optional(),
+      get: () => objectOf(target_prefix).nullish(),
     })
   }
   const schema = z.strictObject(shape).meta({ id: name })

@@ -6,6 +6,8 @@ import { z } from 'zod'
 import { ApiError, type ErrorCode } from '#kernel'
 import { facts } from './encoder.ts'
 
+export { parseQuery } from './query.ts'
+
 export type ParamSource = 'body' | 'query'
 
 const compiled = new WeakMap<z.ZodType, z.ZodType>()

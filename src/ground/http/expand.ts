@@ -1,0 +1,137 @@
+/**
+ * `expand[]=customer`: the object beside the id that names it. Each path costs one query for the whole page, because
+ * every level asks for all of its ids at once. Ids stay where they are (`customer_id`), the object joins them at the
+ * end (`customer`), so a client that never expands never sees another shape.
+ */
+import { z } from 'zod'
+import type { Db } from '#db'
+import { ApiError, assert, type IdPrefix, type Tenant } from '#kernel'
+import { JsonText } from './encoder.ts'
+import { type AnyObject, objectOf, type ObjectOf } from './schema.ts'
+
+/** spec/api.md. */
+const DEPTH_MAX = 4
+/** More than any object has to expand; each is a query. */
+const PATHS_MAX = 20
+/** Four names of 60 characters. */
+const PATH_LENGTH_MAX = 243
+
+export const expandParam = z
+  .array(z.string().max(PATH_LENGTH_MAX))
+  .max(PATHS_MAX)
+  .optional()
+  .describe('Objects to include beside their ids: `expand[]=customer`, nested with dots, up to 4 levels.')
+
+/** The parameters of an endpoint that reads one object. */
+export const retrieveParams = z.strictObject({ expand: expandParam })
+
+/** Whom the rows are read for, and through what: a request's context is one. */
+export interface Reader {
+  readonly db: Db
+  readonly tenant: Tenant
+}
+
+type Loader<Row> = (reader: Reader, ids: readonly string[]) => Promise<readonly Row[]>
+const loaders = new Map<IdPrefix, Loader<{ id: string }>>()
+
+/**
+ * Says how rows of an object are read by id, for expansions that lead to it. One query; at most 100 ids, each once;
+ * in any order; what the tenant does not have is left out.
+ */
+export function loads<Row extends { id: string }>(object: ObjectOf<NoInfer<Row>>, load: Loader<Row>): void {
+  assert(object.prefix !== null, `the object ${object.name} has ids`)
+  loaders.set(object.prefix, load)
+}
+
+/** What to expand, as a tree: customer, latest_charge → balance_transaction. */
+export type Expansions = ReadonlyMap<string, ExpansionNode>
+interface ExpansionNode {
+  readonly field: string
+  readonly target: AnyObject
+  readonly children: Map<string, ExpansionNode>
+}
+export const NOTHING_EXPANDED: Expansions = new Map()
+
+/** Reads `expand` against what the object can expand. Throws `expand_invalid`. */
+export function parseExpand(object: AnyObject, paths: readonly string[] | undefined): Expansions {
+  if (!paths || paths.length === 0) return NOTHING_EXPANDED
+  const tree = new Map<string, ExpansionNode>()
+  paths.forEach((path, i) => {
+    const param = `expand[${i}]`
+    const names = path.split('.')
+    if (names.length > DEPTH_MAX) {
+      throw new ApiError('expand_invalid', {
+        param,
+        message: `${param} goes deeper than ${DEPTH_MAX} levels.`,
+      })
+    }
+    let level = tree
+    let from = object
+    for (const name of names) {
+      const expansion = from.expansions.get(name)
+      if (!expansion) throw new ApiError('expand_invalid', { param, message: cannotExpand(param, from) })
+      const node = level.get(name) ?? {
+        field: expansion.field,
+        target: objectOf(expansion.target_prefix),
+        children: new Map<string, ExpansionNode>(),
+      }
+      level.set(name, node)
+      level = node.children
+      from = node.target
+    }
+  })
+  return tree
+}
+
+function cannotExpand(param: string, from: AnyObject): string {
+  const names = [...from.expansions.keys()]
+  const choice = names.length === 0 ? 'Nothing can be' : `Only ${names.join(', ')} can be`
+  return `${param} cannot be expanded. ${choice} expanded on a ${from.name.replaceAll('_', ' ')}.`
+}
+
+/** One row with its expansions, as an answer's text. */
+export async function expandOne<Row extends object>(
+  reader: Reader,
+  object: ObjectOf<NoInfer<Row>>,
+  row: Row,
+  expand: readonly string[] | undefined,
+): Promise<JsonText> {
+  const [text] = await expandMany(reader, object, [row], parseExpand(object, expand))
+  assert(text !== undefined, 'one row gives one text')
+  return new JsonText(text)
+}
+
+/** The texts of rows with their expansions, in the order of the rows. One query per node of the tree. */
+export async function expandMany<Row extends object>(
+  reader: Reader,
+  object: ObjectOf<NoInfer<Row>>,
+  rows: readonly Row[],
+  expansions: Expansions,
+): Promise<string[]> {
+  const texts = rows.map(row => object.encode(row))
+  for (const [name, { field, target, children }] of expansions) {
+    const idOf = (row: Row) => (row as Record<string, unknown>)[field] as string | null
+    const ids = [...new Set(rows.map(idOf))].filter(id => id !== null)
+    const found = await loadTexts(reader, target, ids, children)
+    rows.forEach((row, i) => {
+      // What cannot be found any more, as what is not there, is null: the id beside it tells which.
+      const text = found.get(idOf(row) ?? '') ?? 'null'
+      texts[i] = `${texts[i]?.slice(0, -1)},${JSON.stringify(name)}:${text}}`
+    })
+  }
+  return texts
+}
+
+async function loadTexts(
+  reader: Reader,
+  target: AnyObject,
+  ids: readonly string[],
+  children: Expansions,
+): Promise<Map<string, string>> {
+  if (ids.length === 0) return new Map()
+  const load = target.prefix === null ? undefined : loaders.get(target.prefix)
+  assert(load, `the object ${target.name} says how it is loaded`)
+  const rows = await load(reader, ids)
+  const texts = await expandMany(reader, target as ObjectOf<object>, rows, children)
+  return new Map(rows.map((row, i) => [row.id, texts[i] as string]))
+}
