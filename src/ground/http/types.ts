@@ -52,8 +52,6 @@ export interface Context {
   readonly db: Db
   /** What the request has cost the database so far: a recorder that groups requests adds its share. */
   readonly stats: QueryStats
-  /** What the request has cost the database so far; a recorder adds the request's share of a group. */
-  readonly stats: QueryStats
   /** Sees all accounts: only for recorders that group requests of many accounts. */
   readonly system: Db
 
