@@ -3,6 +3,10 @@
 -- Only the function ledger_post() writes here (src/commerce/ledger/post.sql). It runs as the owner of these tables; the
 -- roles may read and nothing else. What was written stays: triggers refuse change and removal to the owner as well.
 
+-- Unique keys other than the primary ones begin with what tells rows apart and end with the account and mode. Were all to
+-- begin with account and mode, a plan made while the tables are small could take any index for any look-up, read an
+-- account's whole history for one row, and be kept.
+
 create type ledger_side as enum ('debit', 'credit');
 create type ledger_account_kind as enum ('asset', 'liability', 'equity', 'income', 'expense');
 create type ledger_transfer_kind as enum ('post', 'pending', 'post_pending', 'void_pending');
@@ -63,7 +67,7 @@ create table ledger_accounts (
   closed_at timestamptz,
   created_at timestamptz not null,
   primary key (account_id, livemode, id),
-  constraint ledger_accounts_by_name unique (account_id, livemode, code, currency, owner_id)
+  constraint ledger_accounts_by_name unique (code, currency, owner_id, account_id, livemode)
   -- Room in each page for the next versions of its rows, so that a changed total touches no index (HOT).
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
@@ -110,13 +114,13 @@ create table ledger_transfers (
   reason text,
   author text,
   primary key (account_id, livemode, id),
-  constraint ledger_transfers_once unique (account_id, livemode, source_id, step),
+  constraint ledger_transfers_once unique (source_id, step, account_id, livemode),
   check (debit_account_id <> credit_account_id),
   check ((kind in ('post_pending', 'void_pending')) = (pending_id is not null)),
   check ((kind in ('post', 'post_pending')) = (debit_sequence is not null and credit_sequence is not null)),
   check (expires_at is null or kind = 'pending')
 );
-create unique index ledger_transfers_resolution on ledger_transfers (account_id, livemode, pending_id)
+create unique index ledger_transfers_resolution on ledger_transfers (pending_id, account_id, livemode)
   where pending_id is not null;
 -- For verification and export in the order of time: a few bytes per megabyte, so writing pays nothing for it.
 create index ledger_transfers_in_time on ledger_transfers using brin (id) with (autosummarize = on);

@@ -6,7 +6,7 @@
 --   else why it was refused (src/commerce/ledger/transfer.ts lists the words).
 --
 -- Every table is reached by a key, one row at a time: a cached plan that scans a table which was small when the plan was
--- made would be the end of a busy ledger, hence the planner settings.
+-- made would be the end of a busy ledger. Hence the planner settings, and look-ups as subqueries that no plan can merge.
 create or replace function ledger_post(batch ledger_posting[])
 returns table (item integer, result text)
 language plpgsql
@@ -15,6 +15,9 @@ set search_path = pg_catalog, public, pg_temp
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set enable_material = off
+set enable_memoize = off
+set enable_bitmapscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
@@ -110,6 +113,7 @@ begin
         select t.debit_account_id, t.credit_account_id
         from ledger_transfers t
         where t.account_id = p.account_id and t.livemode = p.livemode and t.id = p.pending_id and t.kind = 'pending'
+        limit 1
       ) held on true
       order by p.ordinality
     ) f;
@@ -125,9 +129,12 @@ begin
       chart.debits_must_not_exceed_credits, chart.credits_must_not_exceed_debits, date_trunc('milliseconds', now())
     from (
       select distinct p.account_id, p.livemode, side.code, p.currency, coalesce(side.owner_id, nobody) as owner_id
-      from unnest(batch) p
-      cross join lateral (values (p.debit_code, p.debit_owner_id), (p.credit_code, p.credit_owner_id)) side (code, owner_id)
-      where p.kind in ('post', 'pending') and p.pending_id is null
+      from unnest(batch) with ordinality p
+      cross join lateral (values
+        (p.debit_code, p.debit_owner_id, debit_ids[p.ordinality]),
+        (p.credit_code, p.credit_owner_id, credit_ids[p.ordinality])
+      ) side (code, owner_id, id)
+      where side.id = nobody and p.kind in ('post', 'pending') and p.pending_id is null
         and p.currency ~ '^[a-z]{3}$' and p.amount between 1 and largest
         and exists (select from ledger_chart where code = p.debit_code)
         and exists (select from ledger_chart where code = p.credit_code)
@@ -150,16 +157,17 @@ begin
   into a_ids, a_account_ids, a_livemodes, a_currencies, a_debits_pending, a_debits_posted, a_credits_pending, a_credits_posted,
     a_entry_counts, a_signs, a_debits_limited, a_credits_limited, a_closed, in_order
   from (
+    select distinct side.id, account_ids[n] as account_id, livemodes[n] as livemode
+    from generate_series(1, items) n
+    cross join lateral (values (debit_ids[n]), (credit_ids[n])) side (id)
+    order by side.id
+  ) wanted
+  cross join lateral (
     select a.id, a.account_id, a.livemode, a.currency, a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted,
       a.entry_count, a.normal_side, a.debits_must_not_exceed_credits, a.credits_must_not_exceed_debits, a.closed_at
-    from (
-      select distinct account_ids[n] as account_id, livemodes[n] as livemode, side.id
-      from generate_series(1, items) n
-      cross join lateral (values (debit_ids[n]), (credit_ids[n])) side (id)
-    ) wanted
-    join ledger_accounts a on a.account_id = wanted.account_id and a.livemode = wanted.livemode and a.id = wanted.id
-    order by a.id
-    for no key update of a
+    from ledger_accounts a
+    where a.account_id = wanted.account_id and a.livemode = wanted.livemode and a.id = wanted.id
+    for no key update
   ) l;
   a_ids := coalesce(a_ids, '{}');
 
@@ -195,8 +203,8 @@ begin
             else 'id_already_used'
           end
         when refused.result is not null then refused.result
-        when exists (
-          select from ledger_transfers t
+        when (
+          select true from ledger_transfers t
           where t.account_id = p.account_id and t.livemode = p.livemode and t.source_id = p.source_id and t.step = p.step
         ) then 'source_already_used'
         when (p.kind in ('post_pending', 'void_pending')) <> (p.pending_id is not null) then 'pending_id_mismatch'
@@ -213,8 +221,8 @@ begin
           end
         -- Its pending may stand earlier in this batch; that is looked at in order, below.
         when place.debit_at = 0 then case when p.pending_id <> all (ids) then 'pending_not_found' end
-        when exists (
-          select from ledger_transfers t
+        when (
+          select true from ledger_transfers t
           where t.account_id = p.account_id and t.livemode = p.livemode and t.pending_id = p.pending_id
         ) then 'pending_already_resolved'
         when p.currency <> held.currency then 'currency_mismatch'
@@ -231,6 +239,7 @@ begin
       select t.amount, t.currency, t.expires_at
       from ledger_transfers t
       where t.account_id = p.account_id and t.livemode = p.livemode and t.id = p.pending_id and t.kind = 'pending'
+      limit 1
     ) held on true
     cross join lateral (
       select case
@@ -243,11 +252,13 @@ begin
         t.step, t.pending_id, t.linked_id, t.expires_at, t.effective_at
       from ledger_transfers t
       where t.account_id = p.account_id and t.livemode = p.livemode and t.id = p.id
+      limit 1
     ) existing on true
     left join lateral (
       select r.result
       from ledger_refusals r
       where r.account_id = p.account_id and r.livemode = p.livemode and r.id = p.id
+      limit 1
     ) refused on true
     order by p.ordinality
   ) f;
