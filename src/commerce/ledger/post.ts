@@ -1,0 +1,91 @@
+/**
+ * Posting from the process. `post` is one call of the SQL function in the caller's transaction; `poster` lets callers
+ * that wait at the same moment share a transaction, so that a commit and a round trip are paid once for hundreds.
+ */
+import { createGroup, type Db, type Queries } from '#db'
+import type { Result, Transfer } from './transfer.ts'
+
+/** Transfers that share a transaction: beyond some hundreds the gain is flat and the wait of the first grows. */
+const TRANSFERS_MOST = 1_000
+
+/** What the SQL accepts in one call; beyond it locks would be held for seconds. */
+const CALL_MOST = 10_000
+
+/**
+ * Posts transfers in their order, all in the caller's transaction (`tx`) or one of their own (`db`). A refused one does
+ * not sink the others, so read every result. Throws when the database fails, on more than 10,000 transfers, and on a
+ * transfer of an account that `tx` does not see.
+ */
+export async function post(db: Queries, transfers: readonly Transfer[]): Promise<Result[]> {
+  if (transfers.length === 0) return []
+  if (transfers.length > CALL_MOST) throw new RangeError(`post() takes at most ${CALL_MOST} transfers`)
+  const { results } = await db.one<{ results: Result[] }>`
+    select array_agg(posted.result order by posted.item) as results
+    from ledger_post(${postingsLiteral(transfers)}::ledger_posting[]) posted`
+  return results
+}
+
+export interface Poster {
+  /** Posts transfers that belong together in their order; resolves when they are durable. */
+  post(transfers: readonly Transfer[]): Promise<Result[]>
+}
+
+/** The grouped form, for callers who post nothing else in their transaction. */
+export function poster(db: Db, options: { lanes?: number } = {}): Poster {
+  const group = createGroup<readonly Transfer[], readonly Result[]>({
+    ...options,
+    most_items: TRANSFERS_MOST,
+    async run(lists) {
+      const results = await post(db, lists.flat())
+      let from = 0
+      return lists.map(list => results.slice(from, (from += list.length)))
+    },
+  })
+  return {
+    async post(transfers) {
+      return [...(await group.submit(transfers))]
+    },
+  }
+}
+
+/**
+ * The array of composites as PostgreSQL reads it: on 1,500 transfers parsed in half the time of jsonb. Field order is
+ * that of the type ledger_posting.
+ */
+function postingsLiteral(transfers: readonly Transfer[]): string {
+  return `{${transfers.map((transfer, i) => `"(${postingFields(transfer, i).join(',')})"`).join(',')}}`
+}
+
+function postingFields(transfer: Transfer, item: number): (string | number | bigint)[] {
+  const moving = 'debit' in transfer ? transfer : undefined
+  return [
+    item,
+    plain(transfer.account_id),
+    transfer.livemode ? 't' : 'f',
+    plain(transfer.id),
+    transfer.kind,
+    plain(moving?.debit.code),
+    plain(moving?.debit.owner_id),
+    plain(moving?.credit.code),
+    plain(moving?.credit.owner_id),
+    transfer.amount ?? '',
+    plain(moving?.currency),
+    'pending_id' in transfer ? plain(transfer.pending_id) : '',
+    plain(transfer.source_type),
+    plain(transfer.source_id),
+    plain(transfer.step),
+    transfer.effective_at?.toISOString() ?? '',
+    moving?.expires_at?.toISOString() ?? '',
+    plain(transfer.linked_id),
+  ]
+}
+
+/** Everything in the literal is of these characters; anything else would be read as syntax, so it is refused. */
+const PLAIN = /^[A-Za-z0-9_.:-]+$/
+
+function plain(value: string | undefined): string {
+  if (value === undefined) return ''
+  if (!PLAIN.test(value))
+    throw new TypeError('ids, codes, currencies and steps hold letters, digits, _ . : - only')
+  return value
+}
