@@ -1,6 +1,6 @@
 /** Everything that is not an operation: tokens, the challenge page, the book, statements, faults, webhooks, health. */
-import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
 import { type Currency, formatAmount } from '#money'
 import type { Bank } from './bank.ts'
 import { challengePage, resultPage } from './challenge-page.ts'
@@ -155,18 +155,25 @@ async function* bookLines(path: string, durable_bytes: number) {
   for await (const movement of readMovements(path, durable_bytes)) yield movementLine(movement)
 }
 
-/** Sends lines in pieces, waiting for a reader that is slower than the disk. */
+/** Sends lines in pieces, waiting for a reader that is slower than the disk; one that leaves ends it. */
 async function stream(response: ServerResponse, type: string, lines: AsyncIterable<string>) {
   response.writeHead(200, { 'content-type': `${type}; charset=utf-8` })
+  try {
+    await pipeline(pieces(lines), response)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
+  }
+}
+
+async function* pieces(lines: AsyncIterable<string>) {
   let piece = ''
   for await (const line of lines) {
     piece += line
     if (piece.length < PIECE_CHARS) continue
-    if (response.destroyed) return
-    if (!response.write(piece)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+    yield piece
     piece = ''
   }
-  response.end(piece)
+  yield piece
 }
 
 function sendHtml(response: ServerResponse, html: string) {

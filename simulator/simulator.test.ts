@@ -363,6 +363,27 @@ describe('the challenge page', () => {
   })
 })
 
+test('a long book is read whole by one reader and left in the middle by another, without a warning', async () => {
+  const warnings: Error[] = []
+  const listen = (warning: Error) => warnings.push(warning)
+  process.on('warning', listen)
+  const payments = 4_000
+  const left = Array.from({ length: payments }, (_, i) => i)
+  await Promise.all(
+    Array.from({ length: 32 }, async () => {
+      for (let i = left.pop(); i !== undefined; i = left.pop()) await pay(`long-${i}`)
+    }),
+  )
+  const leaver = new AbortController()
+  const response = await fetch(`${simulator.url}/book`, { signal: leaver.signal })
+  await response.body?.getReader().read()
+  leaver.abort()
+  expect(await book()).toHaveLength(2 * payments)
+  expect((await lookup('long-0')).status).toBe(200)
+  process.off('warning', listen)
+  expect(warnings).toEqual([])
+})
+
 describe('bad input', () => {
   const valid = { reference: 'x', amount: 100, currency: 'usd', payment_token: 'pm_card_visa' }
 
