@@ -9,5 +9,6 @@ export {
   sqlState,
   violatedConstraint,
 } from './pool.ts'
+export { DatabaseUnusableError, hasEmbeddedData, runningEmbedded, serverVersion } from './reach.ts'
 export { Fragment, joinSql, plainArray, raw, sql } from './sql.ts'
 export { CommitUnknownError, type Database, type Db, openDatabase, type Tx } from './transaction.ts'

@@ -1,0 +1,245 @@
+/**
+ * What can be set from outside: environment variables and nothing else, all in one table with their default, their
+ * limit and a sentence. `bursar config` prints this table; a value that does not fit stops the start with one sentence.
+ */
+import { resolve } from 'node:path'
+import { z } from 'zod'
+
+export const ROLES = ['all', 'api', 'worker'] as const
+export type Role = (typeof ROLES)[number]
+
+/** The sentence is ready to be shown; it never holds the value of a secret. */
+export class SettingsError extends Error {
+  override name = 'SettingsError'
+}
+
+interface Definition<Value> {
+  /** What a value must be: ends the sentence "PORT must be …". */
+  must_be: string
+  schema: z.ZodType<Value, string>
+  /** Used when the variable is absent or empty. */
+  absent: Value
+  /** How the default is shown, where the value alone says too little. */
+  absent_shown?: string
+  about: string
+  /** `whole`: never shown. `password`: a URL, shown without its password. */
+  secret?: 'whole' | 'password'
+}
+
+const define = <Value>(definition: Definition<Value>): Definition<Value> => definition
+
+/** 0 asks the system for a free port. */
+const port = z
+  .string()
+  .regex(/^\d{1,5}$/)
+  .transform(Number)
+  .refine(number => number <= 65_535)
+const PORT_RULE = 'a whole number from 0 to 65535 (0: any free port)'
+
+const url = (...protocols: string[]) =>
+  z.string().refine(text => URL.canParse(text) && protocols.includes(new URL(text).protocol))
+
+/** As long as a sha-256 digest in hex is half: 128 bits even when every character is a hex digit. */
+const SECRET_LENGTH_MIN = 32
+
+const definitions = {
+  PORT: define({
+    must_be: PORT_RULE,
+    schema: port,
+    absent: 4242,
+    about: 'Where the API, the reference and the hosted pages listen.',
+  }),
+  BURSAR_HOST: define({
+    must_be: 'an address of this machine, such as 127.0.0.1 or 0.0.0.0',
+    schema: z.string().regex(/^[A-Za-z0-9.:-]{1,253}$/),
+    absent: '127.0.0.1',
+    about: 'The address to listen at. Anything but loopback belongs behind a proxy that speaks TLS.',
+  }),
+  BURSAR_ROLE: define({
+    must_be: `one of ${ROLES.join(', ')}`,
+    schema: z.enum(ROLES) as z.ZodType<Role, string>,
+    absent: 'all' as Role,
+    about: 'What this process does: answer requests (api), finish and repeat work (worker), or both (all).',
+  }),
+  BURSAR_DATA_DIR: define({
+    must_be: 'a directory, at most 4096 characters',
+    schema: z.string().max(4_096),
+    absent: '.bursar',
+    about: 'Where the embedded database, the simulator and the credentials are kept.',
+  }),
+  DATABASE_URL: define({
+    must_be: 'a URL like postgres://user:password@host:5432/database',
+    schema: url('postgres:', 'postgresql:') as z.ZodType<string | null, string>,
+    absent: null,
+    absent_shown: 'the embedded PostgreSQL',
+    about: 'A PostgreSQL, 15 or newer, to use instead of the embedded one.',
+    secret: 'password',
+  }),
+  SIMULATOR_PORT: define({
+    must_be: PORT_RULE,
+    schema: port,
+    absent: 4243,
+    about: 'Where the simulator that is started beside the server listens.',
+  }),
+  SIMULATOR_URL: define({
+    must_be: 'a URL like http://127.0.0.1:4243',
+    schema: url('http:', 'https:').transform(text => text.replace(/\/+$/, '')) as z.ZodType<
+      string | null,
+      string
+    >,
+    absent: null,
+    absent_shown: 'one is started',
+    about: 'A simulator that runs already; then none is started.',
+  }),
+  BURSAR_SECRET: define({
+    must_be: `at least ${SECRET_LENGTH_MIN} characters long`,
+    schema: z.string().min(SECRET_LENGTH_MIN) as z.ZodType<string | null, string>,
+    absent: null,
+    absent_shown: 'made once, kept in the data directory',
+    about:
+      'The key of this installation: signs cursors and fingerprints. The same on every machine of one database.',
+    secret: 'whole',
+  }),
+  BURSAR_LOG_LEVEL: define({
+    must_be: 'one of debug, info, warn, error, silent',
+    schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']),
+    absent: 'info',
+    absent_shown: 'info; warn when a person watches',
+    about: 'The least level of the JSON lines on standard error.',
+  }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: define({
+    must_be: 'a URL like http://127.0.0.1:4318',
+    schema: url('http:', 'https:') as z.ZodType<string | null, string>,
+    absent: null,
+    absent_shown: 'no traces',
+    about: 'An OpenTelemetry collector (OTLP over HTTP) to which traces are sent.',
+    secret: 'password',
+  }),
+  REDIS_URL: define({
+    must_be: 'a URL like redis://host:6379',
+    schema: url('redis:', 'rediss:') as z.ZodType<string | null, string>,
+    absent: null,
+    absent_shown: 'none',
+    about: 'Checked, and not used by this version.',
+    secret: 'password',
+  }),
+  SMTP_URL: define({
+    must_be: 'a URL like smtp://host:587',
+    schema: url('smtp:', 'smtps:') as z.ZodType<string | null, string>,
+    absent: null,
+    absent_shown: 'none',
+    about: 'Checked, and not used by this version.',
+    secret: 'password',
+  }),
+  S3_URL: define({
+    must_be: 'a URL like s3://bucket or https://host/bucket',
+    schema: url('s3:', 'http:', 'https:') as z.ZodType<string | null, string>,
+    absent: null,
+    absent_shown: 'none',
+    about: 'Checked, and not used by this version.',
+    secret: 'password',
+  }),
+}
+
+type Definitions = typeof definitions
+export type SettingName = keyof Definitions
+type Values = { [Name in SettingName]: Definitions[Name]['absent'] }
+
+export interface Settings {
+  port: number
+  host: string
+  role: Role
+  /** Absolute. */
+  data_dir: string
+  /** Null: the embedded one. */
+  database_url: string | null
+  simulator_port: number
+  /** Null: one is started. */
+  simulator_url: string | null
+  /** Null: the one in the data directory. */
+  secret: string | null
+  log_level: Values['BURSAR_LOG_LEVEL']
+  /** Whether the level was set; else a terminal gets fewer lines. */
+  is_log_level_set: boolean
+  otlp_endpoint: string | null
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Reads and checks every variable; throws SettingsError with one sentence about the first that does not fit. */
+export function readSettings(environment: Environment): Settings {
+  const values = Object.fromEntries(
+    Object.keys(definitions).map(name => [name, readOne(name as SettingName, environment)]),
+  ) as Values
+  if (values.PORT !== 0 && values.PORT === values.SIMULATOR_PORT && values.SIMULATOR_URL === null) {
+    throw new SettingsError(
+      `PORT and SIMULATOR_PORT are both ${values.PORT}: give the server and its simulator a port each`,
+    )
+  }
+  return {
+    port: values.PORT,
+    host: values.BURSAR_HOST,
+    role: values.BURSAR_ROLE,
+    data_dir: resolve(values.BURSAR_DATA_DIR),
+    database_url: values.DATABASE_URL,
+    simulator_port: values.SIMULATOR_PORT,
+    simulator_url: values.SIMULATOR_URL,
+    secret: values.BURSAR_SECRET,
+    log_level: values.BURSAR_LOG_LEVEL,
+    is_log_level_set: given('BURSAR_LOG_LEVEL', environment) !== undefined,
+    otlp_endpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
+  }
+}
+
+/** Empty counts as absent, as in shells and compose files, where a variable is easier emptied than removed. */
+const given = (name: SettingName, environment: Environment) => environment[name] || undefined
+
+function readOne(name: SettingName, environment: Environment): unknown {
+  const { schema, absent, must_be, secret }: Definition<unknown> = definitions[name]
+  const text = given(name, environment)
+  if (text === undefined) return absent
+  const parsed = schema.safeParse(text)
+  if (parsed.success) return parsed.data
+  // What does not parse as a URL may hold a password anywhere.
+  const shown =
+    secret === undefined ? ` and is "${text.slice(0, SHOWN_LENGTH_MAX)}"` : '; what is set is not shown'
+  throw new SettingsError(`${name} must be ${must_be}${shown}`)
+}
+
+/** Enough of a wrong value to recognise it. */
+const SHOWN_LENGTH_MAX = 100
+
+export interface SettingShown {
+  name: SettingName
+  /** Secrets masked. */
+  value: string
+  is_default: boolean
+  about: string
+}
+
+/** The effective settings as a person may see them. Throws as `readSettings` does. */
+export function describeSettings(environment: Environment): SettingShown[] {
+  readSettings(environment)
+  return Object.entries(definitions).map(([key, definition]: [string, Definition<unknown>]) => {
+    const name = key as SettingName
+    const text = given(name, environment)
+    const { absent, absent_shown, secret, about } = definition
+    const value = text === undefined ? (absent_shown ?? String(absent)) : masked(text, secret)
+    return { name, value, is_default: text === undefined, about }
+  })
+}
+
+const MASK = '***'
+/** Query parameters of connection URLs that are secrets: sslpassword, access_key, token. */
+const SECRET_PARAMETER = /pass|secret|token|key/i
+
+function masked(text: string, secret: Definition<unknown>['secret']): string {
+  if (secret === undefined) return text
+  if (secret === 'whole') return MASK
+  const shown = new URL(text)
+  if (shown.password !== '') shown.password = MASK
+  for (const name of [...shown.searchParams.keys()]) {
+    if (SECRET_PARAMETER.test(name)) shown.searchParams.set(name, MASK)
+  }
+  return shown.href
+}
