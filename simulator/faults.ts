@@ -28,10 +28,10 @@ export interface Fault {
   count: number | null
   ms: number
   /**
-   * Whether `error` and `reset` strike before or after the money moved; by default an error comes before and a reset
-   * at either side by a toss, because that is what a caller can assume about them.
+   * Of `error` and `reset` alone: whether they strike before or after the money moved. By default an error comes before
+   * and a reset at either side by a toss, because that is what a caller can assume about them.
    */
-  moment: 'before' | 'after' | 'either'
+  moment: 'before' | 'after' | 'either' | null
   /** How often it struck. */
   struck: number
 }
@@ -110,14 +110,18 @@ function parseFault(body: Record<string, unknown>): Fault {
     rate,
     count: body.count === undefined || body.count === null ? null : integer(body.count, 'count', 1, 1e9),
     ms: integer(body.ms ?? DEFAULT_MS, 'ms', 0, kind === 'late_success' ? MAX_LATE_MS : MAX_DELAY_MS),
-    moment:
-      body.moment === undefined
-        ? kind === 'reset'
-          ? 'either'
-          : 'before'
-        : oneOf(body.moment, ['before', 'after', 'either'], 'moment'),
+    moment: parseMoment(kind, body.moment),
     struck: 0,
   }
+}
+
+function parseMoment(kind: FaultKind, value: unknown): Fault['moment'] {
+  if (kind !== 'error' && kind !== 'reset') {
+    if (value === undefined) return null
+    throw new Refused(400, 'parameter_invalid', 'Only error and reset have a moment.', 'moment')
+  }
+  if (value !== undefined) return oneOf(value, ['before', 'after', 'either'] as const, 'moment')
+  return kind === 'error' ? 'before' : 'either'
 }
 
 function oneOf<T extends string>(value: unknown, allowed: readonly T[], param: string): T {

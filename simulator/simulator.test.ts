@@ -249,6 +249,8 @@ describe('faults', () => {
     [{ operation: '*', kind: 'delay', ms: -1 }, 'ms'],
     [{ operation: '*', kind: 'late_success', ms: 60_000 }, 'ms'],
     [{ operation: '*', kind: 'delay', probability: 1 }, 'probability'],
+    [{ operation: '*', kind: 'delay', moment: 'after' }, 'moment'],
+    [{ operation: '*', kind: 'reset', moment: 'never' }, 'moment'],
   ])('the fault %j is refused for its %s', async (body, param) => {
     const answer = await fault(body)
     expect(answer.status).toBe(400)
@@ -292,6 +294,16 @@ describe('statements', () => {
     await pay('kwd', { amount: 100_000, currency: 'kwd' })
     await pay('tiny', { amount: 1 })
     expect((await rows()).map(row => row[4])).toEqual(['59', '3200', '1'])
+  })
+
+  test('a dispute costs 1500, and a won one costs nothing', async () => {
+    await pay('disputed', { payment_token: 'pm_card_createDispute' })
+    await call('POST', '/settle', {})
+    const fees = async () => (await rows()).map(row => row[4])
+    expect(await fees()).toEqual(['59', '1500'])
+    const dispute_id = (await rows())[1]?.[0]
+    await call('POST', `/v1/disputes/${dispute_id}/evidence`, { text: 'winning_evidence' })
+    expect(await fees()).toEqual(['59', '1500', '-1500'])
   })
 
   test('a CAMT.053 statement has a balance before and after, and its entries explain the difference', async () => {
@@ -414,6 +426,11 @@ describe('bad input', () => {
       const text = await response.text()
       expect([response.status, text.includes('4242')]).toEqual([400, false])
     }
+  })
+
+  test('nesting a hundred thousand deep is refused like any other nonsense', async () => {
+    const answer = await call('POST', '/v1/authorizations', `{"a":${'['.repeat(1e5)}${']'.repeat(1e5)}}`)
+    expect([answer.status, answer.body.error.param]).toEqual([400, 'a'])
   })
 
   test('a body over 1 MiB is refused with 413', async () => {
