@@ -1,7 +1,7 @@
 /** A small resource for the tests of this room: notes, written in one commit, in two, or not at all. */
 import { z } from 'zod'
 import type { Db } from '#db'
-import { ApiError, newId } from '#kernel'
+import { ApiError, newId, type Tenant } from '#kernel'
 import { endpoint } from './endpoint.ts'
 import { id, object, secret, text, timestamp } from './schema.ts'
 import type { Endpoint } from './types.ts'
@@ -48,6 +48,8 @@ export const Note = object('customer', 'cus_', {
 export interface Hooks {
   /** Between the two phases of `send`, where a real endpoint calls the processor. */
   between?: (subject_id: string) => Promise<void>
+  /** At the start of delivering, also when resumed. */
+  delivering?: (tenant: Tenant) => Promise<void>
   /** Inside the transaction of `create`, after its insert. */
   inside?: () => Promise<void>
 }
@@ -99,8 +101,9 @@ export function noteEndpoints(hooks: Hooks = {}): Endpoint[] {
     },
     resume: (context, subject_id) => deliver(context, subject_id),
   })
-  const deliver: NonNullable<Endpoint['resume']> = ({ finish, tenant }, note_id) =>
-    finish(
+  const deliver: NonNullable<Endpoint['resume']> = async ({ finish, tenant }, note_id) => {
+    await hooks.delivering?.(tenant)
+    return finish(
       'sent',
       tx => tx.one<NoteRow>`
         update notes
@@ -110,6 +113,26 @@ export function noteEndpoints(hooks: Hooks = {}): Endpoint[] {
           and id = ${note_id}
         returning id, text, state, created_at`,
     )
+  }
+  const close = endpoint({
+    route: 'POST /v1/notes/:id/close',
+    summary: 'Sends a draft; reads before it writes, so a second call finds the work of the first.',
+    resource: 'notes',
+    path: z.strictObject({ id: id('cus_') }),
+    params: z.strictObject({}),
+    returns: Note,
+    async run(context, _params, path) {
+      const { tenant } = context
+      const note = await context.db.one<NoteRow>`
+        select id, text, state, created_at
+        from notes
+        where account_id = ${tenant.account_id}
+          and livemode = ${tenant.livemode}
+          and id = ${path.id}`
+      if (note.state !== 'draft') throw new ApiError('payment_intent_unexpected_state')
+      return deliver(context, path.id)
+    },
+  })
   const retrieve = endpoint({
     route: 'GET /v1/notes/:id',
     summary: 'Reads a note.',
@@ -129,5 +152,5 @@ export function noteEndpoints(hooks: Hooks = {}): Endpoint[] {
       return answer(note)
     },
   })
-  return [create, sent, retrieve]
+  return [create, sent, close, retrieve]
 }
