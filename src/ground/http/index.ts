@@ -11,6 +11,7 @@ export {
   type KeyKind,
   listApiKeys,
   revokeApiKey,
+  setPassword,
 } from './keys.ts'
 export {
   expandMany,

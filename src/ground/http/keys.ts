@@ -150,13 +150,27 @@ export async function createUser(
   clock: Clock,
   user: { account_id: string; email: string; password: string },
 ): Promise<string> {
-  assert(user.password.length >= 12, 'a password has at least 12 characters')
   const created_at = clock.now()
   const id = newId(created_at)
-  // The package's default algorithm is argon2id; the table's CHECK refuses any other.
-  const password_hash = await argon2id(user.password, ARGON2)
+  const password_hash = await hashPassword(user.password)
   await db.run`
     insert into users (id, account_id, email, password_hash, created_at)
     values (${id}, ${user.account_id}, ${user.email}, ${password_hash}, ${created_at})`
   return id
+}
+
+/** Gives a person a new password. Answers false when nobody has that address. */
+export async function setPassword(db: Db, user: { email: string; password: string }): Promise<boolean> {
+  const password_hash = await hashPassword(user.password)
+  const changed = await db.run`
+    update users
+    set password_hash = ${password_hash}
+    where lower(email) = lower(${user.email})`
+  return changed > 0
+}
+
+/** The package's default algorithm is argon2id; the table's CHECK refuses any other. */
+function hashPassword(password: string): Promise<string> {
+  assert(password.length >= 12, 'a password has at least 12 characters')
+  return argon2id(password, ARGON2)
 }
