@@ -135,6 +135,17 @@ describe('magic cards', () => {
     ])
   })
 
+  test('a dispute takes only what was not refunded before', async () => {
+    const part = await pay('part', { payment_token: 'pm_card_createDispute' })
+    await refund(part.body.id, 'part-refund', 400)
+    const whole = await pay('whole', { payment_token: 'pm_card_createDispute' })
+    await refund(whole.body.id, 'whole-refund')
+    await call('POST', '/settle', {})
+    expect((await book()).filter(movement => movement.type === 'dispute')).toMatchObject([
+      { reference: 'part', amount: 600 },
+    ])
+  })
+
   test('an inquiry and a fraud warning move nothing', async () => {
     await pay('inquiry', { payment_token: 'pm_card_createDisputeInquiry' })
     await pay('warning', { payment_token: 'pm_card_createIssuerFraudRecord' })
