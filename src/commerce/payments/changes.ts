@@ -1,6 +1,6 @@
 /** Changing objects as Stripe's callers expect it: metadata is merged by key, and an update says what was before. */
 import type { z } from 'zod'
-import { type ApiObject, metadata } from '#http'
+import { metadata } from '#http'
 import { ApiError } from '#kernel'
 import type { Metadata } from './rows.ts'
 
@@ -27,11 +27,16 @@ export function mergeMetadata(known: Metadata, change: MetadataChange | undefine
 }
 
 /** What the changed fields were before: `data.previous_attributes` of an update's event. */
-export function changedFrom<Row>(object: ApiObject<Row>, before: Row, after: Row): Record<string, unknown> {
-  const [old, current] = [before, after].map(row => JSON.parse(object.encode(row)) as Record<string, unknown>)
+export function changedFrom<Row extends object>(
+  object: { encode(row: never): string },
+  before: Row,
+  after: Row,
+): Record<string, unknown> {
+  const shown = (row: Row) => JSON.parse(object.encode(row as never)) as Record<string, unknown>
+  const now = shown(after)
   return Object.fromEntries(
-    Object.entries(old ?? {}).filter(
-      ([key, value]) => JSON.stringify(value) !== JSON.stringify(current?.[key]),
+    Object.entries(shown(before)).filter(
+      ([key, value]) => JSON.stringify(value) !== JSON.stringify(now[key]),
     ),
   )
 }

@@ -1,7 +1,7 @@
 /** What time brings about in payments: holds that lapse, and money that becomes available. */
 import { z } from 'zod'
 import { type Cause, eventOf } from '#events'
-import { newId, type Tenant } from '#kernel'
+import { assert, newId, type Tenant } from '#kernel'
 import { defineJob, type Job, type Schedule } from '#jobs'
 import { post } from '#ledger'
 import { balanceTransactionColumns, chargeColumns } from './columns.ts'
@@ -11,7 +11,7 @@ import { lockIntent } from './payment-intents/lock.ts'
 import { nextStatus } from './payment-intents/state.ts'
 import type { Payments } from './payments.ts'
 import { record } from './record.ts'
-import type { AttemptRow, BalanceTransactionRow, ChargeRow } from './rows.ts'
+import type { AttemptRow, BalanceTransactionRow, ChargeRow, PaymentIntentRow } from './rows.ts'
 
 /** One transaction's worth: a few hundred rows lock the balance accounts for some milliseconds. */
 const BATCH = 500
@@ -49,7 +49,7 @@ async function expireHold(payments: Payments, due: Tenant & { id: string }): Pro
       from charges
       where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${known.latest_charge_id}`
     const now = payments.clock.now()
-    const intent = {
+    const intent: PaymentIntentRow = {
       ...known,
       status: nextStatus(known, 'cancel'),
       cancellation_reason: 'automatic',
@@ -118,7 +118,8 @@ export function releaseBatch(payments: Payments): Promise<number> {
         balance,
       )
     })
-    await post(tx, transfers)
+    const refused = (await post(tx, transfers)).find(result => result !== 'posted' && result !== 'exists')
+    assert(refused === undefined, `the ledger releases what it booked, but says ${refused}`)
     await tx.run`
       update balance_transactions as balance
       set status = 'available', version = balance.version + 1

@@ -1,21 +1,31 @@
 /** Finding what a request names; what is not there, or is another account's, is the same clear 404. */
-import type { Queries } from '#db'
+import { type Queries, sql } from '#db'
 import { ApiError, type Tenant } from '#kernel'
 import { customerColumns, methodColumns } from './columns.ts'
 import type { CustomerRow, PaymentMethodRow } from './rows.ts'
 
-/** A customer who was not deleted. */
+/** Where an id stood in the request, and how its object is wanted. */
+interface Wanted {
+  param?: string
+  /** Held until the commit, for a change. */
+  lock?: boolean
+}
+
+/** A customer; one who was deleted counts as missing unless `deleted` says otherwise. */
 export async function findCustomer(
   db: Queries,
   tenant: Tenant,
   id: string,
-  param = 'customer_id',
+  { param = 'customer_id', lock = false, deleted = false }: Wanted & { deleted?: boolean } = {},
 ): Promise<CustomerRow> {
   const customer = await db.maybe<CustomerRow>`
     select ${customerColumns}
     from customers
-    where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${id} and deleted_at is null`
-  if (!customer) throw new ApiError('resource_missing', { param, message: 'No such customer.' })
+    where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${id}
+    ${lock ? sql`for update` : sql``}`
+  if (!customer || (customer.deleted_at && !deleted)) {
+    throw new ApiError('resource_missing', { param, message: 'No such customer.' })
+  }
   return customer
 }
 
@@ -23,12 +33,13 @@ export async function findMethod(
   db: Queries,
   tenant: Tenant,
   id: string,
-  param = 'payment_method_id',
+  { param = 'payment_method_id', lock = false }: Wanted = {},
 ): Promise<PaymentMethodRow> {
   const method = await db.maybe<PaymentMethodRow>`
     select ${methodColumns}
     from payment_methods
-    where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${id}`
+    where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${id}
+    ${lock ? sql`for update` : sql``}`
   if (!method) throw new ApiError('resource_missing', { param, message: 'No such payment method.' })
   return method
 }

@@ -13,7 +13,6 @@ import {
   type Queries,
   type QueryStats,
   queriesOver,
-  sqlState,
 } from './pool.ts'
 import { isRetryable, RETRY, TRIES } from './retry.ts'
 import { compile } from './sql.ts'

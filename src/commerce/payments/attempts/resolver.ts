@@ -5,7 +5,7 @@
  */
 import type { Cause } from '#events'
 import { FencedError } from '#http'
-import { type Clock, type Tenant } from '#kernel'
+import type { Tenant } from '#kernel'
 import type { Log } from '#metrics'
 import type { Payments } from '../payments.ts'
 import { drive } from './drive.ts'
@@ -35,7 +35,7 @@ export function startResolver(payments: Payments, log: Log): Resolver {
     if (is_stopped) return
     timer = setTimeout(() => {
       running = round()
-        .catch(error => log.error('payment_attempts.resolve_failed', error))
+        .catch((error: unknown) => log.error('payment_attempts.resolve_failed', { error }))
         .finally(schedule)
     }, POLL_MS)
   }
@@ -79,6 +79,6 @@ async function resolve(payments: Payments, log: Log, due: Due): Promise<void> {
   } catch (error) {
     // Settled by another runner meanwhile: done. Anything else is looked at again when it is due.
     if (!(error instanceof FencedError))
-      log.error('payment_attempt.resolve_failed', error, { attempt_id: due.id })
+      log.error('payment_attempt.resolve_failed', { error, attempt_id: due.id })
   }
 }

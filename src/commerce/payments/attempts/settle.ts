@@ -5,7 +5,7 @@
 import { type Cause, type EventRow, eventOf } from '#events'
 import { ApiError, assert, errorCodes, type ErrorCode, newId, unreachable } from '#kernel'
 import type { Currency } from '#money'
-import { chargeSubject, cardSnapshot } from '../charges.ts'
+import { chargeSubject, cardSnapshot } from '../charges/object.ts'
 import type { Decline, Outcome } from '../connectors/connector.ts'
 import { availableOn, processingFee } from '../fees.ts'
 import { feeTransfers, postHold, voidHold } from '../money-moves.ts'
@@ -20,7 +20,7 @@ import type {
   PaymentMethodRow,
   RefundRow,
 } from '../rows.ts'
-import { type AttemptState, attemptLifecycle, UNSETTLED } from './lifecycle.ts'
+import { attemptLifecycle, UNSETTLED } from './lifecycle.ts'
 
 /** One operation with all that its outcome may touch. */
 export interface Operation {
@@ -173,7 +173,7 @@ function cancel(cause: Cause, operation: Operation, outcome: Approved): Settleme
       resolved(attempt, 'approve', { processor_id: outcome.processor_id }),
       ...(challenged ? [resolved(challenged, 'void', {})] : []),
     ],
-    transfers: [voidHold(cause, attempt, attempt.hold_transfer_id, attempt.amount)],
+    transfers: [voidHold(cause, attempt, attempt.hold_transfer_id)],
     events: [eventOf(cause, 'payment_intent.canceled', intentSubject(intent))],
   })
 }
@@ -229,7 +229,7 @@ function decline(
         }),
       ],
       charges: [charge],
-      transfers: [voidHold(cause, attempt, attempt.hold_transfer_id, attempt.amount)],
+      transfers: [voidHold(cause, attempt, attempt.hold_transfer_id)],
       events: [
         eventOf(cause, 'charge.failed', chargeSubject(charge)),
         eventOf(cause, 'payment_intent.payment_failed', intentSubject(intent)),
@@ -274,7 +274,7 @@ function leaveOpen(
   outcome: Extract<Outcome, { kind: 'pending' | 'unknown' }>,
 ): Settlement {
   const { attempt } = operation
-  const first = attempt.state === 'sent' || attempt.state === 'prepared'
+  const first = attempt.state === 'sent'
   const update = resolved(attempt, outcome.kind === 'pending' ? 'wait' : 'lose', {
     processor_id: outcome.kind === 'pending' ? outcome.processor_id : attempt.processor_id,
     reason: outcome.kind === 'unknown' ? outcome.reason : null,
@@ -324,10 +324,8 @@ export function resolved(
   action: (typeof attemptLifecycle.actions)[number],
   change: Partial<Pick<AttemptUpdate, 'charge_id' | 'processor_id' | 'reason' | 'checks' | 'check_after'>>,
 ): AttemptUpdate {
-  // An outcome is of what was sent; `prepared` here is the runner's own copy from before it marked it so.
-  const from: AttemptState = attempt.state === 'prepared' ? 'sent' : attempt.state
-  const state = attemptLifecycle.next(from, action)
-  assert(state, `an attempt that is ${from} cannot ${action}`)
+  const state = attemptLifecycle.next(attempt.state, action)
+  assert(state, `an attempt that is ${attempt.state} cannot ${action}`)
   return {
     account_id: attempt.account_id,
     livemode: attempt.livemode,

@@ -19,11 +19,8 @@ import { record } from '../record.ts'
 import type { AttemptRow, PaymentIntentRow, PaymentMethodRow } from '../rows.ts'
 import { newAuthorization } from './create.ts'
 import { findIntent, lockIntent } from './lock.ts'
-import { futureUsage, intentSubject, PaymentIntent, returnUrl } from './object.ts'
+import { CLIENT_SECRET_LENGTH_MAX, futureUsage, intentSubject, PaymentIntent, returnUrl } from './object.ts'
 import { checkClientSecret, nextStatus, unexpectedState } from './state.ts'
-
-/** Longer than any we make. */
-const CLIENT_SECRET_LENGTH_MAX = 100
 
 const ConfirmParams = z.strictObject({
   payment_method_id: paymentMethodRef.optional(),

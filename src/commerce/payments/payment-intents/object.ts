@@ -36,6 +36,9 @@ export const URL_LENGTH_MAX = 2_048
 /** Where the bank sends the customer's browser back to. */
 export const returnUrl = z.url({ protocol: /^https?$/ }).max(URL_LENGTH_MAX)
 
+/** Longer than any we make. */
+export const CLIENT_SECRET_LENGTH_MAX = 100
+
 const NextAction = z.object({
   type: z.literal('redirect_to_url'),
   redirect_to_url: z.object({ url: z.string(), return_url: z.string().nullable() }),

@@ -1,7 +1,7 @@
 /** Updating: what is still open may change until the processor is asked; afterwards only what describes it. */
 import { z } from 'zod'
 import { eventOf } from '#events'
-import { amount, currency, endpoint, type Endpoint, id, metadata, text } from '#http'
+import { amount, currency, endpoint, type Endpoint, id, text } from '#http'
 import { ApiError } from '#kernel'
 import { currency as rulesOf } from '#money'
 import { changedFrom, mergeMetadata, metadataChange } from '../changes.ts'

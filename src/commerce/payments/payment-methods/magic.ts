@@ -3,16 +3,28 @@
  * method (reference: Stripe). What each name does is the processor's affair; here it is a card with a token.
  */
 import { z } from 'zod'
-import { id } from '#http'
-import { ApiError, type Clock, newId, type Tenant } from '#kernel'
-import { magicCards } from '../connectors/magic-cards.ts'
+import { refuse } from '#http'
+import { ApiError, type Clock, decodeId, encodeId, newId, type Tenant } from '#kernel'
+import { magicCard } from '../connectors/magic-cards.ts'
 import type { Payments } from '../payments.ts'
 import type { PaymentMethodRow } from '../rows.ts'
 
-const paymentMethodId = id('pm_')
-
 /** A payment method's id, or in test mode a magic name; a name comes through as it is, an id as its uuid. */
-export const paymentMethodRef = z.union([z.string().refine(name => magicCards.has(name)), paymentMethodId])
+export const paymentMethodRef = z.codec(z.string(), z.string(), {
+  decode(text, payload) {
+    if (magicCard(text)) return text
+    const uuid = decodeId('pm_', text)
+    if (uuid === undefined) {
+      refuse(
+        payload,
+        'parameter_invalid',
+        'must be the id of a payment method ("pm_…"), or in test mode a magic name such as "pm_card_visa".',
+      )
+    }
+    return uuid ?? ''
+  },
+  encode: ref => (magicCard(ref) ? ref : encodeId('pm_', ref)),
+})
 
 /** The payment method a magic name stands for, newly made; null when `ref` is an id or nothing. */
 export function mintMagicMethod(
@@ -20,7 +32,7 @@ export function mintMagicMethod(
   payments: Payments,
   ref: string | undefined,
 ): PaymentMethodRow | null {
-  const card = ref === undefined ? undefined : magicCards.get(ref)
+  const card = ref === undefined ? undefined : magicCard(ref)
   if (!card) return null
   if (cause.tenant.livemode) {
     throw new ApiError('livemode_mismatch', {

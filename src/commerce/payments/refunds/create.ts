@@ -25,7 +25,7 @@ const CreateParams = z
   .refine(params => (params.payment_intent_id === undefined) !== (params.charge_id === undefined), {
     params: { code: 'parameter_missing' },
     path: ['payment_intent_id'],
-    error: 'Send exactly one of payment_intent_id and charge_id.',
+    error: 'is required, or charge_id in its place: send exactly one of the two.',
   })
 type CreateParams = z.output<typeof CreateParams>
 

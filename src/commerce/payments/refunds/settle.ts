@@ -5,7 +5,7 @@ import { assert, newId, unreachable } from '#kernel'
 import type { Operation, Settlement } from '../attempts/settle.ts'
 import { resolved, unknownCheckAfter } from '../attempts/settle.ts'
 import { type Runner, withAnswer } from '../attempts/runner.ts'
-import { chargeSubject } from '../charges.ts'
+import { chargeSubject } from '../charges/object.ts'
 import { chargeColumns, refundColumns } from '../columns.ts'
 import type { Outcome } from '../connectors/connector.ts'
 import { postHold, voidHold } from '../money-moves.ts'
@@ -97,7 +97,7 @@ export function decideRefundOutcome(cause: Cause, operation: Operation, outcome:
           payment_attempt_updates: [resolved(attempt, 'decline', { reason: outcome.decline.decline_code })],
           refund_updates: [failed],
           charge_updates: [restored],
-          transfers: [voidHold(cause, attempt, attempt.hold_transfer_id, refund.amount)],
+          transfers: [voidHold(cause, attempt, attempt.hold_transfer_id)],
           events: [eventOf(cause, 'refund.failed', refundSubject(failed))],
         },
         answer: Refund.encode(failed),

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { Subject } from '#events'
 import { amount, amountOrZero, currency, expandable, nullable, object, text, timestamp } from '#http'
-import type { CardSnapshot, ChargeRow, PaymentMethodRow } from './rows.ts'
+import type { CardSnapshot, ChargeRow, PaymentMethodRow } from '../rows.ts'
 
 export const CardDetails = z.object({
   brand: z.string(),

@@ -1,0 +1,26 @@
+-- Makes the daily partitions of the coming week and drops those whose events are all older than 30 days (spec/events.md).
+-- Runs as the owner of the table: the roles may neither create nor drop. Answers how many were dropped.
+create or replace function events_maintain() returns integer
+  language plpgsql
+  security definer
+  set search_path = pg_catalog, public, pg_temp
+  set lock_timeout = '2s'
+as $$
+declare
+  partition regclass;
+  dropped integer := 0;
+begin
+  perform ensure_time_partitions('events', 'day', 7);
+  for partition in
+    select inhrelid::regclass
+    from pg_inherits
+    where inhparent = 'events'::regclass
+      and inhrelid::regclass::text ~ '^events_\d{8}$'
+      and to_date(right(inhrelid::regclass::text, 8), 'YYYYMMDD') < (now() at time zone 'UTC')::date - 31
+  loop
+    execute format('drop table %s', partition);
+    dropped := dropped + 1;
+  end loop;
+  return dropped;
+end;
+$$;

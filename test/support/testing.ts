@@ -1,0 +1,188 @@
+/**
+ * A whole Bursar in one process, on a database of its own: the API with its payments, and the simulator as the
+ * processor behind it. Scenarios drive it through the HTTP API and audit it from outside, by the simulator's book and
+ * the ledger.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { randomUUID } from 'node:crypto'
+import { type Database, openDatabase } from '#db'
+import { testDatabase } from '#db/testing'
+import { eventsEndpoints } from '#events'
+import { createAccount, createApiKey, createServer, type Server } from '#http'
+import { type Clock, sleep, systemClock, type Tenant } from '#kernel'
+import { verify } from '#ledger'
+import { createLog } from '#metrics'
+import {
+  createPayments,
+  type Payments,
+  paymentsEndpoints,
+  simulatorConnector,
+  startResolver,
+} from '#payments'
+import { type Simulator, startSimulator } from '../../simulator/main.ts'
+
+export interface Reply<Body = Json> {
+  status: number
+  headers: Record<string, string | string[] | number | undefined>
+  text: string
+  body: Body
+}
+// biome-ignore lint/suspicious/noExplicitAny: answers are read by tests as they come
+export type Json = any
+
+/** An API client with one key; every write gets an idempotency key of its own unless the test gives one. */
+export interface Client {
+  get(path: string, headers?: Record<string, string>): Promise<Reply>
+  post(path: string, body?: object, headers?: Record<string, string>): Promise<Reply>
+  delete(path: string, body?: object, headers?: Record<string, string>): Promise<Reply>
+}
+
+export interface TestAccount extends Tenant {
+  api: Client
+  secret_key: string
+  publishable: Client
+}
+
+export interface World {
+  db: Database
+  url: string
+  payments: Payments
+  server: Server
+  simulator: Simulator
+  /** An account of its own, so that tests of one file may run side by side. */
+  account(): Promise<TestAccount>
+  client(key: string): Client
+  /** What the simulator says really happened, by our reference or all of it. */
+  book(): Promise<Movement[]>
+  fault(fault: object): Promise<void>
+  clearFaults(): Promise<void>
+  /** One round of the resolver, with everything that is still open made due. */
+  resolve(): Promise<void>
+  verifyLedger(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Movement {
+  seq: number
+  type: string
+  processor_id: string
+  reference: string
+  amount: number
+  currency: string
+  answered: boolean
+}
+
+export async function startWorld(options: { clock?: Clock } = {}): Promise<World> {
+  const clock = options.clock ?? systemClock
+  const data_dir = mkdtempSync(join(tmpdir(), 'bursar-world-'))
+  const database = await testDatabase()
+  const simulator = await startSimulator({ port: 0, data_dir, settle_after_ms: 50 })
+  const db = openDatabase({ url: database.url })
+  const connector = simulatorConnector({ url: simulator.url })
+  const payments = createPayments({ db, clock, connectors: { test: connector, live: null } })
+  const log = createLog({ level: (process.env.TEST_LOG_LEVEL ?? 'silent') as 'silent' })
+  const server = createServer({
+    endpoints: [...paymentsEndpoints(payments), ...eventsEndpoints()],
+    db,
+    clock,
+    log,
+    secret: 'a secret of the tests alone',
+    check_answers: true,
+  })
+
+  const resolver = startResolver(payments, log)
+  const client = (key: string): Client => {
+    const send = async (method: string, url: string, headers: Record<string, string>, body?: object) => {
+      const reply = await server.inject({
+        method,
+        url,
+        headers: { authorization: `Bearer ${key}`, ...headers },
+        ...(body && { body }),
+      })
+      return {
+        status: reply.status,
+        headers: reply.headers,
+        text: reply.body,
+        body: JSON.parse(reply.body) as Json,
+      }
+    }
+    const keyed = (headers: Record<string, string> = {}) => ({ 'idempotency-key': randomUUID(), ...headers })
+    return {
+      get: (path, headers = {}) => send('GET', path, headers),
+      post: (path, body = {}, headers) => send('POST', path, keyed(headers), body),
+      delete: (path, body, headers) => send('DELETE', path, keyed(headers), body),
+    }
+  }
+
+  return {
+    db,
+    url: database.url,
+    payments,
+    server,
+    simulator,
+    client,
+    async account() {
+      const { id: account_id } = await createAccount(db, clock, { name: 'Test' })
+      const keyOf = async (kind: 'secret' | 'publishable') =>
+        (await createApiKey(db, clock, { account_id, livemode: false, kind })).key
+      const secret_key = await keyOf('secret')
+      return {
+        account_id,
+        livemode: false,
+        secret_key,
+        api: client(secret_key),
+        publishable: client(await keyOf('publishable')),
+      }
+    },
+    async book() {
+      const text = await (await fetch(`${simulator.url}/book`)).text()
+      return text
+        .split('\n')
+        .filter(line => line !== '')
+        .map(line => JSON.parse(line) as Movement)
+    },
+    async fault(fault) {
+      const reply = await fetch(`${simulator.url}/faults`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(fault),
+      })
+      if (!reply.ok) throw new Error(await reply.text())
+    },
+    async clearFaults() {
+      await fetch(`${simulator.url}/faults`, { method: 'DELETE' })
+    },
+    async resolve() {
+      await db.run`update payment_attempts set next_check_at = now() where next_check_at is not null`
+      await resolver.runOnce()
+    },
+    async verifyLedger() {
+      const result = await verify(db)
+      if (!result.ok) throw new Error(`the ledger does not hold: ${JSON.stringify(result.broken)}`)
+    },
+    async close() {
+      await resolver.stop()
+      await server.close(1_000)
+      await db.close()
+      await connector.close()
+      await simulator.close()
+      await database.drop()
+      rmSync(data_dir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Tries until the assertion holds; for what happens by itself a little later. Bounded: ten seconds. */
+export async function eventually(assertion: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await assertion()
+      return
+    } catch (error) {
+      if (attempt === 100) throw error
+      await sleep(100)
+    }
+  }
+}
