@@ -54,19 +54,24 @@ export function prepare(definition: Endpoint): PreparedEndpoint {
     auth: definition.auth ?? 'secret',
     resource: definition.resource,
     is_write: method !== 'GET',
-    name: `${definition.resource}.${verbOf(method, path)}`,
+    name: nameOf(definition, method, path),
   }
 }
 
-/** `confirm` of `/:id/confirm`; else what the method does to one object or to the collection. */
-function verbOf(method: Method, path: string): string {
-  const segments = path.split('/')
+/** `payment_intents.confirm`, `balance.retrieve`: the reference and the SDKs call the operation the same. */
+function nameOf({ returns }: Endpoint, method: Method, path: string): `${string}.${string}` {
+  const segments = path.split('/').filter(segment => segment !== '' && segment !== 'v1')
+  const names = segments.filter(segment => !segment.startsWith(':')).join('.')
   const last = segments.at(-1) ?? ''
-  if (segments.at(-2)?.startsWith(':')) return last
-  const is_one = last.startsWith(':')
-  if (method === 'DELETE') return 'delete'
-  if (method === 'POST') return is_one ? 'update' : 'create'
-  return is_one ? 'retrieve' : 'list'
+  const is_list = returns.meta()?.id?.endsWith('_list') === true
+  const is_action = !last.startsWith(':') && segments.some(segment => segment.startsWith(':'))
+  if (is_action && !is_list) return names as `${string}.${string}`
+  const verbs = {
+    GET: is_list ? 'list' : 'retrieve',
+    POST: last === ':id' ? 'update' : 'create',
+    DELETE: 'delete',
+  }
+  return `${names}.${verbs[method]}`
 }
 
 /** A request as the server received it. Header names in lower case. */

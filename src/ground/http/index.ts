@@ -1,5 +1,6 @@
 /** The HTTP API: endpoints as data, keys, idempotency phases, one shape of errors, one listener. */
 export { type Completer, type CompleterOptions, createCompleter, startCompleter } from './completer.ts'
+export { referencePages } from './docs.ts'
 export { encodeAnswer, encoderOf, facts, JsonText, type SchemaFacts } from './encoder.ts'
 export { endpoint } from './endpoint.ts'
 export {
@@ -22,6 +23,7 @@ export {
   type Reader,
   retrieveParams,
 } from './expand.ts'
+export { type ApiInfo, type OpenApiDocument, openapi } from './openapi.ts'
 export { type Keyset, keyset, listOf, listParams, page } from './list.ts'
 export {
   amount,

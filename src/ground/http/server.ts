@@ -31,7 +31,7 @@ import {
   REQUEST_TIMEOUT_MS,
   REQUESTS_MOST,
 } from './limits.ts'
-import { answerOnSocket, brokenHttp, isWellEncoded, malformedPath, transportError } from './transport.ts'
+import { answerOnSocket, brokenHttp, flawOf, transportError } from './transport.ts'
 import type { Endpoint } from './types.ts'
 import { type Version, versionTable } from './versions.ts'
 
@@ -139,6 +139,8 @@ export function createServer(options: ServerOptions): Server {
       maxHeaderSize: HEADER_BYTES_MOST,
       headersTimeout: timeouts?.headers_ms ?? HEADERS_TIMEOUT_MS,
       connectionsCheckingInterval: CONNECTIONS_CHECK_INTERVAL_MS,
+      // Node's own refusal has no body; flawOf's has.
+      requireHostHeader: false,
     },
     clientErrorHandler(error, socket) {
       const outgoing = failure(brokenHttp(error.code))
@@ -187,11 +189,8 @@ export function createServer(options: ServerOptions): Server {
     const { raw } = request
     const url = raw.url ?? '/'
     if (running.size >= REQUESTS_MOST) return refuse(raw, reply, unavailable())
-    if (url.includes('%00')) return refuse(raw, reply, malformedPath())
-    if (raw.headers['content-encoding'] !== undefined) {
-      const message = 'Send the body as plain application/json, without Content-Encoding.'
-      return refuse(raw, reply, new ApiError('unsupported_media_type', { message }))
-    }
+    const flaw = flawOf(raw)
+    if (flaw) return refuse(raw, reply, flaw)
     reply.hijack()
     const response = reply.raw
     running.set(response, performance.now())
@@ -237,7 +236,8 @@ export function createServer(options: ServerOptions): Server {
 
   function notFound(raw: IncomingMessage): ApiError {
     const [path = '/'] = (raw.url ?? '/').split('?', 1)
-    if (!isWellEncoded(path)) return malformedPath()
+    const flaw = flawOf(raw)
+    if (flaw) return flaw
     const allowed = patterns.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method)
     return allowed.length === 0
       ? new ApiError('route_not_found')

@@ -2,25 +2,30 @@
  * Failures that happen before a request reaches an endpoint, as the caller hears them. Some arrive from Fastify with a
  * code of its own; bytes that are no HTTP at all arrive from Node's parser with a bare socket to answer on.
  */
-import { type ServerResponse, STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { ApiError } from '#kernel'
 import type { Outgoing } from './endpoint.ts'
 
-export const malformedPath = (): ApiError =>
+const malformedPath = (): ApiError =>
   new ApiError('malformed_request', {
     message: 'The path holds a NUL character or is not valid percent-encoded UTF-8.',
   })
 
-export function isWellEncoded(url: string): boolean {
-  if (!url.includes('%')) return true
-  if (url.includes('%00')) return false
-  try {
-    decodeURI(url)
-    return true
-  } catch {
-    return false
+/** What is wrong with a request that is HTTP, before anybody looks at what it asks for. */
+export function flawOf(request: IncomingMessage): ApiError | undefined {
+  // PostgreSQL's text cannot hold it, so no id and no filter has one.
+  if (request.url?.includes('%00')) return malformedPath()
+  const { host, 'content-encoding': encoding } = request.headers
+  if (host === undefined && request.httpVersion === '1.1') {
+    return new ApiError('malformed_request', { message: 'HTTP/1.1 wants a Host header (RFC 9112, 3.2).' })
   }
+  if (encoding !== undefined) {
+    return new ApiError('unsupported_media_type', {
+      message: 'Send the body as plain application/json, without Content-Encoding.',
+    })
+  }
+  return undefined
 }
 
 /** What Fastify refused. Anything unexpected is our own failure. */

@@ -59,22 +59,22 @@ export interface Context {
    * One commit of a keyed operation that has more to come. The first phase also claims the key; later ones check that
    * this runner still owns it. `subject_id` names what `resume` needs to go on after a crash (kept in the key's row).
    */
-  phase<T>(name: string, subject_id: string, fn: (tx: Tx) => Promise<T>): Promise<T>
+  readonly phase: <T>(name: string, subject_id: string, fn: (tx: Tx) => Promise<T>) => Promise<T>
   /**
    * The last commit: `fn` returns the object to answer with, or the ApiError that is this key's final answer
    * (a decline). What it throws rolls back and is not stored.
    */
-  finish(name: string, fn: (tx: Tx) => Promise<object | ApiError>): Promise<Answer>
+  readonly finish: (name: string, fn: (tx: Tx) => Promise<object | ApiError>) => Promise<Answer>
 
   /** Encodes a value as the endpoint's answer without storing it: for reads, and for recorders that store it. */
-  answer(value: object | ApiError): Answer
+  readonly answer: (value: object | ApiError) => Answer
   /** For a recorder: the claim while the key is not ours yet, else null. After a commit with it call `claimed()`. */
   readonly claim: Claim | null
   /** For a recorder: what each later commit must check; null until claimed. */
   readonly fence: Fence | null
-  claimed(): void
+  readonly claimed: () => void
   /** Adds fields to the request's one log line. */
-  note(fields: Record<string, unknown>): void
+  readonly note: (fields: Record<string, unknown>) => void
 }
 
 export interface EndpointDefinition<Path extends z.ZodType, Params extends z.ZodType> {

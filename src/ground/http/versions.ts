@@ -6,7 +6,7 @@
 import { ApiError } from '#kernel'
 import type { Route } from './types.ts'
 
-/** What one release changed for some routes, seen from the version before it. */
+/** One thing that a version changed for some routes. */
 export interface VersionChange {
   /** One sentence for the upgrade guide. */
   readonly description: string
@@ -30,7 +30,7 @@ export interface Version {
   /** `2026-11-21`. */
   readonly date: string
   readonly deprecation?: Deprecation
-  /** Changes from this version to the next newer one. */
+  /** What this version changed, as the one before it sees it. */
   readonly changes: readonly VersionChange[]
 }
 
@@ -55,7 +55,7 @@ export function versionTable(list: readonly Version[] = versions): VersionTable 
   const table = new Map<string, PinnedVersion>()
   list.forEach((version, i) => {
     const changes = list
-      .slice(0, i + 1)
+      .slice(0, i)
       .reverse()
       .flatMap(newer => newer.changes)
     table.set(version.date, { date: version.date, changes, headers: headersOf(version) })
