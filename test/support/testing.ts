@@ -19,7 +19,7 @@ import {
   type Payments,
   paymentsEndpoints,
   simulatorConnector,
-  startResolver,
+  createResolver,
 } from '#payments'
 import { type Simulator, startSimulator } from '../../simulator/main.ts'
 
@@ -92,7 +92,7 @@ export async function startWorld(options: { clock?: Clock } = {}): Promise<World
     check_answers: true,
   })
 
-  const resolver = startResolver(payments, log)
+  const resolveDue = createResolver(payments, log)
   const client = (key: string): Client => {
     const send = async (method: string, url: string, headers: Record<string, string>, body?: object) => {
       const reply = await server.inject({
@@ -156,14 +156,13 @@ export async function startWorld(options: { clock?: Clock } = {}): Promise<World
     },
     async resolve() {
       await db.run`update payment_attempts set next_check_at = now() where next_check_at is not null`
-      await resolver.runOnce()
+      await resolveDue()
     },
     async verifyLedger() {
       const result = await verify(db)
       if (!result.ok) throw new Error(`the ledger does not hold: ${JSON.stringify(result.broken)}`)
     },
     async close() {
-      await resolver.stop()
       await server.close(1_000)
       await db.close()
       await connector.close()

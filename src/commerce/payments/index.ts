@@ -14,7 +14,7 @@ import type { Payments } from './payments.ts'
 import { createRefund } from './refunds/create.ts'
 import { refundReadEndpoints } from './refunds/read.ts'
 
-export { type Resolver, startResolver } from './attempts/resolver.ts'
+export { createResolver, startResolver } from './attempts/resolver.ts'
 export type { Connector } from './connectors/connector.ts'
 export { simulatorConnector } from './connectors/simulator.ts'
 export { paymentsJobs } from './jobs.ts'

@@ -15,33 +15,38 @@ import { gatherOperation } from './operations.ts'
 const BATCH = 20
 const POLL_MS = 1_000
 
-export interface Resolver {
-  /** One round: takes what is due and drives it; answers how many it took. */
-  runOnce(): Promise<number>
-  stop(): Promise<void>
-}
+/** One round: takes what is due and drives it; answers how many it took. */
+export type Resolver = () => Promise<number>
 
-export function startResolver(payments: Payments, log: Log): Resolver {
-  let timer: NodeJS.Timeout | undefined
-  let running: Promise<unknown> = Promise.resolve()
-  let is_stopped = false
-
-  async function round(): Promise<number> {
+export const createResolver =
+  (payments: Payments, log: Log): Resolver =>
+  async () => {
     const due = await takeDue(payments)
     await Promise.all(due.map(attempt => resolve(payments, log, attempt)))
     return due.length
   }
-  function schedule(): void {
+
+/** Resolves round after round until it is stopped. */
+export function startResolver(payments: Payments, log: Log): { stop(): Promise<void> } {
+  const resolveDue = createResolver(payments, log)
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<unknown> = Promise.resolve()
+  let is_stopped = false
+
+  function schedule(after_ms: number): void {
     if (is_stopped) return
     timer = setTimeout(() => {
-      running = round()
-        .catch((error: unknown) => log.error('payment_attempts.resolve_failed', { error }))
-        .finally(schedule)
-    }, POLL_MS)
+      running = resolveDue()
+        // A full batch means more is waiting: go on at once.
+        .then(count => schedule(count === BATCH ? 0 : POLL_MS))
+        .catch((error: unknown) => {
+          log.error('payment_attempts.resolve_failed', { error })
+          schedule(POLL_MS)
+        })
+    }, after_ms)
   }
-  schedule()
+  schedule(POLL_MS)
   return {
-    runOnce: round,
     async stop() {
       is_stopped = true
       clearTimeout(timer)
