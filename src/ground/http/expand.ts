@@ -5,9 +5,9 @@
  */
 import { z } from 'zod'
 import type { Db } from '#db'
-import { ApiError, assert, type IdPrefix, type Tenant } from '#kernel'
+import { ApiError, assert, type IdPrefix, idPrefixes, type Tenant } from '#kernel'
 import { JsonText } from './encoder.ts'
-import { type AnyObject, objectOf, type ObjectOf } from './schema.ts'
+import { type AnyObject, declaredObjects, objectOf, type ObjectOf } from './schema.ts'
 
 /** spec/api.md. */
 const DEPTH_MAX = 4
@@ -41,6 +41,18 @@ const loaders = new Map<IdPrefix, Loader<{ id: string }>>()
 export function loads<Row extends { id: string }>(object: ObjectOf<NoInfer<Row>>, load: Loader<Row>): void {
   assert(object.prefix !== null, `the object ${object.name} has ids`)
   loaders.set(object.prefix, load)
+}
+
+/** A field that can be expanded, but whose target nobody loads, is found when the program starts and not by a caller. */
+export function assertExpansionsLoad(): void {
+  for (const object of declaredObjects()) {
+    for (const { field, target_prefix } of object.expansions.values()) {
+      assert(
+        loaders.has(target_prefix),
+        `${idPrefixes[target_prefix]} says how it is loaded, for ${object.name}.${field}`,
+      )
+    }
+  }
 }
 
 /** What to expand, as a tree: customer, latest_charge → balance_transaction. */

@@ -2,7 +2,7 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { ApiError } from '#kernel'
-import { retrieveParams } from './expand.ts'
+import { loads, retrieveParams } from './expand.ts'
 import { listOf, listParams } from './list.ts'
 import { assertMatches } from './matches.ts'
 import { openapi } from './openapi.ts'
@@ -20,7 +20,8 @@ import {
 } from './schema.ts'
 import type { Endpoint } from './types.ts'
 
-object('customer', 'cus_', { email: nullable(text(320)), metadata, created_at: timestamp })
+const Customer = object('customer', 'cus_', { email: nullable(text(320)), metadata, created_at: timestamp })
+loads(Customer, async () => [])
 const Intent = object('payment_intent', 'pi_', {
   amount,
   currency,
@@ -205,4 +206,12 @@ test('an answer that is not what its endpoint declares is found out', () => {
   })
   assertMatches(create, { status: 402, body: JSON.stringify(error.body('req_1')) })
   expect(() => assertMatches(create, { status: 402, body: '{"error":{"code":"odd"}}' })).toThrow('error.code')
+})
+
+test('a field that expands to what nobody loads is found before anything is served', () => {
+  object('balance_transaction', 'txn_', { amount })
+  object('refund', 're_', { balance_transaction_id: expandable('txn_') })
+  expect(() => openapi(endpoints, info)).toThrow(
+    'balance_transaction says how it is loaded, for refund.balance_transaction_id',
+  )
 })

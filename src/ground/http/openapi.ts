@@ -7,6 +7,7 @@
  */
 import { z } from 'zod'
 import { assert } from '#kernel'
+import { assertExpansionsLoad } from './expand.ts'
 import { ErrorAnswer } from './matches.ts'
 import type { Endpoint, Method } from './types.ts'
 
@@ -33,8 +34,12 @@ export interface OpenApiDocument {
 
 const COMPONENTS = '#/components/schemas/'
 
-/** Throws when two endpoints or two schemas claim one name: then one of them would be described wrongly. */
+/**
+ * Throws when two endpoints or two schemas claim one name, because one of them would be described wrongly, and when a
+ * field is expandable to what is not declared or not loaded.
+ */
 export function openapi(endpoints: readonly Endpoint[], info: ApiInfo): OpenApiDocument {
+  assertExpansionsLoad()
   const schemas = new SchemaCollector()
   const paths: OpenApiDocument['paths'] = {}
   const operation_ids = new Set<string>()

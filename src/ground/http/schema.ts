@@ -304,6 +304,9 @@ export function objectOf(prefix: IdPrefix): AnyObject {
   return object
 }
 
+/** Every object declared so far. */
+export const declaredObjects = (): readonly AnyObject[] => [...objectsByName.values()]
+
 /** Declares a resource's object: `{ "id": "re_…", "object": "refund", …fields }`. */
 export function object<
   const Name extends string,
