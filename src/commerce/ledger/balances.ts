@@ -1,5 +1,5 @@
 /** What accounts hold now: their running totals, which the posting function keeps and `verify` proves. */
-import type { Queries } from '#db'
+import { type Fragment, plainArray, type Queries, sql } from '#db'
 import type { Tenant } from '#kernel'
 import type { AccountCode, AccountKind, Side } from './chart.ts'
 import type { AccountName } from './transfer.ts'
@@ -72,13 +72,26 @@ export async function balanceOf(
   return row === undefined ? ZERO : balanceOfTotals(row)
 }
 
+/** What a tenant's accounts of some codes hold now, by currency; those that were never posted to are left out. */
+export async function balancesOf(
+  db: Queries,
+  tenant: Tenant,
+  codes: readonly AccountCode[],
+): Promise<TrialBalanceLine[]> {
+  return linesOf(db, tenant, sql`and code = any(${plainArray(codes)}::text[])`)
+}
+
 /** Every ledger account of a tenant with its totals, by currency and code: debits equal credits in each currency. */
 export async function trialBalance(db: Queries, tenant: Tenant): Promise<TrialBalanceLine[]> {
+  return linesOf(db, tenant, sql``)
+}
+
+async function linesOf(db: Queries, tenant: Tenant, filter: Fragment): Promise<TrialBalanceLine[]> {
   const rows = await db.many<TotalsRow & Omit<TrialBalanceLine, keyof Balance>>`
     select id as ledger_account_id, code, owner_id, currency, kind, normal_side,
       debits_pending, debits_posted, credits_pending, credits_posted
     from ledger_accounts
-    where account_id = ${tenant.account_id} and livemode = ${tenant.livemode}
+    where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} ${filter}
     order by currency, code, owner_id
     limit ${LINES_MOST}`
   return rows.map(row => ({ ...row, ...balanceOfTotals(row) }))

@@ -30,6 +30,7 @@ declare
   d integer;
   c integer;
   word text;
+  is_used boolean;
   -- Words that stood before anything was decided here: they say what the tables knew.
   known text[] := words;
   ids uuid[];
@@ -47,7 +48,9 @@ begin
 
   foreach p in array batch loop
     n := n + 1;
-    word := known[n];
+    -- The source is looked at last, as if each transfer had come alone.
+    is_used := coalesce(known[n] = 'source_already_used', false);
+    word := case when not is_used then known[n] end;
 
     if p.linked_id is distinct from linked then
       linked := p.linked_id;
@@ -70,15 +73,6 @@ begin
           word := case when other is not distinct from p then 'exists' else 'id_already_used' end;
         elsif words[k] in ('account_closed', 'exceeds_credits', 'exceeds_debits', 'pending_not_found', 'total_too_large') then
           word := words[k];
-        end if;
-      end loop;
-    end if;
-    if word is null then
-      foreach k in array array_positions(source_ids, p.source_id) loop
-        exit when k >= n;
-        other := batch[k];
-        if accepted[k] and other.step = p.step and other.account_id = p.account_id and other.livemode = p.livemode then
-          word := 'source_already_used';
         end if;
       end loop;
     end if;
@@ -110,6 +104,19 @@ begin
         amounts[n] := coalesce(p.amount, amounts[k])::bigint;
         moved[n] := case p.kind when 'post_pending' then amounts[n] else 0 end;
         reserved[n] := -amounts[k];
+      end loop;
+    end if;
+
+    if word is null and is_used then
+      word := 'source_already_used';
+    end if;
+    if word is null then
+      foreach k in array array_positions(source_ids, p.source_id) loop
+        exit when k >= n;
+        other := batch[k];
+        if accepted[k] and other.step = p.step and other.account_id = p.account_id and other.livemode = p.livemode then
+          word := 'source_already_used';
+        end if;
       end loop;
     end if;
 

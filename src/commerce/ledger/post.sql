@@ -176,15 +176,12 @@ begin
     array_agg(f.debit_at), array_agg(f.credit_at), array_agg(f.amount),
     array_agg(case when f.kind in ('post', 'post_pending') then f.amount else 0 end),
     array_agg(case when f.kind = 'pending' then f.amount else -f.held_amount end),
-    in_order or bool_or(f.linked_id is not null or f.amount > large or (f.word is null and f.debit_at = 0))
-      or count(distinct f.id) < items
-      or count(distinct f.pending_id) < count(f.pending_id)
-      or count(distinct hashtextextended(f.step, uuid_hash_extended(f.source_id, 0))) < items
+    in_order or bool_or(f.linked_id is not null or f.amount > large or (f.debit_at = 0 and coalesce(f.word, 'source_already_used') = 'source_already_used'))
   into words, accepted, debit_at, credit_at, amounts, moved, reserved, in_order
   from (
-    select p.id, p.kind, p.linked_id, p.pending_id, p.source_id, p.step, place.debit_at, place.credit_at,
+    select p.kind, p.linked_id, place.debit_at, place.credit_at,
       coalesce(asked.amount, 0) as amount, coalesce(held.amount, 0) as held_amount,
-      case
+      coalesce(case
         when existing.id is not null then
           case
             when existing.kind = p.kind
@@ -203,10 +200,6 @@ begin
             else 'id_already_used'
           end
         when refused.result is not null then refused.result
-        when (
-          select true from ledger_transfers t
-          where t.account_id = p.account_id and t.livemode = p.livemode and t.source_id = p.source_id and t.step = p.step
-        ) then 'source_already_used'
         when (p.kind in ('post_pending', 'void_pending')) <> (p.pending_id is not null) then 'pending_id_mismatch'
         when p.expires_at is not null and p.kind <> 'pending' then 'expiry_not_expected'
         when p.amount is not null and (p.amount not between 1 and largest or p.amount <> trunc(p.amount)) then 'amount_invalid'
@@ -230,7 +223,10 @@ begin
         when p.kind = 'void_pending' then case when asked.amount < held.amount then 'amount_invalid' end
         when held.expires_at <= now() then 'pending_expired'
         when a_closed[place.debit_at] or a_closed[place.credit_at] then 'account_closed'
-      end as word
+      end, (
+        select 'source_already_used' from ledger_transfers t
+        where t.account_id = p.account_id and t.livemode = p.livemode and t.source_id = p.source_id and t.step = p.step
+      )) as word
     from unnest(batch) with ordinality p
     cross join lateral (
       select width_bucket(debit_ids[p.ordinality], a_ids) as debit_at, width_bucket(credit_ids[p.ordinality], a_ids) as credit_at
@@ -262,6 +258,13 @@ begin
     ) refused on true
     order by p.ordinality
   ) f;
+  -- Apart from the arrays above, because sorting for `distinct` would put them out of order.
+  if not in_order then
+    select count(distinct p.id) < items or count(distinct p.pending_id) < count(p.pending_id)
+      or count(distinct hashtextextended(p.step, uuid_hash_extended(p.source_id, 0))) < items
+    into in_order
+    from unnest(batch) p;
+  end if;
 
   if in_order then
     select decided.words, decided.accepted, decided.debit_at, decided.credit_at, decided.amounts, decided.moved, decided.reserved
@@ -357,13 +360,24 @@ end;
 $$;
 comment on function ledger_post(ledger_posting[]) is 'The only way to write to the ledger: posts a batch, answers a word for each transfer.';
 
--- The same for callers that hold their batch as jsonb: an array of objects with the fields of ledger_posting.
+-- The same for callers that hold their batch as jsonb: an array of objects shaped like Transfer, with an `item` each.
 create or replace function ledger_post(batch jsonb)
 returns table (item integer, result text)
 language sql
 as $$
   select posted.item, posted.result
-  from ledger_post((select array_agg(p) from jsonb_populate_recordset(null::ledger_posting, batch) p)) posted
+  from ledger_post((
+    select array_agg(row(
+      t.item, t.account_id, t.livemode, t.id, t.kind, t.debit ->> 'code', (t.debit ->> 'owner_id')::uuid,
+      t.credit ->> 'code', (t.credit ->> 'owner_id')::uuid, t.amount, t.currency, t.pending_id, t.source_type,
+      t.source_id, t.step, t.effective_at, t.expires_at, t.linked_id
+    )::ledger_posting)
+    from jsonb_to_recordset(batch) as t (
+      item integer, account_id uuid, livemode boolean, id uuid, kind ledger_transfer_kind, debit jsonb, credit jsonb,
+      amount numeric, currency text, pending_id uuid, source_type text, source_id uuid, step text,
+      effective_at timestamptz, expires_at timestamptz, linked_id uuid
+    )
+  )) posted
 $$;
 comment on function ledger_post(jsonb) is 'ledger_post(ledger_posting[]) for a batch held as a jsonb array of objects.';
 

@@ -49,33 +49,33 @@ export function poster(db: Db, options: { lanes?: number } = {}): Poster {
 }
 
 /**
- * The array of composites as PostgreSQL reads it: on 1,500 transfers parsed in half the time of jsonb. Field order is
+ * Transfers as the text of a ledger_posting[], for a statement that hands them to ledger_post() itself. It is
+ * the array of composites as PostgreSQL reads it: on 1,500 transfers parsed in half the time of jsonb. Field order is
  * that of the type ledger_posting.
  */
-function postingsLiteral(transfers: readonly Transfer[]): string {
+export function postingsLiteral(transfers: readonly Transfer[]): string {
   return `{${transfers.map((transfer, i) => `"(${postingFields(transfer, i).join(',')})"`).join(',')}}`
 }
 
 function postingFields(transfer: Transfer, item: number): (string | number | bigint)[] {
-  const moving = 'debit' in transfer ? transfer : undefined
   return [
     item,
     plain(transfer.account_id),
     transfer.livemode ? 't' : 'f',
     plain(transfer.id),
     transfer.kind,
-    plain(moving?.debit.code),
-    plain(moving?.debit.owner_id),
-    plain(moving?.credit.code),
-    plain(moving?.credit.owner_id),
+    plain(transfer.debit?.code),
+    plain(transfer.debit?.owner_id),
+    plain(transfer.credit?.code),
+    plain(transfer.credit?.owner_id),
     transfer.amount ?? '',
-    plain(moving?.currency),
-    'pending_id' in transfer ? plain(transfer.pending_id) : '',
+    plain(transfer.currency),
+    plain(transfer.pending_id),
     plain(transfer.source_type),
     plain(transfer.source_id),
     plain(transfer.step),
     transfer.effective_at?.toISOString() ?? '',
-    moving?.expires_at?.toISOString() ?? '',
+    transfer.expires_at?.toISOString() ?? '',
     plain(transfer.linked_id),
   ]
 }

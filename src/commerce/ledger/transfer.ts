@@ -13,9 +13,22 @@ export interface AccountName {
   readonly owner_id?: string
 }
 
-interface TransferBasis extends Tenant {
+export interface Transfer extends Tenant {
   /** uuid v7 made by the caller, once: a retry with the same id and fields is recognised. */
   readonly id: string
+  readonly kind: 'post' | 'pending' | 'post_pending' | 'void_pending'
+  /** The two sides of a post or pending. A resolution has its pending's, whatever stands here. */
+  readonly debit?: AccountName
+  readonly credit?: AccountName
+  /**
+   * Minor units, from 1 to the largest int8; a post and a pending must have it. Of a post_pending: how much of the
+   * pending is moved, the rest is freed; all when left out. A void frees all.
+   */
+  readonly amount?: bigint
+  /** ISO 4217, lower case; a post and a pending must have it. */
+  readonly currency?: string
+  /** What a post_pending or void_pending resolves: posted before, or earlier in the same call. */
+  readonly pending_id?: string
   /** What caused it, and which step of that: together they post once, whatever the id. */
   readonly source_type: string
   /** uuid. */
@@ -24,31 +37,11 @@ interface TransferBasis extends Tenant {
   readonly step: string
   /** When it counts in the books; now when left out. */
   readonly effective_at?: Date
+  /** Of a pending: from then on, by the database's clock, it may only be voided. */
+  readonly expires_at?: Date
   /** uuid of a group that is posted whole or not at all; its members stand together in one call. */
   readonly linked_id?: string
 }
-
-export interface MovingTransfer extends TransferBasis {
-  readonly kind: 'post' | 'pending'
-  readonly debit: AccountName
-  readonly credit: AccountName
-  /** Minor units, from 1 to the largest int8. */
-  readonly amount: bigint
-  /** ISO 4217, lower case. */
-  readonly currency: string
-  /** Of a pending: from then on, by the database's clock, it may only be voided. */
-  readonly expires_at?: Date
-}
-
-export interface ResolvingTransfer extends TransferBasis {
-  readonly kind: 'post_pending' | 'void_pending'
-  /** The pending, posted before or earlier in the same call; accounts and currency are its own. */
-  readonly pending_id: string
-  /** Of post_pending: how much of it is moved, the rest is freed; all when left out. */
-  readonly amount?: bigint
-}
-
-export type Transfer = MovingTransfer | ResolvingTransfer
 
 /** Why a transfer was refused, in the ledger's words. */
 export const refusals = {

@@ -1,0 +1,167 @@
+/** The first two walks of `verify`: each transfer against its entries, each pending against its resolutions. */
+import type { Tx } from '#db'
+import type { Broken, Walk } from './verify.ts'
+
+/** Transfers in a piece at most: some megabytes in the database, some tenths of a second. */
+const PIECE_ROWS = 50_000n
+
+/** Where the search for a good span begins; it is halved while it holds too much and doubled while it holds little. */
+const FIRST_SPAN_MS = 60_000
+
+/** A year: an empty decade is ten steps. */
+const SPAN_MOST_MS = 366 * 24 * 60 * 60_000
+
+/**
+ * Every transfer that moved money has exactly its two entries, equal and opposite, in its own two accounts and under
+ * the sequences it names; every other transfer has none; no entry lacks its transfer; both accounts exist and have the
+ * transfer's currency. Pieces are spans of time, because ids carry theirs.
+ */
+export async function checkTransfers({ tx, advance }: Walk): Promise<Broken | undefined> {
+  const ends = await tx.one<{ first: string | null; last: string | null }>`
+    select
+      (select id from (
+        (select id from ledger_transfers order by id limit 1)
+        union all (select transfer_id from ledger_entries order by transfer_id limit 1)
+      ) as ends order by id limit 1) as first,
+      (select id from (
+        (select id from ledger_transfers order by id desc limit 1)
+        union all (select transfer_id from ledger_entries order by transfer_id desc limit 1)
+      ) as ends order by id desc limit 1) as last`
+  if (ends.first === null || ends.last === null) return undefined
+  const last_ms = millisecondsOf(ends.last)
+  let from_ms = millisecondsOf(ends.first)
+  let span_ms = FIRST_SPAN_MS
+  while (from_ms <= last_ms) {
+    const until_ms = Math.min(from_ms + span_ms, last_ms + 1)
+    const span = { from: idFloor(from_ms), until: idFloor(until_ms) }
+    const rows = await tx.one<{ transfers: bigint; entries: bigint }>`
+      select (select count(*) from ledger_transfers where id >= ${span.from} and id < ${span.until}) as transfers,
+        (select count(*) from ledger_entries where transfer_id >= ${span.from} and transfer_id < ${span.until}) as entries`
+    // Counted before it is checked, so that a busy hour is cut up rather than held in memory.
+    if (rows.transfers > PIECE_ROWS && until_ms - from_ms > 1) {
+      span_ms = Math.floor((until_ms - from_ms) / 2)
+      continue
+    }
+    const broken =
+      rows.transfers + rows.entries === 0n
+        ? undefined
+        : ((await findUnbalanced(tx, span)) ??
+          (await findForeignAccount(tx, span)) ??
+          (await findBadResolution(tx, span)))
+    if (broken !== undefined) return broken
+    advance(rows)
+    from_ms = until_ms
+    if (rows.transfers < PIECE_ROWS / 2n) span_ms = Math.min(SPAN_MOST_MS, span_ms * 2)
+  }
+  return undefined
+}
+
+interface Span {
+  from: string
+  until: string
+}
+
+const findUnbalanced = (tx: Tx, { from, until }: Span) => tx.maybe<Broken>`
+  with expected as (
+    select t.account_id, t.livemode, t.id as transfer_id, leg.ledger_account_id, leg.sequence, t.amount, leg.side
+    from ledger_transfers t
+    cross join lateral (values
+      (t.debit_account_id, t.debit_sequence, 'debit'::ledger_side),
+      (t.credit_account_id, t.credit_sequence, 'credit'::ledger_side)
+    ) leg (ledger_account_id, sequence, side)
+    where t.id >= ${from} and t.id < ${until} and t.kind in ('post', 'post_pending')
+  ), found as (
+    select account_id, livemode, transfer_id, ledger_account_id, sequence, amount, side
+    from ledger_entries
+    where transfer_id >= ${from} and transfer_id < ${until}
+  )
+  select
+    case when found.transfer_id is null then 'ledger_transfers' else 'ledger_entries' end as "table",
+    account_id, livemode, transfer_id as id,
+    case
+      when found.transfer_id is null then 'its ' || expected.side || ' entry of ' || expected.amount || ' is not there'
+      else 'a ' || found.side || ' entry of ' || found.amount || ' belongs to no such transfer'
+    end as reason
+  from expected
+  full join found using (account_id, livemode, transfer_id, ledger_account_id, sequence, amount, side)
+  where expected.transfer_id is null or found.transfer_id is null
+  order by transfer_id, expected.transfer_id is null
+  limit 1`
+
+const findForeignAccount = (tx: Tx, { from, until }: Span) => tx.maybe<Broken>`
+  with used as (
+    select t.account_id, t.livemode, leg.ledger_account_id, t.currency, min(t.id::text)::uuid as transfer_id
+    from ledger_transfers t
+    cross join lateral (values (t.debit_account_id), (t.credit_account_id)) leg (ledger_account_id)
+    where t.id >= ${from} and t.id < ${until}
+    group by t.account_id, t.livemode, leg.ledger_account_id, t.currency
+  )
+  select 'ledger_transfers' as "table", used.account_id, used.livemode, used.transfer_id as id,
+    'its ledger account ' || used.ledger_account_id || ' is missing or has another currency' as reason
+  from used
+  left join ledger_accounts a on a.account_id = used.account_id and a.livemode = used.livemode and a.id = used.ledger_account_id
+  where a.currency is distinct from used.currency
+  order by used.transfer_id
+  limit 1`
+
+const findBadResolution = (tx: Tx, { from, until }: Span) => tx.maybe<Broken>`
+  select 'ledger_transfers' as "table", r.account_id, r.livemode, r.id,
+    'it does not fit the pending ' || r.pending_id || ' that it resolves' as reason
+  from ledger_transfers r
+  left join ledger_transfers p on p.account_id = r.account_id and p.livemode = r.livemode and p.id = r.pending_id
+  where r.id >= ${from} and r.id < ${until} and r.pending_id is not null
+    and (
+      p.kind is distinct from 'pending' or p.debit_account_id <> r.debit_account_id
+      or p.credit_account_id <> r.credit_account_id or p.currency <> r.currency or r.amount > p.amount
+      or (r.kind = 'void_pending' and r.amount <> p.amount)
+    )
+  order by r.id
+  limit 1`
+
+/** No pending is resolved twice, and each account's pending totals are its unresolved pendings. */
+export async function checkPendings({ tx }: Walk): Promise<Broken | undefined> {
+  const twice = await tx.maybe<Broken>`
+    select 'ledger_transfers' as "table", account_id, livemode, pending_id as id,
+      'this pending was resolved ' || count(*) || ' times' as reason
+    from ledger_transfers
+    where pending_id is not null
+    group by account_id, livemode, pending_id
+    having count(*) > 1
+    order by account_id, livemode, pending_id
+    limit 1`
+  if (twice !== undefined) return twice
+  return tx.maybe<Broken>`
+    with open as (
+      select p.account_id, p.livemode, p.debit_account_id, p.credit_account_id, p.amount
+      from ledger_transfers p
+      where p.kind = 'pending' and not exists (
+        select from ledger_transfers r
+        where r.account_id = p.account_id and r.livemode = p.livemode and r.pending_id = p.id
+      )
+    ), reserved as (
+      select open.account_id, open.livemode, leg.id, sum(leg.debit) as debits, sum(leg.credit) as credits
+      from open
+      cross join lateral (values
+        (open.debit_account_id, open.amount, 0::bigint),
+        (open.credit_account_id, 0::bigint, open.amount)
+      ) leg (id, debit, credit)
+      group by open.account_id, open.livemode, leg.id
+    )
+    select 'ledger_accounts' as "table", account_id, livemode, id,
+      'its pending totals are ' || a.debits_pending || ' and ' || a.credits_pending || ', its unresolved pendings '
+        || coalesce(reserved.debits, 0) || ' and ' || coalesce(reserved.credits, 0) as reason
+    from ledger_accounts a
+    left join reserved using (account_id, livemode, id)
+    where a.debits_pending <> coalesce(reserved.debits, 0) or a.credits_pending <> coalesce(reserved.credits, 0)
+    order by account_id, livemode, id
+    limit 1`
+}
+
+/** The smallest uuid of a millisecond. Beyond the years that a Date can hold there are still ids, made by tampering. */
+function idFloor(at_ms: number): string {
+  const hex = at_ms.toString(16).padStart(12, '0')
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`
+}
+
+/** The millisecond in an id; plain arithmetic for the same reason. */
+const millisecondsOf = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
