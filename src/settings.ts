@@ -4,6 +4,7 @@
  */
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import type { LogLevel } from '#metrics'
 
 export const ROLES = ['all', 'api', 'worker'] as const
 export type Role = (typeof ROLES)[number]
@@ -102,8 +103,8 @@ const definitions = {
   }),
   BURSAR_LOG_LEVEL: define({
     must_be: 'one of debug, info, warn, error, silent',
-    schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']),
-    absent: 'info',
+    schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']) as z.ZodType<LogLevel, string>,
+    absent: 'info' as LogLevel,
     absent_shown: 'info; warn when a person watches',
     about: 'The least level of the JSON lines on standard error.',
   }),
@@ -158,7 +159,7 @@ export interface Settings {
   simulator_url: string | null
   /** Null: the one in the data directory. */
   secret: string | null
-  log_level: Values['BURSAR_LOG_LEVEL']
+  log_level: LogLevel
   /** Whether the level was set; else a terminal gets fewer lines. */
   is_log_level_set: boolean
   otlp_endpoint: string | null

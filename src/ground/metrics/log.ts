@@ -36,7 +36,9 @@ export interface Log {
 
 export interface LogOptions {
   level: LogLevel
-  /** Where whole lines go; standard output unless given. */
+  /** The open file that lines go to: 1 is standard output, the default, and 2 standard error. */
+  descriptor?: number
+  /** Where whole lines go instead. */
   destination?: { write(line: string): void }
 }
 
@@ -56,7 +58,7 @@ const failed = counter({ name: 'bursar_log_writes_failed_total', help: 'Writes o
 export function createLog(options: LogOptions): Log {
   if (options.destination) return face(options.level, options.destination, '', () => undefined)
   const output = pino.destination({
-    dest: 1,
+    dest: options.descriptor ?? 1,
     sync: false,
     minLength: BUFFER_BYTES,
     maxLength: HELD_BYTES_MAX,

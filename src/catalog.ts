@@ -1,0 +1,83 @@
+/**
+ * The table of contents: every endpoint, job and command, one line each. A new one is a line here; a test compares
+ * these lists with what the rooms have. Rooms are loaded when they are asked for, so that `bursar --help` loads none.
+ */
+import type { Endpoint, Route } from '#http'
+import type { Job, Schedule } from '#jobs'
+import type { Payments } from '#payments'
+
+/** Every route that answers, by room. */
+export const routes = [
+  // #payments: one payment from its creation to success or cancellation
+  'POST /v1/payment_intents',
+  'GET /v1/payment_intents',
+  'GET /v1/payment_intents/:id',
+  'POST /v1/payment_intents/:id',
+  'POST /v1/payment_intents/:id/confirm',
+  'POST /v1/payment_intents/:id/capture',
+  'POST /v1/payment_intents/:id/cancel',
+  'GET /v1/charges',
+  'GET /v1/charges/:id',
+  'POST /v1/refunds',
+  'GET /v1/refunds',
+  'GET /v1/refunds/:id',
+  'POST /v1/refunds/:id',
+  // #payments: whom the account charges, and with what
+  'POST /v1/customers',
+  'GET /v1/customers',
+  'GET /v1/customers/:id',
+  'POST /v1/customers/:id',
+  'DELETE /v1/customers/:id',
+  'POST /v1/payment_methods',
+  'GET /v1/payment_methods',
+  'GET /v1/payment_methods/:id',
+  'POST /v1/payment_methods/:id/attach',
+  'POST /v1/payment_methods/:id/detach',
+  // #payments: what it earned
+  'GET /v1/balance',
+  'GET /v1/balance_transactions',
+  'GET /v1/balance_transactions/:id',
+  // #events: what happened
+  'GET /v1/events',
+  'GET /v1/events/:id',
+] as const satisfies readonly Route[]
+
+/** Every job, by room. */
+export const jobNames = [
+  'payment_intents.expire_holds',
+  'balance_transactions.release',
+  'events.maintain_partitions',
+  'partitions.ensure',
+] as const
+
+/** The endpoints themselves. */
+export async function endpoints(payments: Payments): Promise<Endpoint[]> {
+  const [{ paymentsEndpoints }, { eventsEndpoints }] = await Promise.all([
+    import('#payments'),
+    import('#events'),
+  ])
+  return [...paymentsEndpoints(payments), ...eventsEndpoints()]
+}
+
+/** The jobs themselves, and when the clock asks for them. */
+export async function jobs(payments: Payments): Promise<{ jobs: Job[]; schedules: Schedule[] }> {
+  const [{ paymentsJobs }, { eventsJobs }, { partitionJobs }] = await Promise.all([
+    import('#payments'),
+    import('#events'),
+    import('./main/partitions.ts'),
+  ])
+  const rooms = [paymentsJobs(payments), eventsJobs(), partitionJobs()]
+  return { jobs: rooms.flatMap(room => room.jobs), schedules: rooms.flatMap(room => room.schedules) }
+}
+
+/** Commands of `bursar`; each is a file in src/cli. */
+export const verbs = {
+  serve: 'Start the server, with all it needs, and serve until Ctrl-C.',
+  simulator: 'Run the simulator alone: the card network and the bank.',
+  migrate: 'Bring the database to what this version expects.',
+  config: 'Print the effective settings, secrets masked.',
+  keys: 'Make, list and revoke API keys.',
+  demo: 'Play a day of payments against a running server and check every cent.',
+  ledger: 'Prove the books.',
+} as const
+export type VerbName = keyof typeof verbs

@@ -1,0 +1,56 @@
+/**
+ * The command line. A verb is a file in src/cli, loaded only when it is asked for: `bursar --help` must not wait for a
+ * database driver. People read standard output; with --json a script does; errors are one sentence on standard error.
+ */
+import { Command, CommanderError } from 'commander'
+import { verbs, type VerbName } from './catalog.ts'
+
+interface Verb {
+  /** Adds options, examples and the action. */
+  declare(command: Command): void
+}
+
+const files: Record<VerbName, () => Promise<Verb>> = {
+  serve: () => import('./cli/serve.ts'),
+  simulator: () => import('./cli/simulator.ts'),
+  migrate: () => import('./cli/migrate.ts'),
+  config: () => import('./cli/config.ts'),
+  keys: () => import('./cli/keys.ts'),
+  demo: () => import('./cli/demo.ts'),
+  ledger: () => import('./cli/ledger.ts'),
+}
+
+async function main(argv: readonly string[]): Promise<void> {
+  const program = new Command('bursar')
+    .description('The payments company you run yourself.')
+    .helpCommand(false)
+    .showHelpAfterError('(add --help to see what is possible)')
+    .addHelpText(
+      'after',
+      '\nSettings are environment variables: see them with "bursar config".\n' +
+        'Examples:\n  bursar serve\n  bursar demo\n  bursar keys create --help',
+    )
+  for (const [name, summary] of Object.entries(verbs)) {
+    const command = program.command(name).description(summary)
+    if (argv[0] === name) (await files[name as VerbName]()).declare(command)
+  }
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+  } catch (error) {
+    if (error instanceof CommanderError) throw error
+    await fail(error, argv.includes('--json'))
+  }
+}
+
+/** Ends with 1 and one sentence; the whole story only for those who ask for it. */
+async function fail(error: unknown, is_json: boolean): Promise<void> {
+  const { redactText } = await import('#metrics')
+  const message = redactText(error instanceof Error ? error.message : String(error))
+  if (is_json) process.stdout.write(`${JSON.stringify({ error: { message } })}\n`)
+  else process.stderr.write(`bursar: ${message}\n`)
+  if (process.env.BURSAR_LOG_LEVEL === 'debug' && error instanceof Error)
+    process.stderr.write(`${redactText(error.stack ?? '')}\n`)
+  process.exitCode = 1
+}
+
+await main(process.argv.slice(2))
