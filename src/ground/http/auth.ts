@@ -109,7 +109,7 @@ function keyIn(authorization: string | undefined): string {
 /** Throws when the caller may not use an endpoint of this kind (403). */
 export function authorize(
   caller: Caller,
-  endpoint: { auth: 'secret' | 'publishable'; resource: string; is_write: boolean },
+  endpoint: { auth: 'secret' | 'publishable' | 'none'; resource: string; is_write: boolean },
 ): void {
   switch (caller.kind) {
     case 'secret':

@@ -10,9 +10,10 @@ import { type Authenticator, authorize } from './auth.ts'
 import { readJsonObject } from './body.ts'
 import { type Ground, RequestContext } from './context.ts'
 import { asApiError, errorText } from './errors.ts'
-import { canonicalParams, fingerprintOf } from './fingerprint.ts'
+import { canonicalParams, fingerprintOf, hasSecrets } from './fingerprint.ts'
 import { findKey, joinFirstUse, readIdempotencyKey, releaseLease } from './idempotency.ts'
 import { OWNERSHIP_TRIES_MOST } from './limits.ts'
+import { assertMatches } from './matches.ts'
 import {
   type Answer,
   type Caller,
@@ -43,6 +44,8 @@ export interface PreparedEndpoint {
   readonly is_write: boolean
   /** `payment_intents.confirm`: the log line's name. */
   readonly name: `${string}.${string}`
+  /** The parameters when some of them are secret; null when a body can be kept as it is. */
+  readonly masked: Endpoint['params'] | null
 }
 
 export function prepare(definition: Endpoint): PreparedEndpoint {
@@ -55,6 +58,7 @@ export function prepare(definition: Endpoint): PreparedEndpoint {
     resource: definition.resource,
     is_write: method !== 'GET',
     name: nameOf(definition, method, path),
+    masked: hasSecrets(definition.params) ? definition.params : null,
   }
 }
 
@@ -114,11 +118,28 @@ const durations = histogram({
   labels: ['route', 'status'],
 })
 
+/** The headers of every answer; the request id as the outside knows it. */
 export const requestHeaders = (request_id: string, version: PinnedVersion): string[] => [
   'Request-Id',
-  encodeId('req_', request_id),
+  request_id,
   ...version.headers,
 ]
+
+/** A caller's ids as log lines have them, made once for as long as its key stays in the cache. */
+const callerFields = new WeakMap<Caller, { account_id: string; livemode: boolean; api_key_id: string }>()
+
+function fieldsOf(caller: Caller) {
+  let fields = callerFields.get(caller)
+  if (!fields) {
+    fields = {
+      account_id: encodeId('acct_', caller.account_id),
+      livemode: caller.livemode,
+      api_key_id: encodeId('key_', caller.api_key_id),
+    }
+    callerFields.set(caller, fields)
+  }
+  return fields
+}
 
 const single = (header: string | string[] | undefined): string | undefined =>
   Array.isArray(header) ? header.join(', ') : header
@@ -129,10 +150,12 @@ class Run {
   readonly #endpoint: PreparedEndpoint
   readonly #incoming: Incoming
   readonly #request_id: string
+  /** As the outside knows it. */
+  readonly #public_id: string
   #version: PinnedVersion
   #caller: Caller | undefined
   #context: RequestContext | undefined
-  /** Whose request the answer is: this one, or the first use of the key. */
+  /** Whose request the answer is, as the outside knows it: this one, or the first use of the key. */
   #original_request: string | undefined
   #is_replayed = false
   #error: ApiError | undefined
@@ -142,6 +165,7 @@ class Run {
     this.#endpoint = endpoint
     this.#incoming = incoming
     this.#request_id = newId(options.clock.now())
+    this.#public_id = encodeId('req_', this.#request_id)
     this.#version = options.versions.newest
   }
 
@@ -154,9 +178,9 @@ class Run {
       this.#error = asApiError(error)
       answer = { status: this.#error.status, body: errorText(this.#error, this.#request_id) }
     }
-    const headers = requestHeaders(this.#request_id, this.#version)
+    const headers = requestHeaders(this.#public_id, this.#version)
     if (this.#original_request !== undefined) {
-      headers.push('Original-Request', encodeId('req_', this.#original_request))
+      headers.push('Original-Request', this.#original_request)
     }
     if (this.#is_replayed) headers.push('Idempotent-Replayed', 'true')
     if (this.#error)
@@ -173,7 +197,7 @@ class Run {
       // Awaited only when the key is not in the cache: a hot request takes no turn of the event loop here.
       const found = authenticator.authenticate(headers.authorization as string | undefined)
       this.#caller = found instanceof Promise ? await found : found
-      authorize(this.#caller, { ...this.#endpoint, auth: this.#endpoint.auth })
+      authorize(this.#caller, this.#endpoint)
     }
     const raw = upgradeParams(this.#version, this.#endpoint.definition.route, this.#readParams())
     const path = this.#readPath()
@@ -192,18 +216,19 @@ class Run {
       this.#endpoint.is_write && this.#caller
         ? await this.#keyed(context, this.#caller, raw, params, path)
         : await this.#endpoint.definition.run(context, params as never, path as never)
-    if (this.#options.check_answers && !this.#is_replayed) this.#check(answer)
+    // An older version's answer has another shape than the endpoint declares.
+    if (this.#options.check_answers && this.#version.changes.length === 0) {
+      assertMatches(this.#endpoint.definition, answer)
+    }
     return answer
   }
 
   #readParams(): Record<string, unknown> {
-    const query = parseQuery(this.#incoming.query)
-    if (!this.#endpoint.is_write) return query
-    const [stray] = Object.keys(query)
-    if (stray !== undefined) {
+    if (!this.#endpoint.is_write) return parseQuery(this.#incoming.query)
+    if (this.#incoming.query !== '') {
+      // Its names are not repeated: what stands there may be a value that went astray.
       throw new ApiError('parameter_unknown', {
-        param: stray,
-        message: `Send "${stray}" in the JSON body: a ${this.#endpoint.method} takes no query.`,
+        message: `A ${this.#endpoint.method} takes no query. Send its parameters in the JSON body.`,
       })
     }
     return readJsonObject(this.#incoming.body)
@@ -230,7 +255,7 @@ class Run {
     path: unknown,
   ): Promise<Answer> {
     const key = readIdempotencyKey(single(this.#incoming.headers['idempotency-key']))
-    const canonical = canonicalParams(this.#endpoint.definition.params, raw, this.#options.secret, caller)
+    const canonical = canonicalParams(this.#endpoint.masked, raw, this.#options.secret, caller)
     const claim = {
       account_id: caller.account_id,
       livemode: caller.livemode,
@@ -242,7 +267,7 @@ class Run {
       params: canonical,
     }
     context.keyed(claim)
-    this.#original_request = this.#request_id
+    this.#original_request = this.#public_id
     const { definition } = this.#endpoint
     let step: 'run' | 'join' | { resume: string } = 'run'
     for (let attempt = 1; attempt <= OWNERSHIP_TRIES_MOST; attempt++) {
@@ -250,14 +275,14 @@ class Run {
         if (step === 'join') {
           const first = await joinFirstUse(context.db, claim, this.#ownEpoch(context))
           if (first.kind === 'finished') {
-            this.#original_request = first.request_id
+            this.#original_request = encodeId('req_', first.request_id)
             this.#is_replayed = first.request_id !== this.#request_id
             return first.answer
           }
           step = 'run'
           if (first.kind === 'owned') {
             context.own(first.fence, first.request_id)
-            this.#original_request = first.request_id
+            this.#original_request = encodeId('req_', first.request_id)
             if (first.is_takeover) context.note({ took_over: true, epoch: first.fence.epoch })
             if (definition.resume && first.subject_id !== null) step = { resume: first.subject_id }
           }
@@ -308,10 +333,6 @@ class Run {
     }
   }
 
-  #check(answer: Answer): void {
-    if (answer.status < 300) this.#endpoint.definition.returns.parse(JSON.parse(answer.body))
-  }
-
   #observe(answer: Answer, duration_ms: number): void {
     const { definition, name } = this.#endpoint
     const labels = { route: definition.route, status: `${Math.floor(answer.status / 100)}xx` }
@@ -320,27 +341,31 @@ class Run {
     const context = this.#context
     const error = this.#error
     const fields: Record<string, unknown> = {
-      request_id: encodeId('req_', this.#request_id),
-      account_id: this.#caller && encodeId('acct_', this.#caller.account_id),
-      livemode: this.#caller?.livemode,
-      api_key_id: this.#caller && encodeId('key_', this.#caller.api_key_id),
+      request_id: this.#public_id,
+      ...(this.#caller && fieldsOf(this.#caller)),
       path: this.#incoming.path,
       status: answer.status,
-      code: error?.code,
+      code: error?.code ?? storedCode(answer),
       param: error?.param,
       duration_ms: Math.round(duration_ms * 100) / 100,
       statements: context?.stats.statements,
       round_trips: context?.stats.round_trips,
     }
-    if (this.#is_replayed && this.#original_request !== undefined) {
+    if (this.#is_replayed) {
       fields.replayed = true
-      fields.original_request = encodeId('req_', this.#original_request)
+      fields.original_request = this.#original_request
     }
     if (context?.notes) Object.assign(fields, context.notes)
     const { log } = this.#options
     if (answer.status < 500) log.event(name, fields)
     else log.error(name, { ...fields, error: error?.cause ?? error })
   }
+}
+
+/** The error code of an answer that was stored, or made, as text. */
+function storedCode({ status, body }: Answer): string | undefined {
+  if (status < 400) return undefined
+  return (JSON.parse(body) as { error?: { code?: string } }).error?.code
 }
 
 /** Answers one request. Never throws. */

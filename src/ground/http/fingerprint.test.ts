@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { canonicalParams, differingParams, fingerprintOf } from './fingerprint.ts'
-import { secret, text } from './schema.ts'
+import { canonicalParams, differingParams, fingerprintOf, hasSecrets } from './fingerprint.ts'
+import { amount, metadata, secret, text } from './schema.ts'
 
 const schema = z.strictObject({
   amount: z.int(),
@@ -30,6 +30,14 @@ test('a secret is replaced by a digest wherever it stands, and equal secrets sta
   expect(first).not.toBe(
     canonical({ card: { number: '4242424242424241', exp_month: 1 }, cards: [{ number: '4000' }] }),
   )
+})
+
+test('a schema knows whether it has a secret, however deep', () => {
+  expect(hasSecrets(schema)).toBe(true)
+  expect(hasSecrets(z.strictObject({ cards: z.array(z.object({ pin: secret(text(9)).nullable() })) }))).toBe(
+    true,
+  )
+  expect(hasSecrets(z.strictObject({ amount, metadata: metadata.optional() }))).toBe(false)
 })
 
 test('the digest of one account says nothing about another, nor without the secret', () => {

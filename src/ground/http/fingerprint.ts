@@ -5,7 +5,7 @@
  */
 import canonicalize from 'canonicalize'
 import { createHmac, hash } from 'node:crypto'
-import type { z } from 'zod'
+import { z } from 'zod'
 import { assert, type Tenant } from '#kernel'
 import { CONFLICT_PARAMS_MOST } from './limits.ts'
 import { maskSecrets } from './validate.ts'
@@ -16,16 +16,21 @@ function canonical(value: unknown): string {
   return text
 }
 
+/** Whether any parameter is secret: then the JSON Schema says `writeOnly` somewhere. Found once per endpoint. */
+export const hasSecrets = (schema: z.ZodType): boolean =>
+  JSON.stringify(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })).includes('"writeOnly":true')
+
 /**
- * The canonical body with its secrets replaced. Digests differ between accounts, so that one account's rows say nothing
- * about another's cards. `secret` is the installation's.
+ * The canonical body with its secrets replaced; `schema` is null when it has none. Digests differ between accounts, so
+ * that one account's rows say nothing about another's cards. `secret` is the installation's.
  */
 export function canonicalParams(
-  schema: z.ZodType,
+  schema: z.ZodType | null,
   raw: Record<string, unknown>,
   secret: string,
   { account_id }: Tenant,
 ): string {
+  if (!schema) return canonical(raw)
   const digest = (value: unknown): string => {
     const keyed = createHmac('sha256', secret).update(account_id).update('\n').update(canonical(value))
     return `hmac:${keyed.digest('hex')}`

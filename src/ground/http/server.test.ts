@@ -42,8 +42,6 @@ beforeAll(async () => {
         },
       },
     ],
-    // An answer of an older version does not fit the newest schema.
-    check_answers: false,
   })
   await createNotes(api.db)
   shop = await api.account()

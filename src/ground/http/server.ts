@@ -7,7 +7,7 @@ import { type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Db } from '#db'
-import { ApiError, type Clock, newId, sleep } from '#kernel'
+import { ApiError, type Clock, encodeId, newId, sleep } from '#kernel'
 import { type Log, METRICS_CONTENT_TYPE, metricsText } from '#metrics'
 import { createAuthenticator } from './auth.ts'
 import {
@@ -247,7 +247,7 @@ export function createServer(options: ServerOptions): Server {
   /** The answer to what has reached no endpoint, with a request id of its own. */
   function failure(error: ApiError): Outgoing {
     const request_id = newId(clock.now())
-    const headers = requestHeaders(request_id, versions.newest)
+    const headers = requestHeaders(encodeId('req_', request_id), versions.newest)
     for (const [name, value] of Object.entries(error.headers)) headers.push(name, value)
     return { status: error.status, body: errorText(error, request_id), headers }
   }
