@@ -25,6 +25,8 @@ export interface SimulatorOptions {
   settle_after_ms?: number
   /** Of the dice that decide about faults and about disorder among webhooks. */
   seed?: number
+  /** The process that started this one and with which it ends; `/healthz` names it. */
+  owner_pid?: number
 }
 
 export interface Simulator {
@@ -65,7 +67,12 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     },
   })
   const operations = makeOperations(bank, faults, url)
-  listening.serve([...operations.routes, ...makePages(bank, tokens, faults, webhooks, path)])
+  const self = {
+    pid: process.pid,
+    data_dir: realpathSync(options.data_dir),
+    owner_pid: options.owner_pid ?? null,
+  }
+  listening.serve([...operations.routes, ...makePages(bank, tokens, faults, webhooks, path, self)])
 
   return {
     url,
@@ -80,6 +87,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
 
 async function main() {
   const { env } = process
+  const owner_pid = wholeNumber('SIMULATOR_OWNER_PID', env.SIMULATOR_OWNER_PID, 0)
   const simulator = await startSimulator({
     port: wholeNumber('SIMULATOR_PORT', env.SIMULATOR_PORT, DEFAULT_PORT),
     data_dir: env.BURSAR_DATA_DIR ?? '.bursar',
@@ -89,6 +97,7 @@ async function main() {
       DEFAULT_SETTLE_AFTER_MS,
     ),
     seed: wholeNumber('SIMULATOR_SEED', env.SIMULATOR_SEED, DEFAULT_SEED),
+    ...(owner_pid === 0 ? {} : { owner_pid }),
     ...(env.SIMULATOR_HOST === undefined ? {} : { host: env.SIMULATOR_HOST }),
     ...(env.SIMULATOR_WEBHOOK_URL === undefined ? {} : { webhook_url: env.SIMULATOR_WEBHOOK_URL }),
     ...(env.SIMULATOR_WEBHOOK_SECRET === undefined ? {} : { webhook_secret: env.SIMULATOR_WEBHOOK_SECRET }),
@@ -108,6 +117,8 @@ async function main() {
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
+  // The owner holds the other end of our input: it closes with the owner, however that died.
+  if (owner_pid !== 0) process.stdin.on('end', stop).resume()
 }
 
 function wholeNumber(name: string, text: string | undefined, absent: number): number {

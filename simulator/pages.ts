@@ -19,12 +19,21 @@ import { disputeJson, type Webhooks } from './webhooks.ts'
 /** Lines are gathered into pieces of this size: a write per line would cost a packet per line. */
 const PIECE_CHARS = 64 * 1024
 
+/** Who answers: so that a server which finds a simulator on its port knows whether it is its own. */
+export interface Self {
+  pid: number
+  data_dir: string
+  /** The server that started it, if one did. */
+  owner_pid: number | null
+}
+
 export function makePages(
   bank: Bank,
   tokens: Tokens,
   faults: Faults,
   webhooks: Webhooks,
   path: string,
+  self: Self,
 ): Route[] {
   function challenged({ path }: Call): Payment {
     const payment = bank.payment(path[0] as string)
@@ -49,7 +58,7 @@ export function makePages(
     {
       method: 'GET',
       path: '/healthz',
-      run: ({ response }) => sendJson(response, 200, '{"status":"ok"}'),
+      run: ({ response }) => sendJson(response, 200, JSON.stringify({ status: 'ok', ...self })),
     },
     {
       method: 'POST',
