@@ -2,6 +2,8 @@
  * The command line. A verb is a file in src/cli, loaded only when it is asked for: `bursar --help` must not wait for a
  * database driver. People read standard output; with --json a script does; errors are one sentence on standard error.
  */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { verbs, type VerbName } from './catalog.ts'
 
@@ -23,6 +25,7 @@ const files: Record<VerbName, () => Promise<Verb>> = {
 async function main(argv: readonly string[]): Promise<void> {
   const program = new Command('bursar')
     .description('The payments company you run yourself.')
+    .version(version(), '--version', 'print the version')
     .helpCommand(false)
     .showHelpAfterError('(add --help to see what is possible)')
     .addHelpText(
@@ -41,6 +44,10 @@ async function main(argv: readonly string[]): Promise<void> {
     await fail(error, argv.includes('--json'))
   }
 }
+
+const version = (): string =>
+  (JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string })
+    .version
 
 /** Ends with 1 and one sentence; the whole story only for those who ask for it. */
 async function fail(error: unknown, is_json: boolean): Promise<void> {

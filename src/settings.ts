@@ -239,7 +239,7 @@ function masked(text: string, secret: Definition<unknown>['secret']): string {
   if (secret === 'whole') return MASK
   const shown = new URL(text)
   if (shown.password !== '') shown.password = MASK
-  for (const name of [...shown.searchParams.keys()]) {
+  for (const name of shown.searchParams.keys()) {
     if (SECRET_PARAMETER.test(name)) shown.searchParams.set(name, MASK)
   }
   return shown.href

@@ -87,11 +87,15 @@ async function serve(is_json: boolean): Promise<void> {
   process.stdout.write(is_json ? `${JSON.stringify(facts(settings, bursar))}\n` : banner(settings, bursar))
 }
 
-const facts = (settings: Settings, { close: _, ...bursar }: Bursar) => ({
+const facts = (settings: Settings, bursar: Bursar) => ({
   role: settings.role,
-  data_dir: settings.data_dir,
   pid: process.pid,
-  ...bursar,
+  url: bursar.url,
+  simulator_url: bursar.simulator_url,
+  data_dir: settings.data_dir,
+  database: bursar.database,
+  credentials: bursar.credentials,
+  started_in_ms: bursar.started_in_ms,
 })
 
 function banner(settings: Settings, bursar: Bursar): string {

@@ -69,7 +69,10 @@ export interface Client {
 const TIMEOUT_MS = 65_000
 
 export function createClient({ api_url, secret_key }: Credentials): Client {
-  async function call<Body>(path: string, init: RequestInit): Promise<Answer<Body>> {
+  async function call<Body>(
+    path: string,
+    init: { method?: string; body?: string; headers?: Record<string, string> },
+  ): Promise<Answer<Body>> {
     const response = await reach(api_url, path, {
       ...init,
       headers: { ...init.headers, authorization: `Bearer ${secret_key}` },
