@@ -53,8 +53,11 @@ export function poster(db: Db, options: { lanes?: number } = {}): Poster {
  * the array of composites as PostgreSQL reads it: on 1,500 transfers parsed in half the time of jsonb. Field order is
  * that of the type ledger_posting.
  */
-export function postingsLiteral(transfers: readonly Transfer[]): string {
-  return `{${transfers.map((transfer, i) => `"(${postingFields(transfer, i).join(',')})"`).join(',')}}`
+export function postingsLiteral(
+  transfers: readonly Transfer[],
+  itemOf: (index: number) => number = index => index,
+): string {
+  return `{${transfers.map((transfer, i) => `"(${postingFields(transfer, itemOf(i)).join(',')})"`).join(',')}}`
 }
 
 function postingFields(transfer: Transfer, item: number): (string | number | bigint)[] {

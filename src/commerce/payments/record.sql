@@ -1,11 +1,13 @@
 -- Records what many requests decided, in one transaction: the third step of gather, decide, record.
 --
 -- The batch is an object of arrays, one per kind of row; `item` says which request of the batch a row belongs to.
--- First the guards (a key already taken, another runner's epoch, an object that changed meanwhile): what they refuse
--- is left out whole, so one refused request never sinks the others. Then the writes, always in this order of tables
--- and the ledger's hot accounts last, so that two batches cannot wait for each other in a ring.
+-- First what can refuse a request (a key already taken, another runner's epoch, an object that changed meanwhile): it is
+-- left out whole, so one refused request never sinks the others. A refusal that comes after something of the request was
+-- written raises BU001 instead; the group is then halved until the request stands alone (#db, group commit). Tables are
+-- written in this order always, the ledger's hot accounts last, so that two batches cannot wait for each other in a ring.
+-- `postings` are the ledger transfers, marked with `item` too.
 -- Answers a row for each request that was refused (outcome) or that asked for its payment method (method).
-create or replace function payments_record(batch jsonb) returns table (item integer, outcome text, method jsonb)
+create or replace function payments_record(batch jsonb, postings ledger_posting[]) returns table (item integer, outcome text, method jsonb)
   language plpgsql
   -- The plans are kept by the session, perhaps made while the tables were small: always go by the keys.
   set enable_seqscan = off
@@ -14,19 +16,23 @@ create or replace function payments_record(batch jsonb) returns table (item inte
 as $$
 #variable_conflict use_column
 declare
-  asked integer[];
   held integer[];
+  -- Requests whose answer is stored, whose intent is written: refusing those now takes an exception.
+  finished integer[] := '{}';
+  written integer[] := '{}';
   refused integer[] := '{}';
+  lost integer[];
   refusals jsonb := '[]';
   wanting jsonb := '[]';
   trouble text;
 begin
   if batch ? 'claims' then
     held := array(select idempotency_claim(batch -> 'claims'));
-    asked := array(select (claim ->> 'item')::integer from jsonb_array_elements(batch -> 'claims') as claim);
-    refused := array(select unnest(asked) except select unnest(held));
-    refusals := refusals || payments_refusals(refused, 'key_taken');
-    batch := payments_without(batch, refused);
+    refused := payments_lost(batch -> 'claims', held);
+    if refused <> '{}' then
+      refusals := refusals || payments_refusals(refused, 'key_taken');
+      batch := payments_without(batch, refused);
+    end if;
   end if;
 
   if batch ? 'wants' then
@@ -64,46 +70,100 @@ begin
     end if;
   end if;
 
+  -- A runner that was replaced writes nothing. One that stores its answer is held to it by the answer's own epoch.
   if batch ? 'fences' then
     held := array(select idempotency_hold(batch -> 'fences'));
-    asked := array(select (fence ->> 'item')::integer from jsonb_array_elements(batch -> 'fences') as fence);
-    refused := array(select unnest(asked) except select unnest(held));
-    refusals := refusals || payments_refusals(refused, 'fenced');
-    batch := payments_without(batch, refused);
+    refused := payments_lost(batch -> 'fences', held);
+    if refused <> '{}' then
+      refusals := refusals || payments_refusals(refused, 'fenced');
+      batch := payments_without(batch, refused);
+    end if;
+  end if;
+
+  if batch ? 'answers' then
+    finished := array(select idempotency_finish(batch -> 'answers'));
+    -- Without an epoch the answer is stored if it is still missing; that it is there already refuses nothing.
+    refused := payments_lost(jsonb_path_query_array(batch -> 'answers', '$[*] ? (@.epoch != null)'), finished);
+    if refused <> '{}' then
+      refusals := refusals || payments_refusals(refused, 'fenced');
+      batch := payments_without(batch, refused);
+    end if;
   end if;
 
   if batch ? 'payment_intent_updates' then
-    held := array(
-      select change.item
-      from payment_intents as intent
-      join jsonb_to_recordset(batch -> 'payment_intent_updates') as change (
-        item integer, account_id uuid, livemode boolean, id uuid, version bigint
-      ) using (account_id, livemode, id)
-      where intent.version = change.version - 1
-      order by account_id, livemode, id
-      for update of intent
-    );
-    asked := array(select (change ->> 'item')::integer from jsonb_array_elements(batch -> 'payment_intent_updates') as change);
-    refused := array(select unnest(asked) except select unnest(held));
-    refusals := refusals || payments_refusals(refused, 'stale');
-    batch := payments_without(batch, refused);
+    with changed as (
+      update payment_intents as intent
+      set amount = change.amount,
+          amount_capturable = change.amount_capturable,
+          amount_received = change.amount_received,
+          currency = change.currency,
+          status = change.status,
+          off_session = change.off_session,
+          setup_future_usage = change.setup_future_usage,
+          customer_id = change.customer_id,
+          payment_method_id = change.payment_method_id,
+          latest_charge_id = change.latest_charge_id,
+          description = change.description,
+          statement_descriptor = change.statement_descriptor,
+          return_url = change.return_url,
+          next_action = change.next_action,
+          last_payment_error = change.last_payment_error,
+          metadata = change.metadata,
+          capture_before = change.capture_before,
+          canceled_at = change.canceled_at,
+          cancellation_reason = change.cancellation_reason,
+          version = change.version
+      from jsonb_to_recordset(batch -> 'payment_intent_updates') as change (
+        item integer, account_id uuid, livemode boolean, id uuid, amount bigint, amount_capturable bigint,
+        amount_received bigint, currency text, status text, off_session boolean, setup_future_usage text,
+        customer_id uuid, payment_method_id uuid, latest_charge_id uuid, description text, statement_descriptor text,
+        return_url text, next_action jsonb, last_payment_error jsonb, metadata jsonb, capture_before timestamptz,
+        canceled_at timestamptz, cancellation_reason text, version bigint
+      )
+      where (intent.account_id, intent.livemode, intent.id) = (change.account_id, change.livemode, change.id)
+        and intent.version = change.version - 1
+      returning change.item
+    )
+    select coalesce(array_agg(changed.item), '{}') into held from changed;
+    refused := payments_lost(batch -> 'payment_intent_updates', held);
+    if refused <> '{}' then
+      if refused && finished then
+        raise exception 'a payment intent changed since it was read' using errcode = 'BU001';
+      end if;
+      refusals := refusals || payments_refusals(refused, 'stale');
+      batch := payments_without(batch, refused);
+    end if;
+    written := held;
   end if;
 
   if batch ? 'payment_attempt_updates' then
-    held := array(
-      select change.item
-      from payment_attempts as attempt
-      join jsonb_to_recordset(batch -> 'payment_attempt_updates') as change (
-        item integer, account_id uuid, livemode boolean, id uuid, from_states jsonb
-      ) using (account_id, livemode, id)
-      where change.from_states ? attempt.state
-      order by account_id, livemode, id
-      for update of attempt
-    );
-    asked := array(select (change ->> 'item')::integer from jsonb_array_elements(batch -> 'payment_attempt_updates') as change);
-    refused := array(select unnest(asked) except select unnest(held));
-    refusals := refusals || payments_refusals(refused, 'stale');
-    batch := payments_without(batch, refused);
+    with changed as (
+      update payment_attempts as attempt
+      set state = change.state,
+          charge_id = change.charge_id,
+          processor_id = change.processor_id,
+          reason = change.reason,
+          -- Sent and due by the database's clock: it alone says when a silence has lasted long enough.
+          sent_at = case when change.state = 'sent' then now() else attempt.sent_at end,
+          next_check_at = now() + change.check_after,
+          checks = change.checks
+      from jsonb_to_recordset(batch -> 'payment_attempt_updates') as change (
+        item integer, account_id uuid, livemode boolean, id uuid, state text, from_states jsonb, charge_id uuid,
+        processor_id text, reason text, check_after interval, checks integer
+      )
+      where (attempt.account_id, attempt.livemode, attempt.id) = (change.account_id, change.livemode, change.id)
+        and change.from_states ? attempt.state
+      returning change.item
+    )
+    select coalesce(array_agg(changed.item), '{}') into held from changed;
+    refused := payments_lost(batch -> 'payment_attempt_updates', held);
+    if refused <> '{}' then
+      if refused && (finished || written) then
+        raise exception 'a payment attempt changed since it was read' using errcode = 'BU001';
+      end if;
+      refusals := refusals || payments_refusals(refused, 'stale');
+      batch := payments_without(batch, refused);
+    end if;
   end if;
 
   if batch ? 'payment_methods' then
@@ -130,32 +190,6 @@ begin
     from jsonb_populate_recordset(null::payment_intents, batch -> 'payment_intents');
   end if;
 
-  if batch ? 'payment_intent_updates' then
-    update payment_intents as intent
-    set amount = change.amount,
-        amount_capturable = change.amount_capturable,
-        amount_received = change.amount_received,
-        currency = change.currency,
-        status = change.status,
-        off_session = change.off_session,
-        setup_future_usage = change.setup_future_usage,
-        customer_id = change.customer_id,
-        payment_method_id = change.payment_method_id,
-        latest_charge_id = change.latest_charge_id,
-        description = change.description,
-        statement_descriptor = change.statement_descriptor,
-        return_url = change.return_url,
-        next_action = change.next_action,
-        last_payment_error = change.last_payment_error,
-        metadata = change.metadata,
-        capture_before = change.capture_before,
-        canceled_at = change.canceled_at,
-        cancellation_reason = change.cancellation_reason,
-        version = change.version
-    from jsonb_populate_recordset(null::payment_intents, batch -> 'payment_intent_updates') as change
-    where (intent.account_id, intent.livemode, intent.id) = (change.account_id, change.livemode, change.id);
-  end if;
-
   if batch ? 'payment_attempts' then
     insert into payment_attempts (
       account_id, livemode, id, payment_intent_id, charge_id, refund_id, operation, state, amount, currency, processor,
@@ -167,23 +201,6 @@ begin
       target_processor_id, processor_id, hold_transfer_id, idempotency_key, request_id, reason, sent_at, next_check_at,
       checks, created_at
     from jsonb_populate_recordset(null::payment_attempts, batch -> 'payment_attempts');
-  end if;
-
-  if batch ? 'payment_attempt_updates' then
-    update payment_attempts as attempt
-    set state = change.state,
-        charge_id = change.charge_id,
-        processor_id = change.processor_id,
-        reason = change.reason,
-        -- Sent and due by the database's clock: it alone says when a silence has lasted long enough.
-        sent_at = case when change.state = 'sent' then now() else attempt.sent_at end,
-        next_check_at = now() + change.check_after,
-        checks = change.checks
-    from jsonb_to_recordset(batch -> 'payment_attempt_updates') as change (
-      account_id uuid, livemode boolean, id uuid, state text, charge_id uuid, processor_id text, reason text,
-      check_after interval, checks integer
-    )
-    where (attempt.account_id, attempt.livemode, attempt.id) = (change.account_id, change.livemode, change.id);
   end if;
 
   if batch ? 'charges' then
@@ -249,13 +266,13 @@ begin
     perform events_append(batch -> 'events');
   end if;
 
-  if batch ? 'answers' then
-    perform idempotency_finish(batch -> 'answers');
-  end if;
-
-  if batch ? 'transfers' then
+  if postings <> '{}' then
+    if refusals <> '[]' or refused <> '{}' then
+      lost := array(select (refusal ->> 'item')::integer from jsonb_array_elements(refusals || wanting) as refusal where refusal ->> 'outcome' is not null);
+      postings := array(select posting from unnest(postings) as posting where posting.item <> all(lost));
+    end if;
     -- What is posted here was decided from rows that are locked now: a refusal is a broken assumption, not an outcome.
-    select result into trouble from ledger_post(batch -> 'transfers') as posted (item, result) where result not in ('posted', 'exists') limit 1;
+    select result into trouble from ledger_post(postings) as posted (item, result) where result not in ('posted', 'exists') limit 1;
     if trouble is not null then
       raise exception 'the ledger refused a transfer: %', trouble;
     end if;
@@ -267,6 +284,19 @@ begin
     union all
     select want.item, want.outcome, want.method
     from jsonb_to_recordset(wanting) as want (item integer, outcome text, method jsonb);
+end;
+$$;
+
+-- The requests among `asked` that are not among `held`.
+create or replace function payments_lost(asked jsonb, held integer[]) returns integer[]
+  language plpgsql immutable
+as $$
+begin
+  return array(
+    select (element ->> 'item')::integer
+    from jsonb_array_elements(asked) as element
+    where (element ->> 'item')::integer <> all(held)
+  );
 end;
 $$;
 

@@ -3,11 +3,11 @@
  * writes it in one statement, inside the caller's transaction or together with those of other requests that wait at
  * the same moment (group commit). The SQL beside this file holds the guards and the order of writes.
  */
-import { createGroup, type Db, type Queries, type QueryStats } from '#db'
+import { createGroup, type Db, type Queries, type QueryStats, sqlState } from '#db'
 import type { EventRow } from '#events'
 import { type Claim, FencedError, type Fence, KeyTakenError } from '#http'
 import { ApiError, assert, type Tenant } from '#kernel'
-import type { Transfer } from '#ledger'
+import { postingsLiteral, type Transfer } from '#ledger'
 import type { AttemptState } from './attempts/lifecycle.ts'
 import type {
   AttemptRow,
@@ -75,6 +75,9 @@ export interface Recorded {
 /** `stats`: the request's share of the cost, for its log line. */
 export type Recorder = (writes: Writes, stats?: QueryStats) => Promise<Recorded>
 
+/** Raised by the SQL when an object changed after something of the request was written. */
+const STALE = 'BU001'
+
 /** A recorder that shares its transactions among the requests that wait at the same moment. */
 export function groupedRecorder(db: Db): Recorder {
   const group = createGroup<Writes, RecordedRow | undefined>({ run: writes => recordAll(db, writes) })
@@ -83,14 +86,22 @@ export function groupedRecorder(db: Db): Recorder {
       stats.statements += 1
       stats.round_trips += 1
     }
-    return recorded(await group.submit(writes))
+    return recorded(await staleOr(group.submit(writes)))
   }
 }
 
 /** Records in the transaction the caller holds, after it locked what it read. */
 export async function record(tx: Queries, writes: Writes): Promise<Recorded> {
-  const [row] = await recordAll(tx, [writes])
+  const [row] = await staleOr(recordAll(tx, [writes]))
   return recorded(row)
+}
+
+async function staleOr<T>(recording: Promise<T>): Promise<T> {
+  try {
+    return await recording
+  } catch (error) {
+    throw sqlState(error) === STALE ? new StaleError() : error
+  }
 }
 
 interface RecordedRow {
@@ -109,7 +120,7 @@ interface RecordedRow {
 async function recordAll(db: Queries, all: readonly Writes[]): Promise<(RecordedRow | undefined)[]> {
   const rows = await db.many<RecordedRow>`
     select item, outcome, method
-    from payments_record(${batchText(all)})`
+    from payments_record(${batchText(all)}, ${postingsOf(all)}::ledger_posting[])`
   const results = new Array<RecordedRow | undefined>(all.length)
   for (const row of rows) results[row.item] = row
   return results
@@ -140,29 +151,59 @@ function recorded(row: RecordedRow | undefined): Recorded {
   }
 }
 
-const SINGLE = { claim: 'claims', fence: 'fences', answer: 'answers', wants: 'wants' } as const
+const SINGLE: Record<string, string> = {
+  claim: 'claims',
+  fence: 'fences',
+  answer: 'answers',
+  wants: 'wants',
+}
 
 /** The batch as JSON text: an object of arrays, each element marked with the request it belongs to. */
 function batchText(all: readonly Writes[]): string {
-  const sections = new Map<string, string[]>()
+  const sections: Record<string, string> = {}
   const add = (section: string, item: number, row: object) => {
-    const element = `{"item":${item},${jsonText(row).slice(1)}`
-    const elements = sections.get(section)
-    if (elements) elements.push(element)
-    else sections.set(section, [element])
+    const elements = sections[section]
+    sections[section] = `${elements === undefined ? '' : `${elements},`}{"item":${item}${fieldsText(row)}}`
   }
-  all.forEach((writes, item) => {
-    for (const [section, rows] of Object.entries(writes)) {
-      if (rows === undefined) continue
-      if (Array.isArray(rows)) for (const row of rows) add(section, item, row)
-      else add(SINGLE[section as keyof typeof SINGLE], item, rows)
+  for (let item = 0; item < all.length; item++) {
+    const writes = all[item] as Writes
+    for (const name in writes) {
+      const rows = writes[name as keyof Writes]
+      // What a runner with an answer must still own, it shows with the answer.
+      if (rows === undefined || name === 'transfers' || (name === 'fence' && writes.answer)) continue
+      if (Array.isArray(rows)) for (const row of rows) add(name, item, row)
+      else add(SINGLE[name] ?? name, item, rows)
     }
-  })
-  return `{${[...sections].map(([section, elements]) => `"${section}":[${elements.join(',')}]`).join(',')}}`
+  }
+  let text = ''
+  for (const name in sections) text += `${text === '' ? '{' : ','}"${name}":[${sections[name]}]`
+  return `${text === '' ? '{' : text}}`
 }
 
-/** JSON.stringify for rows: bigint as digits (exact in jsonb) and no replacer call for every value. */
-function jsonText(value: unknown): string {
+/** The ledger's transfers of all requests, each marked with its request. */
+function postingsOf(all: readonly Writes[]): string {
+  const transfers: Transfer[] = []
+  const items: number[] = []
+  all.forEach((writes, item) => {
+    for (const transfer of writes.transfers ?? []) {
+      transfers.push(transfer)
+      items.push(item)
+    }
+  })
+  return postingsLiteral(transfers, i => items[i] as number)
+}
+
+/** `,"name":value` of each field. Not JSON.stringify: rows hold bigints, exact in jsonb, and a replacer costs more. */
+function fieldsText(row: object): string {
+  let text = ''
+  for (const name in row) {
+    const value = (row as Record<string, unknown>)[name]
+    if (value !== undefined) text += `,"${name}":${valueText(value)}`
+  }
+  return text
+}
+
+function valueText(value: unknown): string {
   switch (typeof value) {
     case 'string':
       return JSON.stringify(value)
@@ -172,17 +213,10 @@ function jsonText(value: unknown): string {
     case 'number':
       assert(Number.isSafeInteger(value), 'a number in a row is a safe integer')
       return String(value)
-    case 'object': {
+    default:
       if (value === null) return 'null'
       if (value instanceof Date) return `"${value.toISOString()}"`
-      if (Array.isArray(value)) return `[${value.map(jsonText).join(',')}]`
-      let text = ''
-      for (const [key, field] of Object.entries(value)) {
-        if (field !== undefined) text += `${text === '' ? '' : ','}"${key}":${jsonText(field)}`
-      }
-      return `{${text}}`
-    }
-    default:
-      throw new Error(`a ${typeof value} has no place in a row`)
+      // What is JSON itself (metadata, an error's details) holds no bigint.
+      return JSON.stringify(value)
   }
 }
