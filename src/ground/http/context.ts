@@ -43,6 +43,7 @@ export class RequestContext implements Context {
   readonly #endpoint: Endpoint
   readonly #version: PinnedVersion
   readonly #caller: Caller | undefined
+  #tenant: Tenant | undefined
   #claim: Claim | null = null
   #fence: Fence | null = null
   #db: Db | undefined
@@ -68,8 +69,13 @@ export class RequestContext implements Context {
     return this.#caller
   }
 
+  /** Account and mode alone: it is spread into every row of a batch. */
   get tenant(): Tenant {
-    return this.caller
+    if (!this.#tenant) {
+      const { account_id, livemode } = this.caller
+      this.#tenant = { account_id, livemode }
+    }
+    return this.#tenant
   }
 
   get db(): Db {

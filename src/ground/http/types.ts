@@ -84,7 +84,10 @@ export interface EndpointDefinition<Path extends z.ZodType, Params extends z.Zod
   summary: string
   /** The resource it belongs to: tag in the reference, and the scope a restricted key needs. */
   resource: string
-  /** `publishable`: a browser may call it, with the proof the endpoint itself demands (a client_secret). */
+  /**
+   * `publishable`: a browser may call it, with the proof the endpoint itself demands (a client_secret). `none`: nobody
+   * is asked who they are; without an account there is no tenant, and a write has no Idempotency-Key.
+   */
   auth?: 'secret' | 'publishable' | 'none'
   path?: Path
   /** Body of a POST or DELETE, query of a GET. Unknown parameters are refused. */
