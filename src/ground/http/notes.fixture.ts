@@ -152,5 +152,17 @@ export function noteEndpoints(hooks: Hooks = {}): Endpoint[] {
       return answer(note)
     },
   })
-  return [create, sent, close, retrieve]
+  const open = endpoint({
+    route: 'POST /v1/notes/anonymous',
+    summary: "Asks nobody who they are, as the address of a processor's webhooks does.",
+    resource: 'notes',
+    auth: 'none',
+    params: z.strictObject({ text: text(200) }),
+    returns: Note,
+    async run({ answer, clock }, params) {
+      const created_at = clock.now()
+      return answer({ id: newId(created_at), text: params.text, state: 'draft', created_at })
+    },
+  })
+  return [create, sent, close, retrieve, open]
 }

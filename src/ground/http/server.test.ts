@@ -187,6 +187,14 @@ test('a caller without a key is told so before its body is looked at', async () 
   expect(answer.status).toBe(401)
 })
 
+test('an endpoint without authentication asks for no key of either kind', async () => {
+  const request = { method: 'POST', url: '/v1/notes/anonymous', body: { text: 'a' } }
+  const answer = await api.server.inject(request)
+  expect(answer.status).toBe(200)
+  expect(answer.headers['original-request']).toBeUndefined()
+  expect((await api.server.inject({ ...request, body: {} })).status).toBe(400)
+})
+
 test('every answer has a request id and a version, and is never cached', async () => {
   const answer = await shop.send('POST /v1/notes', { text: 'a' })
   expect(answer.headers).toMatchObject({ 'bursar-version': '2027-01-01', 'cache-control': 'no-store' })

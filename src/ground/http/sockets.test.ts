@@ -89,6 +89,11 @@ test.each([
   expect(parsed(await talk(bytes))).toEqual({ status, code })
 })
 
+test('an upgrade nobody offers is an ordinary request', async () => {
+  const upgrade = 'Connection: upgrade, close\r\nUpgrade: websocket\r\n'
+  expect(await talk(`GET /healthz HTTP/1.1\r\nHost: a\r\n${upgrade}\r\n`)).toContain('HTTP/1.1 200')
+})
+
 test('headers that do not arrive in time are a 408', async () => {
   expect(parsed(await talk('GET / HTTP/1.1\r\nHost: a\r\n'))).toEqual({
     status: 408,
