@@ -287,15 +287,20 @@ begin
 end;
 $$;
 
--- The requests among `asked` that are not among `held`.
+-- The requests that stand more often among `asked` than among `held`: one may ask for two rows (a void and what it
+-- voids) and goes in with both or not at all.
 create or replace function payments_lost(asked jsonb, held integer[]) returns integer[]
   language plpgsql immutable
 as $$
 begin
   return array(
-    select (element ->> 'item')::integer
-    from jsonb_array_elements(asked) as element
-    where (element ->> 'item')::integer <> all(held)
+    select distinct item
+    from (
+      select (element ->> 'item')::integer as item
+      from jsonb_array_elements(asked) as element
+      except all
+      select unnest(held)
+    ) as missing
   );
 end;
 $$;
