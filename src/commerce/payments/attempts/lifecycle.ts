@@ -23,8 +23,16 @@ export const attemptLifecycle = lifecycle({
     lose: 'unknown',
     void: 'voided',
   },
-  requires_action: { approve: 'approved', decline: 'declined', challenge: 'requires_action', void: 'voided' },
-  pending: { approve: 'approved', decline: 'declined', wait: 'pending' },
+  // A silence about what is known to be open changes nothing: the processor is asked again later.
+  requires_action: {
+    approve: 'approved',
+    decline: 'declined',
+    challenge: 'requires_action',
+    wait: 'requires_action',
+    lose: 'requires_action',
+    void: 'voided',
+  },
+  pending: { approve: 'approved', decline: 'declined', wait: 'pending', lose: 'pending' },
   approved: {},
   declined: {},
   voided: {},
