@@ -10,7 +10,7 @@ import { chargeColumns, refundColumns } from '../columns.ts'
 import type { Outcome } from '../connectors/connector.ts'
 import { postHold, voidHold } from '../money-moves.ts'
 import type { Payments } from '../payments.ts'
-import { record } from '../record.ts'
+import { record, StaleError } from '../record.ts'
 import type { BalanceTransactionRow, ChargeRow, RefundRow } from '../rows.ts'
 import { Refund, refundLifecycle, refundSubject } from './object.ts'
 
@@ -37,6 +37,7 @@ export function settleRefund(
         where account_id = ${account_id} and livemode = ${livemode} and id = ${refund.id}
         for update`,
     ])
+    if (current.status !== 'pending') throw new StaleError()
     const settlement = decideRefundOutcome(runner, { ...operation, charge, refund: current }, outcome)
     const { writes, answer } = withAnswer(runner, operation, settlement)
     await record(tx, writes)
