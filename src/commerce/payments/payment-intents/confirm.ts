@@ -97,6 +97,8 @@ function decideConfirm(
   params: ConfirmParams,
 ): PaymentIntentRow {
   const status = nextStatus(intent, 'confirm')
+  // It was challenged since this request looked: the next try asks how that ended, instead of charging beside it.
+  if (status !== 'processing') throw new ApiError('lock_timeout')
   if (!method) throw new ApiError('payment_method_missing', { param: 'payment_method_id' })
   checkOwner(method, intent.customer_id)
   return {
