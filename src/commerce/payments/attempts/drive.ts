@@ -12,11 +12,16 @@ import { type Recorder, StaleError } from '../record.ts'
 import { settleRefund } from '../refunds/settle.ts'
 import { gatherOperation, silenceMs } from './operations.ts'
 import { fenced, type Runner, withAnswer } from './runner.ts'
+import { concluded } from './concluded.ts'
+import { UNSETTLED } from './lifecycle.ts'
 import { type Operation, resolved, settle, type Settlement } from './settle.ts'
 
 /** A call must end well inside the lease of the key (30 s), with the look-up that follows a silence. */
 const CALL_DEADLINE_MS = 15_000
 const LOOKUP_DEADLINE_MS = 5_000
+
+/** Longer than both calls and the commits around them. */
+const DRIVE_MOST = '1 minute'
 
 /** A settle loses to a change of the same intent at most a few times; more is a bug. */
 const SETTLE_TRIES = 10
@@ -24,6 +29,7 @@ const SETTLE_TRIES = 10
 export async function drive(payments: Payments, runner: Runner, operation: Operation): Promise<Answer> {
   const connector = payments.connectorNamed(operation.attempt.processor)
   if (operation.attempt.state !== 'prepared') {
+    if (!isOurs(operation)) return conclude(payments, runner, operation)
     return settleOutcome(payments, runner, operation, await ask(payments, connector, operation))
   }
   const sent = await send(payments, runner, operation)
@@ -34,7 +40,8 @@ export async function drive(payments: Payments, runner: Runner, operation: Opera
 
 /** Marks the attempt `sent`, durably, before anything leaves: what is `prepared` after a crash was never sent. */
 async function send(payments: Payments, runner: Runner, operation: Operation): Promise<Operation> {
-  const update = resolved(operation.attempt, 'send', {})
+  // With a key its lease brings back what dies here; without one the resolver does, when driving it would have ended.
+  const update = resolved(operation.attempt, 'send', runner.fence ? {} : { check_after: DRIVE_MOST })
   try {
     await payments.record(
       { ...fenced(runner), payment_attempt_updates: [{ ...update, from_states: ['prepared'] }] },
@@ -122,17 +129,27 @@ async function settleOutcome(
       if (!(error instanceof StaleError)) throw error
       // Somebody changed the intent (its metadata) or settled the attempt: gather again; if it is settled, stop.
       current = await gatherOperation(payments.db, runner.tenant, operation.attempt.id)
-      if (!isOpen(current)) throw new FencedError()
+      if (!isOurs(current)) return conclude(payments, runner, current)
     }
   }
   throw new Error('an operation could not be settled: its intent changes all the time')
 }
 
-const isOpen = ({ attempt }: Operation): boolean =>
-  attempt.state === 'sent' ||
-  attempt.state === 'unknown' ||
-  attempt.state === 'requires_action' ||
-  attempt.state === 'pending'
+/** Whether an outcome may still be applied: the attempt is open, and no cancel is under way that ends its challenge. */
+const isOurs = ({ attempt, intent }: Operation): boolean =>
+  UNSETTLED.includes(attempt.state) &&
+  (attempt.state !== 'requires_action' || intent.status === 'requires_action')
+
+/**
+ * Another runner brought the outcome, or is about to: nothing is written but the answer of the key that asked for it
+ * (a second confirm of one challenge has a key of its own).
+ */
+async function conclude(payments: Payments, runner: Runner, operation: Operation): Promise<Answer> {
+  if (!runner.fence) throw new FencedError()
+  // Gathered again: the attempt may have been read before the commit that the intent was read after.
+  const current = await gatherOperation(payments.db, runner.tenant, operation.attempt.id)
+  return recordSettlement(payments.record, runner, current, concluded(current))
+}
 
 async function recordSettlement(
   record: Recorder,

@@ -297,7 +297,7 @@ const decided = (intent: PaymentIntentRow, writes: Writes & { events?: EventRow[
 })
 
 /** A decline's code may be one this version does not know; it is then the general one, with the bank's decline_code. */
-function declineAnswer(intent: PaymentIntentRow, decline: Decline): ApiError {
+export function declineAnswer(intent: PaymentIntentRow, decline: Decline): ApiError {
   const known = decline.code in errorCodes && errorCodes[decline.code as ErrorCode].type === 'card_error'
   return new ApiError(known ? (decline.code as ErrorCode) : 'card_declined', {
     message: decline.message,
