@@ -47,21 +47,26 @@ export class ModelLedger {
     const undo: (() => void)[] = []
     const results: Result[] = []
     let has_failed = false
-    for (const transfer of group) {
+    for (const [i, transfer] of group.entries()) {
       const word = this.#objection(transfer)
-      if (word === undefined && has_failed) results.push('linked_failed')
+      if (word === undefined && has_failed) results[i] = 'linked_failed'
       else if (word === undefined) {
-        undo.unshift(this.#apply(transfer))
-        results.push('posted')
+        undo[i] = this.#apply(transfer)
+        results[i] = 'posted'
       } else {
-        results.push(word)
+        results[i] = word
         if (isFinal(word)) this.#final.set(transfer.id, word)
-        if (word !== 'exists' && group[0]?.linked_id !== undefined) has_failed = true
+        if (word === 'exists' || transfer.linked_id === undefined || has_failed) continue
+        // Taken back at once: what follows meets the ledger as if the group had not begun.
+        has_failed = true
+        for (let k = i - 1; k >= 0; k--) {
+          if (undo[k] === undefined) continue
+          undo[k]?.()
+          results[k] = 'linked_failed'
+        }
       }
     }
-    if (!has_failed) return results
-    for (const step of undo) step()
-    return results.map(word => (word === 'posted' ? 'linked_failed' : word))
+    return results
   }
 
   #objection(transfer: Transfer): Refusal | 'exists' | undefined {

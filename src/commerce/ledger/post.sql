@@ -47,9 +47,8 @@ declare
   balances bigint[];
   -- Of each account, by its place in the order of ids.
   a_ids uuid[];
-  a_account_ids uuid[];
-  a_livemodes boolean[];
   a_currencies text[];
+  a_rows tid[];
   a_debits_pending bigint[];
   a_debits_posted bigint[];
   a_credits_pending bigint[];
@@ -61,6 +60,7 @@ declare
   a_closed boolean[];
   is_missing boolean;
   in_order boolean;
+  updated bigint;
 begin
   if items is null or items = 0 then
     return;
@@ -145,7 +145,7 @@ begin
   end loop;
 
   -- Locked, they show the newest committed totals. Sorted by id, a place is found by binary search.
-  select array_agg(l.id), array_agg(l.account_id), array_agg(l.livemode), array_agg(l.currency),
+  select array_agg(l.id), array_agg(l.currency), array_agg(l.ctid),
     array_agg(l.debits_pending), array_agg(l.debits_posted), array_agg(l.credits_pending), array_agg(l.credits_posted),
     array_agg(l.entry_count), array_agg(case l.normal_side when 'debit' then 1 else -1 end),
     array_agg(l.debits_must_not_exceed_credits), array_agg(l.credits_must_not_exceed_debits),
@@ -154,7 +154,7 @@ begin
       l.debits_must_not_exceed_credits or l.credits_must_not_exceed_debits
       or greatest(l.debits_pending, l.debits_posted, l.credits_pending, l.credits_posted) > high
     ), false)
-  into a_ids, a_account_ids, a_livemodes, a_currencies, a_debits_pending, a_debits_posted, a_credits_pending, a_credits_posted,
+  into a_ids, a_currencies, a_rows, a_debits_pending, a_debits_posted, a_credits_pending, a_credits_posted,
     a_entry_counts, a_signs, a_debits_limited, a_credits_limited, a_closed, in_order
   from (
     select distinct side.id, account_ids[n] as account_id, livemodes[n] as livemode
@@ -163,7 +163,7 @@ begin
     order by side.id
   ) wanted
   cross join lateral (
-    select a.id, a.account_id, a.livemode, a.currency, a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted,
+    select a.ctid, a.id, a.currency, a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted,
       a.entry_count, a.normal_side, a.debits_must_not_exceed_credits, a.credits_must_not_exceed_debits, a.closed_at
     from ledger_accounts a
     where a.account_id = wanted.account_id and a.livemode = wanted.livemode and a.id = wanted.id
@@ -206,10 +206,10 @@ begin
         when p.pending_id is null then
           case
             when p.amount is null then 'amount_invalid'
-            when p.currency is null or p.currency !~ '^[a-z]{3}$' then 'currency_invalid'
             when p.debit_code = p.credit_code and coalesce(p.debit_owner_id, nobody) = coalesce(p.credit_owner_id, nobody)
               then 'accounts_must_differ'
-            when place.debit_at = 0 or place.credit_at = 0 then 'account_code_unknown'
+            when place.debit_at = 0 or place.credit_at = 0 then
+              case when p.currency ~ '^[a-z]{3}$' then 'account_code_unknown' else 'currency_invalid' end
             when a_closed[place.debit_at] or a_closed[place.credit_at] then 'account_closed'
           end
         -- Its pending may stand earlier in this batch; that is looked at in order, below.
@@ -227,9 +227,11 @@ begin
         select 'source_already_used' from ledger_transfers t
         where t.account_id = p.account_id and t.livemode = p.livemode and t.source_id = p.source_id and t.step = p.step
       )) as word
-    from unnest(batch) with ordinality p
+    -- Joined to nothing, so that the array is copied into one piece once and not for each search.
+    from (select array_cat(a_ids, '{}') as a_ids_flat offset 0) places
+    cross join unnest(batch) with ordinality p
     cross join lateral (
-      select width_bucket(debit_ids[p.ordinality], a_ids) as debit_at, width_bucket(credit_ids[p.ordinality], a_ids) as credit_at
+      select width_bucket(debit_ids[p.ordinality], places.a_ids_flat) as debit_at, width_bucket(credit_ids[p.ordinality], places.a_ids_flat) as credit_at
     ) place
     left join lateral (
       select t.amount, t.currency, t.expires_at
@@ -340,7 +342,17 @@ begin
       where accepted[n]
       group by leg.at
     ) net
-    where a.account_id = a_account_ids[net.at] and a.livemode = a_livemodes[net.at] and a.id = a_ids[net.at];
+    -- A locked row stays where it is, so its place finds it without another search.
+    where a.ctid = a_rows[net.at] and a.id = a_ids[net.at];
+    get diagnostics updated = row_count;
+    if updated <> (
+      select count(distinct side.at)
+      from generate_series(1, items) n
+      cross join lateral (values (debit_at[n]), (credit_at[n])) side (at)
+      where accepted[n]
+    ) then
+      raise exception 'a locked ledger account was not where it had been';
+    end if;
   end if;
 
   -- What another state would have allowed is final for its id; what is wrong in itself will be wrong again.

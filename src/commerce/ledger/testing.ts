@@ -1,22 +1,21 @@
 /** For tests: a database of their own, tenants, transfers with defaults, and the owner's hands. */
 import { afterAll, beforeAll } from 'vitest'
 import { type Database, openDatabase, type Tx } from '#db'
-import { testDatabase } from '#db/testing'
+import { type TestDatabase, testDatabase } from '#db/testing'
 import { newId, systemClock, type Tenant } from '#kernel'
 import type { Transfer } from './transfer.ts'
 
 /** Opens a database for the test file; `db()` is it. */
 export function useDatabase(): () => Database {
   let database: Database
-  let drop: () => Promise<void>
+  let made: TestDatabase
   beforeAll(async () => {
-    const made = await testDatabase()
-    drop = made.drop
+    made = await testDatabase()
     database = openDatabase({ url: made.url })
   })
   afterAll(async () => {
     await database.close()
-    await drop()
+    await made.drop()
   })
   return () => database
 }
