@@ -214,7 +214,7 @@ create table ledger_accounts (
   created_at timestamp with time zone not null -- The instant in the id, kept readable.
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_cost_delay=0);
 comment on table ledger_accounts is 'A ledger account of one currency with its running totals, opened by the first transfer that names it.';
-alter table ledger_accounts add constraint ledger_accounts_by_name UNIQUE (account_id, livemode, code, currency, owner_id); -- Rooms name accounts, so a name is one account.
+alter table ledger_accounts add constraint ledger_accounts_by_name UNIQUE (owner_id, code, currency, account_id, livemode); -- Rooms name accounts, so a name is one account.
 alter table ledger_accounts add constraint ledger_accounts_code_fkey FOREIGN KEY (code) REFERENCES ledger_chart(code);
 alter table ledger_accounts add constraint ledger_accounts_credits_pending_check CHECK ((credits_pending >= 0));
 alter table ledger_accounts add constraint ledger_accounts_credits_posted_check CHECK ((credits_posted >= 0));
@@ -314,12 +314,12 @@ alter table ledger_transfers add constraint ledger_transfers_check CHECK ((debit
 alter table ledger_transfers add constraint ledger_transfers_check1 CHECK (((kind = ANY (ARRAY['post_pending'::ledger_transfer_kind, 'void_pending'::ledger_transfer_kind])) = (pending_id IS NOT NULL)));
 alter table ledger_transfers add constraint ledger_transfers_check2 CHECK (((kind = ANY (ARRAY['post'::ledger_transfer_kind, 'post_pending'::ledger_transfer_kind])) = ((debit_sequence IS NOT NULL) AND (credit_sequence IS NOT NULL))));
 alter table ledger_transfers add constraint ledger_transfers_check3 CHECK (((expires_at IS NULL) OR (kind = 'pending'::ledger_transfer_kind)));
-alter table ledger_transfers add constraint ledger_transfers_once UNIQUE (account_id, livemode, source_id, step); -- A step of an object posts once, whatever is retried.
+alter table ledger_transfers add constraint ledger_transfers_once UNIQUE (source_id, step, account_id, livemode); -- A step of an object posts once, whatever is retried.
 alter table ledger_transfers add constraint ledger_transfers_pkey PRIMARY KEY (account_id, livemode, id);
-alter table ledger_transfers add constraint ledger_transfers_source_type_check CHECK ((source_type ~ '^[a-z][a-z_]{0,39}$'::text));
-alter table ledger_transfers add constraint ledger_transfers_step_check CHECK ((step ~ '^[a-z0-9][a-z0-9_.:-]{0,59}$'::text));
+alter table ledger_transfers add constraint ledger_transfers_source_type_check CHECK (((octet_length(source_type) >= 1) AND (octet_length(source_type) <= 40)));
+alter table ledger_transfers add constraint ledger_transfers_step_check CHECK (((octet_length(step) >= 1) AND (octet_length(step) <= 60)));
 CREATE INDEX ledger_transfers_in_time ON public.ledger_transfers USING brin (id) WITH (autosummarize='on');
-CREATE UNIQUE INDEX ledger_transfers_resolution ON public.ledger_transfers USING btree (account_id, livemode, pending_id) WHERE (pending_id IS NOT NULL); -- A pending is resolved at most once; also finds the resolution.
+CREATE UNIQUE INDEX ledger_transfers_resolution ON public.ledger_transfers USING btree (pending_id, account_id, livemode) WHERE (pending_id IS NOT NULL); -- A pending is resolved at most once; also finds the resolution.
 alter table ledger_transfers enable row level security;
 create policy system on ledger_transfers for select to bursar_system using (true);
 create policy tenant on ledger_transfers for select to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -400,7 +400,7 @@ alter table payment_intents add constraint payment_intents_pkey PRIMARY KEY (acc
 alter table payment_intents add constraint payment_intents_receives_no_more_than_asked CHECK ((((amount_received >= 0) AND (amount_received <= amount)) AND ((amount_capturable >= 0) AND (amount_capturable <= amount))));
 alter table payment_intents add constraint payment_intents_setup_future_usage_is_known CHECK ((setup_future_usage = ANY (ARRAY['on_session'::text, 'off_session'::text])));
 alter table payment_intents add constraint payment_intents_status_is_known CHECK ((status = ANY (ARRAY['requires_payment_method'::text, 'requires_confirmation'::text, 'requires_action'::text, 'processing'::text, 'requires_capture'::text, 'succeeded'::text, 'canceled'::text])));
-CREATE INDEX payment_intents_by_customer ON public.payment_intents USING btree (account_id, livemode, customer_id, id) WHERE (customer_id IS NOT NULL);
+CREATE INDEX payment_intents_by_customer ON public.payment_intents USING btree (account_id, livemode, customer_id, id) INCLUDE (status) WHERE (customer_id IS NOT NULL); -- With the status, so that both filters together are still answered by the index alone.
 CREATE INDEX payment_intents_by_status ON public.payment_intents USING btree (account_id, livemode, status, id);
 CREATE INDEX payment_intents_to_expire ON public.payment_intents USING btree (capture_before) WHERE (status = 'requires_capture'::text); -- The sweep of lapsed holds reads only what has lapsed.
 alter table payment_intents enable row level security;
@@ -507,6 +507,8 @@ create function ensure_time_partitions(parent regclass, period text, ahead integ
 
 create function events_append(batch jsonb) returns void;
 
+create function events_maintain() returns integer security definer;
+
 create function idempotency_claim(claims jsonb) returns SETOF integer;
 
 create function idempotency_enter(of_account_id uuid, of_livemode boolean, of_key text, as_epoch integer, at_point text) returns boolean;
@@ -531,13 +533,19 @@ create function job_release_lost(worker_ids text[]) returns integer security def
 
 create function job_retry_dead(job_id bigint) returns boolean security definer; -- Gives a dead job all its attempts again, at once; false when there is no such dead job.
 
+create function ledger_decide_in_order(batch ledger_posting[], INOUT words text[], INOUT debit_at integer[], INOUT credit_at integer[], INOUT amounts bigint[], INOUT moved bigint[], INOUT reserved bigint[], debits_pending bigint[], debits_posted bigint[], credits_pending bigint[], credits_posted bigint[], debits_limited boolean[], credits_limited boolean[], OUT accepted boolean[]) returns record; -- Decides a batch whose transfers depend on one another, in order; used by ledger_post().
+
 create function ledger_ensure_partitions() returns void; -- Creates the partitions of this month and the next three, each as immutable as the table.
 
-create function ledger_post(batch ledger_posting[]) returns TABLE(item integer, result text) security definer;
+create function ledger_post(batch jsonb) returns TABLE(item integer, result text); -- ledger_post(ledger_posting[]) for a batch held as a jsonb array of objects.
+
+create function ledger_post(batch ledger_posting[]) returns TABLE(item integer, result text) security definer; -- The only way to write to the ledger: posts a batch, answers a word for each transfer.
 
 create function ledger_refuse_change() returns trigger; -- Refuses what would rewrite the books, to the tables' owner as well.
 
-create function payments_record(batch jsonb) returns TABLE(item integer, outcome text, method jsonb);
+create function payments_lost(asked jsonb, held integer[]) returns integer[];
+
+create function payments_record(batch jsonb, postings ledger_posting[]) returns TABLE(item integer, outcome text, method jsonb);
 
 create function payments_refusals(items integer[], outcome text) returns jsonb;
 

@@ -1,6 +1,6 @@
 /**
- * Writes generated/schema.sql and generated/rows.ts from a fresh database with all migrations; with --check it
- * writes nothing and fails when they are stale.
+ * Writes generated/schema.sql and generated/rows.ts from a fresh database with all migrations, and
+ * generated/openapi.json from the endpoints; with --check it writes nothing and fails when they are stale.
  */
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,6 +8,12 @@ import { join } from 'node:path'
 import { startEmbedded } from '#db/embedded'
 import { describeDatabase } from '#db/generate'
 import { migrate } from '#db/migrate'
+import { openDatabase } from '#db'
+import { API_VERSION } from '#events'
+import { openapi } from '#http'
+import { systemClock } from '#kernel'
+import { createPayments, simulatorConnector } from '#payments'
+import { endpoints } from '../src/catalog.ts'
 
 const DIRECTORY = join(import.meta.dirname, '..', 'generated')
 
@@ -23,6 +29,7 @@ async function generate(): Promise<Map<string, string>> {
       return new Map([
         ['schema.sql', schema_sql],
         ['rows.ts', rows_ts],
+        ['openapi.json', await openapiText(server.url)],
       ])
     } finally {
       await server.stop()
@@ -30,6 +37,17 @@ async function generate(): Promise<Map<string, string>> {
   } finally {
     rmSync(scratch, { recursive: true, force: true })
   }
+}
+
+/** The document the server serves. Endpoints are data: nothing is connected to by making them. */
+async function openapiText(database_url: string): Promise<string> {
+  const db = openDatabase({ url: database_url })
+  const processor = simulatorConnector({ url: 'http://127.0.0.1:4243' })
+  const payments = createPayments({ db, clock: systemClock, connectors: { test: processor, live: null } })
+  const document = openapi(await endpoints(payments), { title: 'Bursar', version: API_VERSION })
+  await processor.close()
+  await db.close()
+  return `${JSON.stringify(document, null, 2)}\n`
 }
 
 function current(file: string): string | null {

@@ -10,7 +10,16 @@ import { randomUUID } from 'node:crypto'
 import { type Database, openDatabase } from '#db'
 import { testDatabase } from '#db/testing'
 import { eventsEndpoints } from '#events'
-import { createAccount, createApiKey, createServer, type Server } from '#http'
+import {
+  createAccount,
+  createApiKey,
+  createCompleter,
+  createServer,
+  type Endpoint,
+  type KeyKind,
+  type Server,
+  type ServerOptions,
+} from '#http'
 import { type Clock, sleep, systemClock, type Tenant } from '#kernel'
 import { verify } from '#ledger'
 import { createLog } from '#metrics'
@@ -18,10 +27,12 @@ import {
   createPayments,
   type Payments,
   paymentsEndpoints,
+  paymentsJobs,
   simulatorConnector,
   createResolver,
 } from '#payments'
-import { type Simulator, startSimulator } from '../../simulator/main.ts'
+import { type Simulator, startSimulator } from '#simulator'
+import type { Stops } from './stops.ts'
 
 export interface Reply<Body = Json> {
   status: number
@@ -29,8 +40,8 @@ export interface Reply<Body = Json> {
   text: string
   body: Body
 }
-// biome-ignore lint/suspicious/noExplicitAny: answers are read by tests as they come
-export type Json = any
+/** Answers are read by tests as they come. */
+export type Json = ReturnType<typeof JSON.parse>
 
 /** An API client with one key; every write gets an idempotency key of its own unless the test gives one. */
 export interface Client {
@@ -58,9 +69,22 @@ export interface World {
   book(): Promise<Movement[]>
   fault(fault: object): Promise<void>
   clearFaults(): Promise<void>
+  /** A key of the account, of another kind, with other scopes or in the other mode. */
+  key(account: TestAccount, wanted: { kind: KeyKind; scopes?: string[]; livemode?: boolean }): Promise<string>
   /** One round of the resolver, with everything that is still open made due. */
   resolve(): Promise<void>
+  /** Lets the lease of every unfinished key lapse, as if its runner had been silent for long. */
+  lapseLeases(): Promise<void>
+  /** One round of the completer; answers how many operations it took over. */
+  complete(): Promise<number>
+  /** One run of the job that gives lapsed holds back. */
+  expireHolds(): Promise<void>
   verifyLedger(): Promise<void>
+  /** Every line written to the log, as it was written. */
+  lines: string[]
+  endpoints: Endpoint[]
+  /** Where the simulator keeps its book. */
+  data_dir: string
   close(): Promise<void>
 }
 
@@ -74,17 +98,42 @@ export interface Movement {
   answered: boolean
 }
 
-export async function startWorld(options: { clock?: Clock } = {}): Promise<World> {
+export interface WorldOptions {
+  clock?: Clock
+  /** Points at which runners can be made to hang. */
+  stops?: Stops
+  timeouts?: ServerOptions['timeouts']
+}
+
+export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const clock = options.clock ?? systemClock
   const data_dir = mkdtempSync(join(tmpdir(), 'bursar-world-'))
   const database = await testDatabase()
   const simulator = await startSimulator({ port: 0, data_dir, settle_after_ms: 50 })
   const db = openDatabase({ url: database.url })
   const connector = simulatorConnector({ url: simulator.url })
-  const payments = createPayments({ db, clock, connectors: { test: connector, live: null } })
-  const log = createLog({ level: (process.env.TEST_LOG_LEVEL ?? 'silent') as 'silent' })
+  const { stops } = options
+  const known = createPayments({
+    db,
+    clock,
+    connectors: { test: stops ? stops.connector(connector) : connector, live: null },
+  })
+  const payments = stops ? stops.payments(known) : known
+  const lines: string[] = []
+  const log = createLog({
+    level: 'debug',
+    destination: {
+      write(line) {
+        lines.push(line)
+        if (process.env.TEST_LOG) process.stderr.write(line)
+      },
+    },
+  })
+  const endpoints = [...paymentsEndpoints(payments), ...eventsEndpoints()]
+  const completer = createCompleter({ endpoints, db, clock, log })
   const server = createServer({
-    endpoints: [...paymentsEndpoints(payments), ...eventsEndpoints()],
+    endpoints,
+    ...(options.timeouts && { timeouts: options.timeouts }),
     db,
     clock,
     log,
@@ -123,6 +172,11 @@ export async function startWorld(options: { clock?: Clock } = {}): Promise<World
     server,
     simulator,
     client,
+    lines,
+    endpoints,
+    data_dir,
+    key: async ({ account_id }, { kind, scopes, livemode = false }) =>
+      (await createApiKey(db, clock, { account_id, livemode, kind, ...(scopes && { scopes }) })).key,
     async account() {
       const { id: account_id } = await createAccount(db, clock, { name: 'Test' })
       const keyOf = async (kind: 'secret' | 'publishable') =>
@@ -158,11 +212,22 @@ export async function startWorld(options: { clock?: Clock } = {}): Promise<World
       await db.run`update payment_attempts set next_check_at = now() where next_check_at is not null`
       await resolveDue()
     },
+    async lapseLeases() {
+      await db.run`update idempotency_keys set lease_until = now() - interval '1 second' where finished_at is null`
+    },
+    complete: () => completer.runOnce(),
+    async expireHolds() {
+      const job = paymentsJobs(payments).jobs.find(({ name }) => name === 'payment_intents.expire_holds')
+      const { signal } = new AbortController()
+      const around = { db, signal, job_id: '1', attempt: 1, max_attempts: 1, scheduled_for: undefined }
+      await job?.run({ ...around, note: () => undefined }, {})
+    },
     async verifyLedger() {
       const result = await verify(db)
       if (!result.ok) throw new Error(`the ledger does not hold: ${JSON.stringify(result.broken)}`)
     },
     async close() {
+      await completer.stop()
       await server.close(1_000)
       await db.close()
       await connector.close()

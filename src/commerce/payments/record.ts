@@ -121,7 +121,7 @@ async function recordAll(db: Queries, all: readonly Writes[]): Promise<(Recorded
   const rows = await db.many<RecordedRow>`
     select item, outcome, method
     from payments_record(${batchText(all)}, ${postingsOf(all)}::ledger_posting[])`
-  const results = new Array<RecordedRow | undefined>(all.length)
+  const results = Array.from<RecordedRow | undefined>({ length: all.length })
   for (const row of rows) results[row.item] = row
   return results
 }

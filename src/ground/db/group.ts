@@ -56,7 +56,7 @@ export function createGroup<Item, Result>(options: GroupOptions<Item, Result>): 
       const taken = queue.slice(0, most_items)
       queue = queue.slice(most_items)
       busy += 1
-      void settle(options.run, taken).finally(() => {
+      void settle(items => options.run(items), taken).finally(() => {
         busy -= 1
         pump()
       })

@@ -6,7 +6,7 @@
  */
 import { backoffMs, sleep, type Tenant } from '#kernel'
 import {
-  Connection,
+  type Connection,
   ConnectionPool,
   isConnectionLost,
   type PoolOptions,

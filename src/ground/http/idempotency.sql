@@ -21,7 +21,9 @@ as $$
 begin
   return query
   with claim as (
-    select *
+    select
+      item, account_id, livemode, key, request_id, route, path, fingerprint, params, subject_id, recovery_point, status,
+      body
     from jsonb_to_recordset(claims) as element (
       item integer, account_id uuid, livemode boolean, key text, request_id uuid, route text, path text,
       fingerprint text, params text, subject_id uuid, recovery_point text, status smallint, body text

@@ -1,3 +1,4 @@
+/** What every room stands on: ids, the clock, errors, waiting, lifecycles. Pure. */
 export { type Clock, fixedClock, systemClock } from './clock.ts'
 export { backoffMs, type BackoffPolicy, sleep } from './backoff.ts'
 export { ApiError, type ErrorBody, type ErrorCode, type ErrorType, errorCodes } from './errors.ts'

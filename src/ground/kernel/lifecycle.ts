@@ -43,7 +43,9 @@ export function lifecycle<const T extends Table>(table: T): Lifecycle<keyof T & 
     sqlCheck: column => `${column} in (${states.map(state => `'${state}'`).join(', ')})`,
     diagram() {
       const lines = states.flatMap(state =>
-        Object.entries(table[state] ?? {}).map(([action, target]) => `  ${state} --> ${target}: ${action}`),
+        Object.entries<string>(table[state] ?? {}).map(
+          ([action, target]) => `  ${state} --> ${target}: ${action}`,
+        ),
       )
       const ends = states.filter(state => this.isFinal(state)).map(state => `  ${state} --> [*]`)
       return ['stateDiagram-v2', `  [*] --> ${states[0]}`, ...lines, ...ends].join('\n')

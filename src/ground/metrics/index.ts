@@ -1,3 +1,4 @@
+/** What can be seen of a running process: metrics, the wide log line, spans. */
 export { createLog, type EventName, type Log, type LogFields, type LogLevel, type LogOptions } from './log.ts'
 export {
   counter,
