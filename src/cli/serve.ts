@@ -2,6 +2,7 @@
  * `bursar serve`: a server as a process. What people read goes to standard output, the JSON log lines to standard error.
  * The first Ctrl-C or SIGTERM drains and ends with 0; the second ends at once, which loses nothing either.
  */
+import { flushCompileCache } from 'node:module'
 import { constants } from 'node:os'
 import type { Command } from 'commander'
 import type { Bursar } from '../main.ts'
@@ -76,13 +77,9 @@ async function serve(is_json: boolean): Promise<void> {
   }
   for (const signal of ENDINGS) process.on(signal, stop)
 
-  try {
-    bursar = await startBursar(settings, log, say)
-  } catch (error) {
-    log.error('bursar.not_started', { error })
-    log.flush()
-    throw error
-  }
+  bursar = await startBursar(settings, log, say)
+  // Otherwise it is written at the end, to which a killed process never comes.
+  flushCompileCache()
   if (stopping_since_ms !== undefined) return close(bursar)
   process.stdout.write(is_json ? `${JSON.stringify(facts(settings, bursar))}\n` : banner(settings, bursar))
 }

@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, realpathSync } from 'node:fs'
+import { getCompileCacheDir } from 'node:module'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { backoffMs, sleep } from '#kernel'
@@ -48,20 +49,33 @@ export async function runSimulator(options: {
 
   /** Answers once a simulator of this directory serves; `gone` settles when it does no more. */
   async function begin(port: number): Promise<{ url: string; gone: Promise<unknown> }> {
+    const adopted = await adopt(port)
+    if (adopted !== undefined) return adopted
+    try {
+      const started = await launch(port, data_dir, log)
+      child = started.child
+      log.event('simulator.started', { url: started.url, simulator_pid: child.pid })
+      return { url: started.url, gone: exited(child) }
+    } catch (error) {
+      // Another server of this directory, started at the same moment, may have been quicker.
+      const others = await adopt(port)
+      if (others === undefined) throw error
+      return others
+    }
+  }
+
+  /** The simulator of this directory that runs already, unless its server is dead. */
+  async function adopt(port: number): Promise<{ url: string; gone: Promise<unknown> } | undefined> {
     const url = `http://127.0.0.1:${port}`
     const found = port === 0 ? undefined : await whoServes(url, data_dir)
-    if (found !== undefined) {
-      if (found.owner_pid === null || isAlive(found.owner_pid)) {
-        log.event('simulator.adopted', { url, simulator_pid: found.pid })
-        return { url, gone: untilSilent(url) }
-      }
+    if (found === undefined) return undefined
+    if (found.owner_pid !== null && !isAlive(found.owner_pid)) {
       // Its server was killed a moment ago, and it is about to follow.
       await end(found.pid)
+      return undefined
     }
-    const started = await launch(port, data_dir, log)
-    child = started.child
-    log.event('simulator.started', { url: started.url, simulator_pid: child.pid })
-    return { url: started.url, gone: exited(child) }
+    log.event('simulator.adopted', { url, simulator_pid: found.pid })
+    return { url, gone: untilSilent(url) }
   }
 
   async function untilSilent(url: string): Promise<void> {
@@ -115,6 +129,8 @@ async function launch(
       SIMULATOR_PORT: String(port),
       BURSAR_DATA_DIR: data_dir,
       SIMULATOR_OWNER_PID: String(process.pid),
+      // Starts in half the time, as we do.
+      NODE_COMPILE_CACHE: getCompileCacheDir() ?? '',
     },
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -124,7 +140,7 @@ async function launch(
   let last_words = ''
   createInterface(child.stderr).on('line', line => {
     last_words = line.replace(/^simulator: /, '')
-    log.warn('simulator.said', { line })
+    log.event('simulator.said', { line })
   })
   const url = await new Promise<string>((resolve, reject) => {
     const late = setTimeout(() => {
