@@ -10,14 +10,22 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { audit } from './lib/audit.ts'
-import { meanShares, type Shares, watchCpu } from './lib/cpu.ts'
+import { watchCpu } from './lib/cpu.ts'
 import { durability } from './lib/durability.ts'
 import { makeFloor } from './lib/floor.ts'
 import { findPgbench, type FloorRange, floorByLoop, floorByPgbench } from './lib/floor-run.ts'
 import { type BenchAccount, startInstallation } from './lib/installation.ts'
 import { closedLoop, type Load, openLoop, type Tally } from './lib/load.ts'
-import { hottest } from './lib/profile.ts'
-import { machine, measured, printTable, RUNS_LEAST, rounded, withSpread, writeResult } from './lib/report.ts'
+import { hottest, resetStatements, slowest, type TimedStatement } from './lib/profile.ts'
+import {
+  keptPayments,
+  type PaymentsResult,
+  printPayments,
+  type Series,
+  series,
+  summary,
+} from './lib/payments-report.ts'
+import { machine, measured, printTable, RUNS_LEAST, rounded, writeResult } from './lib/report.ts'
 import { compareRows } from './lib/same-rows.ts'
 
 const { values: flags } = parseArgs({
@@ -40,10 +48,6 @@ const FIRST_WARM_UP_S = flags.quick ? 5 : 10
  * the floor is fastest, and one account is measured beside it.
  */
 const ACCOUNTS = 64
-const BAR = 0.5
-const GOAL = 1
-const LATENCY_BAR = 10
-const LATENCY_GOAL = 4
 
 const BODY = JSON.stringify({
   amount: 1000,
@@ -66,14 +70,6 @@ function payments(url: string, accounts: readonly BenchAccount[]): Load {
   }
 }
 
-interface Series {
-  rates: number[]
-  tallies: Tally[]
-  shares: (Shares | null)[]
-  wal_bytes: number[]
-}
-const series = (): Series => ({ rates: [], tallies: [], shares: [], wal_bytes: [] })
-
 const before = machine()
 const profile_dir = flags.profile ? join(import.meta.dirname, 'out', `profile-${process.pid}`) : undefined
 const pgbench = findPgbench()
@@ -82,8 +78,9 @@ if (pgbench === null) {
     'pgbench is MISSING on this machine (Debian: apt-get install postgresql-contrib): the floor runs in a loop of our own.',
   )
 }
-const bursar = await startInstallation({ profile_dir })
+const bursar = await startInstallation({ profile_dir, has_statement_times: flags.profile })
 const { pids } = bursar
+let statements: TimedStatement[] = []
 let answered = 0
 let failed = 0
 let hung = 0
@@ -136,11 +133,13 @@ try {
 
   const floors = { spread: series(), one: series(), loop: series() }
   const levels = new Map(CONNECTIONS.map(connections => [connections, series()]))
+  if (flags.profile) await resetStatements(bursar.database_url)
   for (let run = 1; run <= RUNS; run++) {
     console.log(`Run ${run} of ${RUNS}: the floor and the maximum …`)
     await floorRun(floors.spread, spread)
     for (const [connections, into] of levels) await closed(into, all, connections)
   }
+  if (flags.profile) statements = await slowest(bursar.database_url, 40)
   const [best_connections, best] = [...levels].reduce((a, b) =>
     measured(b[1].rates).median > measured(a[1].rates).median ? b : a,
   )
@@ -171,159 +170,54 @@ try {
   const postgresql = await durability(bursar.db)
   await floor.close()
 
-  const floor_spread = measured(floors.spread.rates)
-  const ratio = maximum.median / floor_spread.median
-  const share = (shares: readonly (Shares | null)[], name: string) =>
-    meanShares(shares)?.[name]?.toFixed(2) ?? '-'
-  const NAMES = ['api', 'simulator', 'postgres', 'generator', 'others', 'waiting_for_disk']
-  const median = (numbers: readonly number[]) => measured(numbers).median
-  printTable(
-    `Payments a second, created and confirmed (median of ${RUNS}, least to most; ${ACCOUNTS} accounts)`,
-    [
-      '',
-      'per second',
-      'x floor',
-      'p50 ms',
-      'p99 ms',
-      'generator us',
-      'wal bytes',
-      ...NAMES.map(name => name),
-    ],
-    [
-      [
-        `floor: ${pgbench === null ? 'own loop' : 'pgbench'}, 8 clients`,
-        withSpread(floor_spread),
-        '1.00',
-        '',
-        '',
-        '',
-        '',
-        ...NAMES.map(name => share(floors.spread.shares, name)),
-      ],
-      ...[...levels].map(([connections, { rates, tallies, shares, wal_bytes }]) => [
-        `API, ${connections} connections`,
-        withSpread(measured(rates)),
-        (measured(rates).median / floor_spread.median).toFixed(2),
-        median(tallies.map(tally => tally.latency_ms.p50)).toFixed(1),
-        median(tallies.map(tally => tally.latency_ms.p99)).toFixed(1),
-        rounded(median(tallies.map(tally => tally.generator_us))),
-        rounded(median(wal_bytes)),
-        ...NAMES.map(name => share(shares, name)),
-      ]),
-    ],
-  )
-  console.log('Shares are cores in use: 1.00 is one whole core.')
-
-  const latency = (name: keyof Tally['latency_ms']) =>
-    measured(open.tallies.map(tally => tally.latency_ms[name]))
-  const [p50, p95, p99] = [latency('p50'), latency('p95'), latency('p99')]
-  const tail = measured(open.tallies.map(tally => tally.latency_ms.p99 / tally.latency_ms.p50))
-  printTable(
-    `Latency at ${rounded(half)} payments a second, fixed arrivals, from the intended instant (ms)`,
-    ['p50', 'p95', 'p99', 'p99 / p50', `bar ${LATENCY_BAR} x`, `goal ${LATENCY_GOAL} x`, ...NAMES],
-    [
-      [
-        p50.median.toFixed(1),
-        p95.median.toFixed(1),
-        p99.median.toFixed(1),
-        `${tail.median.toFixed(1)} (${tail.least.toFixed(1)} to ${tail.most.toFixed(1)})`,
-        tail.median <= LATENCY_BAR ? 'met' : 'missed',
-        tail.median <= LATENCY_GOAL ? 'met' : 'missed',
-        ...NAMES.map(name => share(open.shares, name)),
-      ],
-    ],
-  )
-
-  const one_account = flags.quick ? null : { api: measured(hot.rates), floor: measured(floors.one.rates) }
-  if (one_account !== null) {
-    printTable(
-      'All payments of one account',
-      ['', 'per second', 'x floor'],
-      [
-        ['floor', withSpread(one_account.floor), '1.00'],
-        ['API', withSpread(one_account.api), (one_account.api.median / one_account.floor.median).toFixed(2)],
-      ],
-    )
+  const result: PaymentsResult = {
+    floor_by: pgbench === null ? 'own loop' : 'pgbench',
+    accounts: ACCOUNTS,
+    floor: summary(floors.spread),
+    levels: new Map([...levels].map(([connections, level]) => [connections, summary(level)])),
+    best_connections,
+    open: { rate: half, ...summary(open) },
+    one_account: flags.quick ? null : { floor: summary(floors.one), api: summary(hot) },
+    own_loop: floors.loop.rates.length === 0 ? null : summary(floors.loop),
+    rows,
+    audited,
   }
-  const own_loop = floors.loop.rates.length > 0 ? measured(floors.loop.rates) : null
-  if (own_loop !== null) {
-    console.log(
-      `\nThe floor in our own loop: ${withSpread(own_loop)}, ${(own_loop.median / floor_spread.median).toFixed(2)} of pgbench's.`,
-    )
-  }
-  printTable(
-    'One payment writes (API / floor)',
-    ['table', 'rows', 'bytes a row', 'updates'],
-    rows.api.map((ours, i) => {
-      const theirs = rows.floor[i] as typeof ours
-      return [
-        ours.table,
-        `${ours.rows.toFixed(2)} / ${theirs.rows.toFixed(2)}`,
-        `${ours.bytes_per_row} / ${theirs.bytes_per_row}`,
-        `${ours.updates.toFixed(2)} / ${theirs.updates.toFixed(2)}`,
-      ]
-    }),
-  )
-  const problems = [...audited.problems, ...rows.differences]
-  console.log(
-    `\nBar ${BAR} x the floor: ${ratio >= BAR ? 'met' : 'missed'} (${ratio.toFixed(2)}). Goal ${GOAL} x: ${ratio >= GOAL ? 'met' : 'missed'}.`,
-  )
-  console.log(
-    problems.length === 0
-      ? `Audit: ${rounded(audited.payments)} payments, each charged once; answers, rows, ledger and the processor's book agree.`
-      : `Audit FAILED:\n  ${problems.join('\n  ')}`,
-  )
-  if (problems.length > 0) process.exitCode = 1
-
+  if (!printPayments(result)) process.exitCode = 1
   if (!flags.quick && !flags.profile) {
-    const detail = ({ rates, tallies, shares, wal_bytes }: Series) => ({
-      per_second: measured(rates),
-      latency_ms: tallies.map(tally => tally.latency_ms),
-      generator_us: tallies.map(tally => tally.generator_us),
-      wal_bytes_per_payment: wal_bytes.map(Math.round),
-      cores: meanShares(shares),
-    })
     writeResult('payments', {
       benchmark: 'payments',
       date: new Date().toISOString(),
       machine: before,
       postgresql,
-      floor_by: pgbench === null ? 'own loop' : 'pgbench',
       runs: RUNS,
       seconds: SECONDS,
-      accounts: ACCOUNTS,
-      bar: { x_floor: BAR, p99_by_p50: LATENCY_BAR },
-      goal: { x_floor: GOAL, p99_by_p50: LATENCY_GOAL },
-      x_floor: ratio,
-      floor: { per_second: floor_spread, cores: meanShares(floors.spread.shares) },
-      maximum: { connections: best_connections, ...detail(best) },
-      levels: Object.fromEntries([...levels].map(([connections, level]) => [connections, detail(level)])),
-      open_loop: {
-        rate: half,
-        p50_ms: p50,
-        p95_ms: p95,
-        p99_ms: p99,
-        p99_by_p50: tail,
-        ...detail(open),
-      },
-      one_account,
-      floor_in_own_loop: own_loop,
-      rows_per_payment: rows,
-      audit: audited,
+      ...keptPayments(result),
     })
   }
 } finally {
   await bursar.close()
 }
 if (profile_dir !== undefined) {
+  printTable(
+    'Statements of the API and inside its functions, by time (closed loop; functions contain their statements)',
+    ['statement', 'where', 'ms', 'calls', 'rows', 'ms a call'],
+    statements.map(({ is_nested, calls, rows, total_ms, text }) => [
+      text.slice(0, 90),
+      is_nested ? 'inside' : 'sent',
+      rounded(total_ms),
+      rounded(calls),
+      rounded(rows),
+      (total_ms / calls).toFixed(3),
+    ]),
+  )
   console.log(`\nCPU profiles (open in Chrome DevTools or speedscope): ${profile_dir}`)
   for (const name of ['api', 'simulator'] as const) {
     const functions = hottest(profile_dir, pids[name], 25)
     if (functions === null) continue
     printTable(
       `Self time of the ${name}'s main thread, without idle`,
-      ['share', 'function'],
-      functions.map(({ name, share }) => [`${(share * 100).toFixed(1)} %`, name]),
+      ['function', 'share'],
+      functions.map(({ name, share }) => [name, `${(share * 100).toFixed(1)} %`]),
     )
   }
 }

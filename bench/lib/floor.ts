@@ -8,11 +8,12 @@
  * the checks of ledger_post, so the floor does less than the product and not more), in a database of its own with
  * the same schema, indexes and constraints. `compareRows` shows that the rows are the same.
  */
-import pg from 'pg'
+import type pg from 'pg'
 import { type Database, openDatabase } from '#db'
 import { migrate } from '#db/migrate'
 import { newId, systemClock } from '#kernel'
 import { floorFunction, type Sample } from './floor-function.ts'
+import { asOwner } from './owner.ts'
 
 export interface Floor {
   url: string
@@ -92,14 +93,4 @@ async function samplePayment(db: Database): Promise<Sample> {
     where key.subject_id = ${(row as { attempt_id?: string }).attempt_id}
     order by events.id`
   return { ...row, events }
-}
-
-export async function asOwner<T>(url: string, fn: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    return await fn(client)
-  } finally {
-    await client.end()
-  }
 }

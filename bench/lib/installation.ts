@@ -12,6 +12,7 @@ import { type Database, openDatabase, runningEmbedded } from '#db'
 import { createAccount, createApiKey } from '#http'
 import { systemClock } from '#kernel'
 import { childrenOf, commandOf } from './cpu.ts'
+import { asOwner } from './owner.ts'
 
 export interface BenchAccount {
   account_id: string
@@ -34,16 +35,21 @@ const START_MS = 60_000
 const STOP_MS = 30_000
 const CONNECTIONS = 4
 
-/** With `profile_dir` the API and the simulator write a CPU profile there when they end. */
-export async function startInstallation(
-  options: { profile_dir?: string | undefined } = {},
-): Promise<Installation> {
+export interface InstallationOptions {
+  /** The API and the simulator write a CPU profile there when they end. */
+  profile_dir?: string | undefined
+  /** PostgreSQL counts the time of every statement, those inside functions too; costs some per cent. */
+  has_statement_times?: boolean
+}
+
+export async function startInstallation(options: InstallationOptions = {}): Promise<Installation> {
   const scratch = mkdtempSync(join(tmpdir(), 'bursar-bench-'))
   // Passable: the server's account is not ours when we are root. The data itself is private all the same.
   chmodSync(scratch, 0o711)
   const data_dir = join(scratch, 'data')
   const log_file = join(scratch, 'bursar.log')
   const remove = () => rmSync(scratch, { recursive: true, force: true })
+  if (options.has_statement_times) await prepareStatementTimes(data_dir, log_file)
   const child = launch(data_dir, log_file, options.profile_dir)
   try {
     const facts = await firstLine(child, log_file)
@@ -86,6 +92,21 @@ export async function startInstallation(
     await stop(child)
     remove()
     throw error
+  }
+}
+
+/** The library must be there when the server starts, so a first start is spent on saying so. */
+async function prepareStatementTimes(data_dir: string, log_file: string): Promise<void> {
+  const child = launch(data_dir, log_file, undefined)
+  try {
+    await firstLine(child, log_file)
+    await asOwner(runningEmbedded(data_dir) ?? '', async client => {
+      await client.query(`alter system set shared_preload_libraries = 'pg_stat_statements'`)
+      await client.query(`alter system set pg_stat_statements.track = 'all'`)
+      await client.query('create extension pg_stat_statements')
+    })
+  } finally {
+    await stop(child)
   }
 }
 

@@ -1,6 +1,7 @@
-/** The functions that took most time in a V8 CPU profile, to read without a browser. */
+/** Where the time went: functions of a V8 CPU profile and statements of PostgreSQL, to read without a browser. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { asOwner } from './owner.ts'
 
 interface CpuProfile {
   nodes: {
@@ -40,3 +41,31 @@ function nameOf({ functionName, url, lineNumber }: CpuProfile['nodes'][number]['
   const place = url.replace(/^.*\/(node_modules|src|simulator)\//, '$1/').replace(/^file:\/\//, '')
   return `${functionName || '(anonymous)'}${place === '' ? '' : ` ${place}:${lineNumber + 1}`}`
 }
+
+export interface TimedStatement {
+  /** Inside a function, or sent by a client. */
+  is_nested: boolean
+  calls: number
+  rows: number
+  total_ms: number
+  text: string
+}
+
+/** The statements that took most time since `resetStatements`, those inside functions too. */
+export async function slowest(url: string, count: number): Promise<TimedStatement[]> {
+  const { rows } = await asOwner(url, client =>
+    client.query<TimedStatement>(
+      `select not toplevel as is_nested, calls::float8 as calls, rows::float8 as rows,
+        total_exec_time + total_plan_time as total_ms, regexp_replace(query, '\\s+', ' ', 'g') as text
+      from pg_stat_statements
+      where dbid = (select oid from pg_database where datname = current_database())
+      order by total_exec_time desc
+      limit $1`,
+      [count],
+    ),
+  )
+  return rows
+}
+
+export const resetStatements = (url: string) =>
+  asOwner(url, client => client.query('select pg_stat_statements_reset()'))
