@@ -1,0 +1,69 @@
+/**
+ * Stops a payment where its process could die: at a named point the runner hangs, holding no transaction, exactly as
+ * if it were gone. What happens then is the test's; `wake` lets the old runner go on, long after it was replaced.
+ */
+import type { Connector, Payments } from '#payments'
+
+/**
+ * `prepared`: opened, not yet marked as sent. `sent`: marked, and the processor has not heard of it. `done`: the
+ * processor has done it, and nobody here knows.
+ */
+export type Point = 'prepared' | 'sent' | 'done'
+
+export interface Stop {
+  /** Resolves when a runner hangs there. */
+  reached: Promise<void>
+  wake: () => void
+}
+
+export interface Stops {
+  /** The next runner that comes to the point hangs there; only that one. */
+  at(point: Point): Stop
+  payments(payments: Payments): Payments
+  connector(connector: Connector): Connector
+}
+
+/** `patience_ms` shortens every call to the processor: tests of its silence need not wait for the real deadline. */
+export function createStops({ patience_ms = 15_000 } = {}): Stops {
+  let armed: { point: Point; reached: () => void; woken: Promise<void> } | undefined
+
+  async function pass(point: Point): Promise<void> {
+    if (armed?.point !== point) return
+    const { reached, woken } = armed
+    armed = undefined
+    reached()
+    await woken
+  }
+  const call =
+    <Request, Outcome>(ask: (request: Request, deadline_ms: number) => Promise<Outcome>) =>
+    async (request: Request, deadline_ms: number): Promise<Outcome> => {
+      await pass('sent')
+      const outcome = await ask(request, Math.min(deadline_ms, patience_ms))
+      await pass('done')
+      return outcome
+    }
+
+  return {
+    at(point) {
+      const reached = Promise.withResolvers<void>()
+      const woken = Promise.withResolvers<void>()
+      armed = { point, reached: reached.resolve, woken: woken.promise }
+      return { reached: reached.promise, wake: woken.resolve }
+    },
+    payments: payments => ({
+      ...payments,
+      async record(writes, stats) {
+        if (writes.payment_attempt_updates?.some(update => update.state === 'sent')) await pass('prepared')
+        return payments.record(writes, stats)
+      },
+    }),
+    connector: connector => ({
+      ...connector,
+      authorize: call((request, deadline_ms) => connector.authorize(request, deadline_ms)),
+      capture: call((request, deadline_ms) => connector.capture(request, deadline_ms)),
+      void: call((request, deadline_ms) => connector.void(request, deadline_ms)),
+      refund: call((request, deadline_ms) => connector.refund(request, deadline_ms)),
+      lookup: (reference, deadline_ms) => connector.lookup(reference, Math.min(deadline_ms, patience_ms)),
+    }),
+  }
+}
