@@ -11,8 +11,8 @@ import { machine, measured, printTable, rateOf, rounded, withSpread, writeResult
 
 const RUNS = 5
 const ACCOUNTS = 10_000
-const GROUPED_TRANSFERS = 60_000
-const SINGLE_TRANSFERS = 4_000
+const GROUPED_TRANSFERS = 30_000
+const SINGLE_TRANSFERS = 2_000
 const CONNECTIONS = 8
 /** Callers that wait for their answer before they post again: what keeps groups full. */
 const CALLERS = 2_000

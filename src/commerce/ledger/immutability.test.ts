@@ -8,7 +8,7 @@ const tenant = newTenant()
 
 beforeAll(async () => {
   const refused = transferOf(tenant, { kind: 'void_pending', pending_id: id() })
-  expect(await post(db(), [transferOf(tenant), refused])).toEqual(['posted', 'pending_not_found'])
+  await post(db(), [transferOf(tenant), refused])
 })
 
 const tables = ['ledger_transfers', 'ledger_entries', 'ledger_refusals', 'ledger_accounts'] as const
