@@ -6,6 +6,7 @@
  */
 import { type Answer, FencedError } from '#http'
 import { encodeId, unreachable } from '#kernel'
+import { counter, span } from '#metrics'
 import type { Connector, LookupOutcome, Outcome } from '../connectors/connector.ts'
 import type { Payments } from '../payments.ts'
 import { type Recorder, StaleError } from '../record.ts'
@@ -16,8 +17,11 @@ import { concluded } from './concluded.ts'
 import { UNSETTLED } from './lifecycle.ts'
 import { type Operation, resolved, settle, type Settlement } from './settle.ts'
 
-/** A call must end well inside the lease of the key (30 s), with the look-up that follows a silence. */
-const CALL_DEADLINE_MS = 15_000
+/**
+ * A call must end well inside the lease of the key (30 s), with the look-up that follows a silence; and before the
+ * processor's longest processing time, so that a silence is never taken for an absence while somebody waits.
+ */
+const CALL_DEADLINE_MS = 10_000
 const LOOKUP_DEADLINE_MS = 5_000
 
 /** Longer than both calls and the commits around them. */
@@ -26,6 +30,12 @@ const DRIVE_MOST = '1 minute'
 /** A settle loses to a change of the same intent at most a few times; more is a bug. */
 const SETTLE_TRIES = 10
 
+const outcomes = counter({
+  name: 'bursar_payment_outcomes_total',
+  help: 'What processors answered, by operation; unknown means nobody can tell yet',
+  labels: ['processor', 'operation', 'outcome'],
+})
+
 export async function drive(payments: Payments, runner: Runner, operation: Operation): Promise<Answer> {
   const connector = payments.connectorNamed(operation.attempt.processor)
   if (operation.attempt.state !== 'prepared') {
@@ -33,7 +43,7 @@ export async function drive(payments: Payments, runner: Runner, operation: Opera
     return settleOutcome(payments, runner, operation, await ask(payments, connector, operation))
   }
   const sent = await send(payments, runner, operation)
-  const outcome = await call(connector, sent)
+  const outcome = await span(`${connector.name}.${sent.attempt.operation}`, {}, () => call(connector, sent))
   if (outcome.kind !== 'unknown') return settleOutcome(payments, runner, sent, outcome)
   return settleOutcome(payments, runner, sent, await ask(payments, connector, sent))
 }
@@ -119,6 +129,8 @@ async function settleOutcome(
   operation: Operation,
   outcome: Outcome,
 ): Promise<Answer> {
+  const { processor, operation: asked } = operation.attempt
+  outcomes.inc({ processor, operation: asked, outcome: outcome.kind })
   let current = operation
   for (let attempt = 1; attempt <= SETTLE_TRIES; attempt++) {
     try {
