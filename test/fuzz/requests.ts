@@ -1,0 +1,243 @@
+/**
+ * Requests made from the OpenAPI document, as a client would make them: each operation with parameters that fit their
+ * schemas, and ids that are really there. What is wrong with a request is added by flaws.ts.
+ */
+import type { OpenApiDocument } from '#http'
+import type { Dice } from './dice.ts'
+
+export interface Schema {
+  type?: string
+  enum?: unknown[]
+  const?: unknown
+  pattern?: string
+  format?: string
+  minimum?: number
+  maximum?: number
+  maxLength?: number
+  properties?: Record<string, Schema>
+  required?: string[]
+  additionalProperties?: boolean | Schema
+  items?: Schema
+  anyOf?: Schema[]
+  oneOf?: Schema[]
+}
+
+export interface Operation {
+  id: string
+  method: 'GET' | 'POST' | 'DELETE'
+  /** `/v1/customers/{id}`. */
+  path: string
+  path_params: Record<string, Schema>
+  query: Record<string, Schema>
+  body: Schema | undefined
+  is_publishable: boolean
+  resource: string
+}
+
+/** A request before it is written down; flaws change it. */
+export interface Draft {
+  operation: Operation
+  method: string
+  /** Path without the query, ids filled in. */
+  path: string
+  query: [name: string, value: string][]
+  headers: Record<string, string>
+  params: Record<string, unknown>
+  /** Takes the place of `params` as they would be written. */
+  raw_body?: string
+}
+
+interface Parameter {
+  $ref?: string
+  name: string
+  in: string
+  schema: Schema
+}
+
+export function operationsOf(document: OpenApiDocument): Operation[] {
+  return Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, described]) => {
+      const operation = described as unknown as {
+        operationId: string
+        tags: string[]
+        parameters: Parameter[]
+        security: object[]
+        requestBody?: { content: { 'application/json': { schema: Schema } } }
+      }
+      const named = (where: string) =>
+        Object.fromEntries(
+          operation.parameters
+            .filter(parameter => parameter.in === where && !parameter.$ref)
+            .map(({ name, schema }) => [name, schema]),
+        )
+      return {
+        id: operation.operationId,
+        method: method.toUpperCase() as Operation['method'],
+        path,
+        path_params: named('path'),
+        query: named('query'),
+        body: operation.requestBody?.content['application/json'].schema,
+        is_publishable: operation.security.some(scheme => 'publishable_key' in scheme),
+        resource: operation.tags[0] ?? '',
+      }
+    }),
+  )
+}
+
+/** Ids that exist, by prefix, gathered from answers. */
+export class Pool {
+  readonly #ids = new Map<string, string[]>()
+  /** Enough to choose from; old ones are as interesting as new ones. */
+  static readonly MOST = 200
+
+  gather(text: string): void {
+    for (const [id, prefix] of text.matchAll(/\b([a-z]+_)[0-7][0-9a-hjkmnp-tv-z]{25}\b/g)) {
+      const ids = this.#ids.get(prefix as string) ?? []
+      if (ids.length < Pool.MOST && !ids.includes(id)) ids.push(id)
+      this.#ids.set(prefix as string, ids)
+    }
+  }
+
+  id(prefix: string, dice: Dice): string | undefined {
+    const ids = this.#ids.get(prefix)
+    return ids && dice.pick(ids)
+  }
+}
+
+export const CURRENCIES = ['usd', 'eur', 'jpy', 'bhd', 'gbp']
+const CARDS = [
+  'pm_card_visa',
+  'pm_card_mastercard',
+  'pm_card_chargeDeclined',
+  'pm_card_threeDSecure2Required',
+  'pm_card_pendingRefund',
+]
+const NUMBERS = ['4242424242424242', '5555555555554444', '378282246310005', '4000000000000002']
+const ID_PATTERN = /^\^([a-z]+_)/
+const PATH_IDS: Record<string, string> = {
+  payment_intents: 'pi_',
+  refunds: 're_',
+  customers: 'cus_',
+  payment_methods: 'pm_',
+  charges: 'ch_',
+  balance_transactions: 'txn_',
+  events: 'evt_',
+}
+
+/** An id of the kind that is well formed and names nothing. */
+export const idOfNothing = (prefix: string, dice: Dice): string =>
+  `${prefix}0${dice.word(25).replaceAll(/[ilou]/g, '7')}`
+
+export function draft(operation: Operation, pool: Pool, dice: Dice, key: string): Draft {
+  const known = (prefix: string) => pool.id(prefix, dice) ?? idOfNothing(prefix, dice)
+  const path = operation.path.replaceAll(/\{(\w+)\}/g, () => known(PATH_IDS[operation.resource] ?? 'pi_'))
+  const query: Draft['query'] = []
+  for (const [name, schema] of Object.entries(operation.query)) {
+    if (!dice.oneIn(3) || name === 'cursor' || name === 'client_secret') continue
+    if (name === 'expand[]') continue
+    if (schema.properties) {
+      const bound = dice.pick(Object.keys(schema.properties))
+      query.push([`${name}[${bound}]`, '2026-01-01T00:00:00Z'])
+    } else query.push([name, String(value(schema, name, pool, dice))])
+  }
+  return {
+    operation,
+    method: operation.method,
+    path,
+    query,
+    headers: {
+      authorization: `Bearer ${key}`,
+      ...(operation.method !== 'GET' && { 'idempotency-key': `fuzz-${dice.word(20)}` }),
+    },
+    params: operation.body ? (value(operation.body, '', pool, dice) as Record<string, unknown>) : {},
+  }
+}
+
+/** A value that fits the schema and, as far as the name tells, the world. */
+export function value(schema: Schema, name: string, pool: Pool, dice: Dice): unknown {
+  const options = schema.anyOf ?? schema.oneOf
+  if (options) return value(dice.pick(options), name, pool, dice)
+  if (schema.enum) return dice.pick(schema.enum)
+  if (schema.const !== undefined) return schema.const
+  switch (schema.type) {
+    case 'object': {
+      if (!schema.properties) return dice.oneIn(3) ? {} : { [dice.word(5)]: dice.word(8) }
+      const required = schema.required ?? []
+      // A refund is of an intent or of a charge, never of both.
+      const without = 'charge_id' in schema.properties && 'payment_intent_id' in schema.properties
+      const skipped = without ? dice.pick(['charge_id', 'payment_intent_id']) : ''
+      return Object.fromEntries(
+        Object.entries(schema.properties)
+          .filter(([member]) => member !== skipped && (required.includes(member) || wanted(member, dice)))
+          .map(([member, inner]) => [member, value(inner, member, pool, dice)]),
+      )
+    }
+    case 'array':
+      return []
+    case 'boolean':
+      return dice.oneIn(2)
+    case 'integer':
+      return integerFor(schema, name, dice)
+    case 'null':
+      return null
+    default:
+      return textFor(schema, name, pool, dice)
+  }
+}
+
+/** What makes a request more often legal than not. */
+function wanted(name: string, dice: Dice): boolean {
+  if (name === 'payment_intent_id' || name === 'charge_id') return true
+  if (name === 'client_secret' || name === 'off_session') return dice.oneIn(20)
+  if (name === 'customer_id') return dice.oneIn(6)
+  if (name === 'payment_method_id') return !dice.oneIn(3)
+  return dice.oneIn(3)
+}
+
+function integerFor(schema: Schema, name: string, dice: Dice): number {
+  if (name === 'amount') return 500 + dice.int(9_000)
+  if (name === 'amount_to_capture') return 1 + dice.int(800)
+  if (name === 'exp_year') return 2030 + dice.int(9)
+  const least = Math.max(schema.minimum ?? 0, 0)
+  return least + dice.int(Math.min(schema.maximum ?? 100, least + 100) - least + 1)
+}
+
+function textFor(schema: Schema, name: string, pool: Pool, dice: Dice): string {
+  if (name === 'payment_method_id')
+    return pool.id('pm_', dice) && dice.oneIn(4) ? (pool.id('pm_', dice) as string) : dice.pick(CARDS)
+  const prefix = ID_PATTERN.exec(schema.pattern ?? '')?.[1]
+  if (prefix) return pool.id(prefix, dice) ?? idOfNothing(prefix, dice)
+  if (name === 'currency') return dice.pick(CURRENCIES)
+  if (name === 'number') return dice.pick(NUMBERS)
+  if (name === 'cvc') return '123'
+  if (name === 'object_id') return pool.id('pi_', dice) ?? idOfNothing('pi_', dice)
+  if (schema.format === 'email') return `${dice.word(10)}@example.com`
+  if (schema.format === 'uri') return `https://shop.example/${dice.word(6)}`
+  if (schema.format === 'date-time') return '2026-01-01T00:00:00Z'
+  const length = 1 + dice.int(Math.min(schema.maxLength ?? 20, 20))
+  return dice.oneIn(5)
+    ? '日本 “ünï” 💶'.slice(0, length).toWellFormed().replaceAll('\ufffd', '')
+    : dice.word(length)
+}
+
+/** The draft as it is sent. */
+export function written(draft: Draft): {
+  method: string
+  url: string
+  headers: Record<string, string>
+  body?: string
+} {
+  const query = draft.query.map(([name, text]) => `${name}=${text}`).join('&')
+  const body =
+    draft.raw_body ??
+    (draft.method === 'GET' || !draft.operation.body ? undefined : JSON.stringify(draft.params))
+  return {
+    method: draft.method,
+    url: query === '' ? draft.path : `${draft.path}?${query}`,
+    headers: {
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...draft.headers,
+    },
+    ...(body !== undefined && { body }),
+  }
+}
