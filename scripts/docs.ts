@@ -56,7 +56,13 @@ async function makeBlocks(): Promise<Map<string, string>> {
       ['settings', settingsTable()],
       ['magic cards', magicTable()],
       ['routes', table(['Route', 'What it does', 'Key'], (await endpoints(payments)).map(routeRow))],
-      ['jobs', table(['Job', 'When (UTC)'], (await jobs(payments)).schedules.map(s => [code(s.job.name), code(s.cron)]))],
+      [
+        'jobs',
+        table(
+          ['Job', 'When (UTC)'],
+          (await jobs(payments)).schedules.map(s => [code(s.job.name), code(s.cron)]),
+        ),
+      ],
       ['metrics', metricsTable(await metricsText())],
     ])
   } finally {
@@ -101,7 +107,11 @@ const settingsTable = (): string =>
     describeSettings({}).map(({ name, value, about }) => [code(name), value, about]),
   )
 
-function routeRow(endpoint: { route: string; summary: string; auth?: 'secret' | 'publishable' | 'none' }): string[] {
+function routeRow(endpoint: {
+  route: string
+  summary: string
+  auth?: 'secret' | 'publishable' | 'none'
+}): string[] {
   const keys = { secret: 'secret', publishable: 'secret or publishable', none: 'none' }
   return [code(endpoint.route), endpoint.summary, keys[endpoint.auth ?? 'secret']]
 }
@@ -121,10 +131,12 @@ function whatHappens(card: MagicCard): string {
   if (card.decline) facts.push(`declined: ${code(card.decline.decline_code)}`)
   if (card.challenge) {
     const after = card.after_challenge ? `, then declined: ${code(card.after_challenge.decline_code)}` : ''
-    const off_session = card.challenge === 'always' ? `declined: ${code('authentication_required')}` : 'approved'
+    const off_session =
+      card.challenge === 'always' ? `declined: ${code('authentication_required')}` : 'approved'
     facts.push(`3-D Secure${after}; off session ${off_session}`)
   }
-  if (card.dispute) facts.push(`approved; the simulator opens ${card.dispute.inquiry ? 'an inquiry' : 'a dispute'}`)
+  if (card.dispute)
+    facts.push(`approved; the simulator opens ${card.dispute.inquiry ? 'an inquiry' : 'a dispute'}`)
   if (card.fraud_warning) facts.push('approved; the simulator sends a fraud warning')
   if (card.refund === 'pending') facts.push('approved; a refund stays `pending` for a moment, then succeeds')
   if (card.refund === 'fails_later') facts.push('approved; a refund succeeds and bounces at the bank later')
@@ -134,7 +146,9 @@ function whatHappens(card: MagicCard): string {
 
 /** From the exposition itself: what is not exported is not in the list. */
 function metricsTable(exposition: string): string {
-  const types = new Map([...exposition.matchAll(/^# TYPE (\S+) (\w+)$/gm)].map(([, name, type]) => [name, type]))
+  const types = new Map(
+    [...exposition.matchAll(/^# TYPE (\S+) (\w+)$/gm)].map(([, name, type]) => [name, type]),
+  )
   const rows = [...exposition.matchAll(/^# HELP (bursar_\S+) (.*)$/gm)]
     .map(([, name = '', help = '']) => [code(name), types.get(name) ?? '', help])
     .sort((a, b) => ((a[0] ?? '') < (b[0] ?? '') ? -1 : 1))
