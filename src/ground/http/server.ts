@@ -225,7 +225,7 @@ export function createServer(options: ServerOptions): Server {
       const rest = (request.params as { '*'?: string })['*'] ?? ''
       Promise.resolve(rest)
         .then(render)
-        .then(page => (page ? { ...failure(absent()), status: 200, ...page } : failure(absent())))
+        .then(page => (page ? served(page) : failure(absent())))
         .catch((error: unknown) => {
           log.error('page.crashed', { path, error })
           return failure(asApiError(error))
@@ -250,6 +250,11 @@ export function createServer(options: ServerOptions): Server {
     const headers = requestHeaders(encodeId('req_', request_id), versions.newest)
     for (const [name, value] of Object.entries(error.headers)) headers.push(name, value)
     return { status: error.status, body: errorText(error, request_id), headers }
+  }
+
+  function served(page: PageContent): Outgoing & PageContent {
+    const request_id = encodeId('req_', newId(clock.now()))
+    return { status: 200, headers: requestHeaders(request_id, versions.newest), ...page }
   }
 
   function refuse(raw: IncomingMessage, reply: FastifyReply, error: ApiError): void {
