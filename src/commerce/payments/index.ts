@@ -14,11 +14,14 @@ import type { Payments } from './payments.ts'
 import { createRefund } from './refunds/create.ts'
 import { refundReadEndpoints } from './refunds/read.ts'
 
+export { attemptLifecycle } from './attempts/lifecycle.ts'
 export { createResolver, startResolver } from './attempts/resolver.ts'
 export type { Connector } from './connectors/connector.ts'
 export { simulatorConnector } from './connectors/simulator.ts'
 export { paymentsJobs } from './jobs.ts'
+export { intentLifecycle } from './payment-intents/lifecycle.ts'
 export { createPayments, type Payments, type PaymentsOptions } from './payments.ts'
+export { refundLifecycle } from './refunds/object.ts'
 
 export const paymentsEndpoints = (payments: Payments): Endpoint[] => [
   createPaymentIntent(payments),
