@@ -1,0 +1,76 @@
+/** Two walls around an account: every query names it, and PostgreSQL would let nothing else through if one did not. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { raw } from '#db'
+import { startWorld, type TestAccount, type World } from '../support/testing.ts'
+
+let world: World
+let owner: TestAccount
+let stranger: TestAccount
+let tables: string[]
+beforeAll(async () => {
+  world = await startWorld()
+  owner = await world.account()
+  stranger = await world.account()
+  const paid = await owner.api.post('/v1/payment_intents', {
+    amount: 1000,
+    currency: 'usd',
+    payment_method_id: 'pm_card_visa',
+    confirm: true,
+  })
+  await owner.api.post('/v1/refunds', { payment_intent_id: paid.body.id, amount: 100 })
+  await owner.api.post('/v1/customers', { email: 'owner@example.com' })
+  const rows = await world.db.many<{ name: string }>`
+    select relname as name
+    from pg_class
+    join pg_attribute on attrelid = pg_class.oid and attname = 'account_id'
+    where relkind in ('r', 'p') and not relispartition and relnamespace = 'public'::regnamespace
+      and relname not in ('api_keys', 'users')
+    order by relname`
+  tables = rows.map(row => row.name)
+})
+afterAll(() => world.close())
+
+test('every table of an account shows a tenant its own rows and no others, though the query names nobody', async () => {
+  expect(tables).toContain('payment_intents')
+  expect(tables).toContain('ledger_entries')
+  for (const table of tables) {
+    const count = async (account: TestAccount | undefined, livemode = false) => {
+      const db = account ? world.db.as({ account_id: account.account_id, livemode }) : world.db
+      return Number((await db.one<{ count: bigint }>`select count(*) from ${raw(table)}`).count)
+    }
+    const all = await count(undefined)
+    expect([table, await count(owner)]).toEqual([table, all])
+    expect([table, await count(stranger)]).toEqual([table, 0])
+    expect([table, await count(owner, true)]).toEqual([table, 0])
+  }
+})
+
+test('a tenant can neither write a row of another account nor move one of its own there', async () => {
+  const mine = world.db.as({ account_id: stranger.account_id, livemode: false })
+  const insert = mine.run`
+    insert into customers (account_id, livemode, id, version, created_at)
+    values (${owner.account_id}, false, ${owner.account_id}, 1, now())`
+  await expect(insert).rejects.toThrow('row-level security')
+  const theirs = world.db.as({ account_id: owner.account_id, livemode: false })
+  await expect(theirs.run`update customers set account_id = ${stranger.account_id}`).rejects.toThrow(
+    'row-level security',
+  )
+  expect(await mine.run`update customers set name = 'x'`).toBe(0)
+})
+
+test('the API finds nothing of another account or of the other mode, whatever the id', async () => {
+  const { body } = await owner.api.get('/v1/events?limit=100')
+  const ids = new Set(body.data.map((event: { object_id: string }) => event.object_id))
+  const paths: Record<string, string> = {
+    pi: 'payment_intents',
+    ch: 'charges',
+    re: 'refunds',
+    cus: 'customers',
+  }
+  for (const id of ids as Set<string>) {
+    const path = `/v1/${paths[id.split('_')[0] as string]}/${id}`
+    expect([path, (await owner.api.get(path)).status]).toEqual([path, 200])
+    expect([path, (await stranger.api.get(path)).status]).toEqual([path, 404])
+  }
+  expect(ids.size).toBeGreaterThanOrEqual(4)
+})
