@@ -26,9 +26,10 @@ export function declare(command: Command): void {
 }
 
 async function serve(is_json: boolean): Promise<void> {
-  const [{ readSettings }, { createLog }, { startBursar }] = await Promise.all([
+  const [{ readSettings }, { createLog }, { isConnectionLost }, { startBursar }] = await Promise.all([
     import('../settings.ts'),
     import('#metrics'),
+    import('#db'),
     import('../main.ts'),
   ])
   const settings = readSettings(process.env)
@@ -44,14 +45,6 @@ async function serve(is_json: boolean): Promise<void> {
     log.flush()
     process.exit(code)
   }
-  for (const crash of ['uncaughtException', 'unhandledRejection'] as const) {
-    // Nobody knows what is half done: what was promised is in the database, and the next start goes on from there.
-    process.on(crash, (error: unknown) => {
-      log.error('process.crashed', { error })
-      end(1)
-    })
-  }
-
   let bursar: Bursar | undefined
   let stopping_since_ms: number | undefined
   const stop = (signal: (typeof ENDINGS)[number]) => {
@@ -76,6 +69,18 @@ async function serve(is_json: boolean): Promise<void> {
     end(0)
   }
   for (const signal of ENDINGS) process.on(signal, stop)
+  for (const crash of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(crash, (error: unknown) => {
+      // A connection that the worker was just opening is cut when our own database stops: nobody waits for it.
+      if (stopping_since_ms !== undefined && isConnectionLost(error)) {
+        log.event('connection.cut', { error })
+        return
+      }
+      // Nobody knows what is half done: what was promised is in the database, and the next start goes on from there.
+      log.error('process.crashed', { error })
+      end(1)
+    })
+  }
 
   bursar = await startBursar(settings, log, say)
   // Otherwise it is written at the end, to which a killed process never comes.

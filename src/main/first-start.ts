@@ -3,11 +3,12 @@
  * once, and written to `credentials.json`, which scripts read (docs: the names in it are a contract).
  */
 import { randomBytes } from 'node:crypto'
+import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Database, Tx } from '#db'
 import { createAccount, createApiKey, createUser, setPassword } from '#http'
-import { type Clock, encodeId } from '#kernel'
+import { type Clock, decodeId, encodeId } from '#kernel'
 import { readPrivate, writePrivate } from './private-file.ts'
 
 const Credentials = z.object({
@@ -66,25 +67,25 @@ export async function ensureCredentials(
     simulator_url: at.simulator_url,
   }
   const known = readCredentials(at.data_dir)
-  if (known !== null) {
+  if (known !== null && (await hasAccount(db, known.account_id))) {
     const current = { ...known, ...urls }
     // The keys stay; where to find us may have changed with the settings.
-    if (
-      Object.keys(urls).some(name => known[name as keyof typeof urls] !== urls[name as keyof typeof urls])
-    ) {
-      write(at.data_dir, current)
-    }
+    if (JSON.stringify(current) !== JSON.stringify(known)) write(at.data_dir, current)
     return current
   }
+  const file = credentialsFile(at.data_dir)
   const secrets = await db.transaction(async tx => {
     await tx.run`select pg_advisory_xact_lock(${FIRST_START_LOCK})`
     const found = await firstAccount(tx)
     if (found === undefined) return makeAccount(db, clock)
-    // The file is lost with the only copy of its keys; the account and its payments are not.
+    // Another machine of this database has its keys.
     if (!at.is_embedded) return null
-    say(`${credentialsFile(at.data_dir)} was lost: made new keys and a new password (old keys keep working)`)
+    // The file was lost with the only copy of its keys; the account and its payments were not.
+    say(`${file} was lost: made new keys and a new password (the old keys keep working)`)
     return makeKeys(db, clock, found.id)
   })
+  if (known !== null)
+    say(`${file} is of another database${secrets === null ? '' : `; it is now ${file}.old`}`)
   if (secrets === null) return null
   const credentials = {
     api_url: urls.api_url,
@@ -96,12 +97,18 @@ export async function ensureCredentials(
     dashboard_password: secrets.password,
     simulator_url: urls.simulator_url,
   }
+  if (known !== null) renameSync(file, `${file}.old`)
   write(at.data_dir, credentials)
   return credentials
 }
 
 const write = (data_dir: string, credentials: Credentials) =>
   writePrivate(credentialsFile(data_dir), `${JSON.stringify(credentials, null, 2)}\n`)
+
+async function hasAccount(db: Database, account_id: string): Promise<boolean> {
+  const id = decodeId('acct_', account_id)
+  return id !== undefined && (await db.maybe`select id from accounts where id = ${id}`) !== undefined
+}
 
 /** Ids grow with time, so the first is the one that the first start made. */
 const firstAccount = (tx: Tx) => tx.maybe<{ id: string }>`

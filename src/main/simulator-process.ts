@@ -24,6 +24,9 @@ const RESTART = { first_ms: 100, factor: 2, most_ms: 10_000, jitter: 0.2 }
 const HEALTHY_MS = 30_000
 const POLL_MS = 20
 
+/** What the simulator may know of our environment: no secret of ours is its business. */
+const PASSED_ON = /^(SIMULATOR_|NODE_|PATH$|HOME$|TMPDIR$|TZ$|LANG$)/
+
 export interface SimulatorProcess {
   url: string
   stop(): Promise<void>
@@ -125,7 +128,7 @@ async function launch(
 ): Promise<{ url: string; child: ChildProcess }> {
   const child = spawn(process.execPath, [SIMULATOR_PROGRAM], {
     env: {
-      ...process.env,
+      ...Object.fromEntries(Object.entries(process.env).filter(([name]) => PASSED_ON.test(name))),
       SIMULATOR_PORT: String(port),
       BURSAR_DATA_DIR: data_dir,
       SIMULATOR_OWNER_PID: String(process.pid),

@@ -28,7 +28,7 @@ export interface Facts {
 
 export interface Running extends Facts {
   child: ChildProcess
-  /** Sends a signal; answers the exit code, null after a kill. */
+  /** Sends a signal; answers the exit code, null after a kill. Throws with what it said when it ends with 1. */
   end(signal: NodeJS.Signals): Promise<number | null>
 }
 
@@ -95,7 +95,15 @@ export async function install(): Promise<Installation> {
         }),
       ])
       const facts = JSON.parse(line[0] as string) as Facts
-      return { ...facts, child, end: signal => end(child, signal) }
+      return {
+        ...facts,
+        child,
+        async end(signal) {
+          const code = await end(child, signal)
+          if (code === 1) throw new Error(`the server did not stop in good order: ${(await ended).stderr}`)
+          return code
+        },
+      }
     },
     run: (args, env = {}) => collect(launch(args, env)),
     postgresPid() {

@@ -1,6 +1,6 @@
 /** A newcomer's path, with real processes: start, stop, start again, and every way in which it can be cut off. */
 import { once } from 'node:events'
-import { readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -46,6 +46,9 @@ describe('a server', () => {
         expect(statSync(join(bursar.data_dir, name)).mode & 0o777).toBe(0o600)
       }
       expect((await fetch(`${first.url}/readyz`)).status).toBe(200)
+      for (const page of ['/healthz', '/metrics', '/docs', '/openapi.json']) {
+        expect((await fetch(`${first.url}${page}`)).status).toBe(200)
+      }
       const payment = await pay(first)
       expect(payment).toMatchObject({ http_status: 200, status: 'succeeded' })
       const postgres = bursar.postgresPid() as number
@@ -122,7 +125,7 @@ describe('a server', () => {
   )
 
   test(
-    'brings its simulator back, and makes new keys when the file with them is lost',
+    'brings its simulator back, makes new keys when the file with them is lost, and when the database is',
     async () => {
       const first = await bursar.start()
       const simulator = await simulatorPid(first.simulator_url)
@@ -142,6 +145,11 @@ describe('a server', () => {
       expect(await pay(second)).toMatchObject({ status: 'succeeded' })
       expect(await pay({ ...second, credentials: first.credentials })).toMatchObject({ status: 'succeeded' })
       expect(await second.end('SIGINT')).toBe(0)
+
+      rmSync(join(bursar.data_dir, 'postgres'), { recursive: true })
+      const third = await bursar.start()
+      expect(await pay(third)).toMatchObject({ status: 'succeeded' })
+      expect(existsSync(join(bursar.data_dir, 'credentials.json.old'))).toBe(true)
     },
     TEST_MS,
   )

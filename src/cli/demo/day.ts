@@ -5,7 +5,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { sleep } from '#kernel'
 import { type Currency, formatAmount } from '#money'
-import type { Client, PaymentIntent, Refund } from './client.ts'
+import { type Client, type PaymentIntent, reach, type Refund } from './client.ts'
 
 export interface Check {
   name: string
@@ -231,8 +231,8 @@ export async function playDay(client: Client, tell: (line: string) => void): Pro
 
 /** Opens the bank's page, presses the first button, and follows no further. */
 async function answerAsBrowser(page_url: string): Promise<void> {
-  const page = await (await fetch(page_url)).text()
+  const page = await (await reach(page_url, '')).text()
   const action = /<form method="post" action="([^"]+)"/.exec(page)?.[1]
   if (action === undefined) throw new Error(`the bank's page at ${page_url} has no question on it`)
-  await fetch(new URL(action, page_url), { method: 'POST', redirect: 'manual' })
+  await reach(new URL(action, page_url).href, '', { method: 'POST', redirect: 'manual' })
 }
