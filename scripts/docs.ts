@@ -10,7 +10,6 @@ import { openDatabase } from '#db'
 import { type ErrorCode, errorCodes, systemClock } from '#kernel'
 import { metricsText } from '#metrics'
 import { createPayments, simulatorConnector } from '#payments'
-import { MAGIC_CARDS, type MagicCard } from '../simulator/magic.ts'
 import { endpoints, jobs } from '../src/catalog.ts'
 import { describeSettings } from '../src/settings.ts'
 
@@ -47,14 +46,17 @@ async function makeBlocks(): Promise<Map<string, string>> {
   const processor = simulatorConnector({ url: 'http://127.0.0.1:1' })
   const payments = createPayments({ db, clock: systemClock, connectors: { test: processor, live: null } })
   try {
-    const diagrams = (await lifecycles()).map(
-      ([name, diagram]) => [`lifecycle ${name}`, `\`\`\`mermaid\n${diagram}\n\`\`\``] as const,
+    const diagrams = [...(await lifecycles())].map(
+      ([name, declared]) => [`lifecycle ${name}`, `\`\`\`mermaid\n${declared.diagram()}\n\`\`\``] as const,
     )
     return new Map([
       ...diagrams,
       ['errors', errorsTable()],
       ['settings', settingsTable()],
-      ['magic cards', magicTable()],
+      [
+        'magic cards',
+        magicTable((await load<{ MAGIC_CARDS: MagicCard[] }>('simulator/magic.ts')).MAGIC_CARDS),
+      ],
       ['routes', table(['Route', 'What it does', 'Key'], (await endpoints(payments)).map(routeRow))],
       [
         'jobs',
@@ -71,19 +73,24 @@ async function makeBlocks(): Promise<Map<string, string>> {
   }
 }
 
-interface Diagrammed {
+export interface Diagrammed {
+  readonly states: readonly string[]
   diagram(): string
 }
 
-/** Every lifecycle that the code declares: found by looking, so that none can be forgotten. */
-async function lifecycles(): Promise<[name: string, diagram: string][]> {
-  const found: [string, string][] = []
+/** Rooms have faces for rooms; documentation looks behind them, at files. */
+const load = async <Module>(file: string): Promise<Module> =>
+  (await import(pathToFileURL(join(PROJECT, file)).href)) as Module
+
+/** Every lifecycle that the code declares, by name: found by looking, so that none can be forgotten. */
+export async function lifecycles(): Promise<Map<string, Diagrammed>> {
+  const found = new Map<string, Diagrammed>()
   for (const file of globSync('src/{commerce,signals}/**/*.ts', { cwd: PROJECT }).sort()) {
-    const path = join(PROJECT, file)
-    const name = /^export const (\w+)Lifecycle = lifecycle\(/m.exec(readFileSync(path, 'utf8'))?.[1]
+    const text = readFileSync(join(PROJECT, file), 'utf8')
+    const name = /^export const (\w+)Lifecycle = lifecycle\(/m.exec(text)?.[1]
     if (name === undefined) continue
-    const declared = (await import(pathToFileURL(path).href)) as Record<string, Diagrammed>
-    found.push([name, declared[`${name}Lifecycle`]?.diagram() ?? ''])
+    const declared = (await load<Record<string, Diagrammed | undefined>>(file))[`${name}Lifecycle`]
+    if (declared) found.set(name, declared)
   }
   return found
 }
@@ -116,10 +123,23 @@ function routeRow(endpoint: {
   return [code(endpoint.route), endpoint.summary, keys[endpoint.auth ?? 'secret']]
 }
 
-const magicTable = (): string =>
+/** What simulator/magic.ts says of a card, as far as it is shown. */
+interface MagicCard {
+  names: string[]
+  number: string
+  decline?: { decline_code: string }
+  challenge?: 'always' | 'on_session'
+  after_challenge?: { decline_code: string }
+  dispute?: { inquiry: boolean }
+  fraud_warning?: boolean
+  refund?: 'pending' | 'fails_later'
+  funds_available_at_once?: boolean
+}
+
+const magicTable = (cards: readonly MagicCard[]): string =>
   table(
     ['`payment_method_id`', 'Number', 'What happens'],
-    MAGIC_CARDS.map(card => [
+    cards.map(card => [
       card.names.map(name => code(`pm_card_${name}`)).join(', '),
       code(card.number),
       whatHappens(card),

@@ -1,0 +1,94 @@
+/** Documentation that the code can check: links lead somewhere, generated parts are fresh, what is named exists. */
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+import { generatedDocs, lifecycles, markdownFiles } from '../scripts/docs.ts'
+import { verbs } from '../src/catalog.ts'
+
+const PROJECT = join(import.meta.dirname, '..')
+const read = (file: string) => readFileSync(join(PROJECT, file), 'utf8')
+const files = markdownFiles()
+
+/** Text without code, in which brackets mean something else. */
+const prose = (text: string) => text.replaceAll(/^(`{3,})[\s\S]*?^\1$/gm, '').replaceAll(/`[^`\n]*`/g, '')
+
+/** The anchor that a heading gets where Markdown is shown (GitHub's rule). */
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+    .trim()
+    .replaceAll(' ', '-')
+
+const anchorsIn = (file: string) =>
+  [...read(file).matchAll(/^#{1,6} (.+)$/gm)].map(([, heading = '']) => anchorOf(heading))
+
+test('every link between files leads to a file, and to a heading where it names one', () => {
+  const broken = files.flatMap(file =>
+    [...prose(read(file)).matchAll(/\]\(([^()\s]+)\)/g)]
+      .map(([, target = '']) => target)
+      .filter(target => !/^[a-z]+:/.test(target))
+      .filter(target => {
+        const [path = '', anchor] = target.split('#')
+        const to = path === '' ? file : join(dirname(file), path)
+        if (!existsSync(join(PROJECT, to))) return true
+        return anchor !== undefined && !anchorsIn(to).includes(anchor)
+      })
+      .map(target => `${file} links to ${target}`),
+  )
+  expect(broken).toEqual([])
+})
+
+test('what is generated in the documentation is what the code says today', async () => {
+  const stale = [...(await generatedDocs())].filter(([file, text]) => read(file) !== text)
+  // "node scripts/docs.ts" brings them up to date.
+  expect(stale.map(([file]) => file)).toEqual([])
+})
+
+test('every lifecycle is drawn in the documentation, and has its states in a CHECK', async () => {
+  const drawn = files.map(read).join('\n')
+  const checks = [...read('generated/schema.sql').matchAll(/CHECK \(\(\w+ = ANY \(ARRAY\[([^\]]*)\]/g)].map(
+    ([, states = '']) => [...states.matchAll(/'([^']*)'/g)].map(([, state]) => state).join(),
+  )
+  for (const [name, { states }] of await lifecycles()) {
+    expect(drawn, name).toContain(`<!-- generated: lifecycle ${name} -->`)
+    expect(checks, name).toContain(states.join())
+  }
+})
+
+test('every command that the documentation names exists', () => {
+  const scripts = Object.keys((JSON.parse(read('package.json')) as { scripts: object }).scripts)
+  const known = [...scripts.filter(name => name !== 'start' && name !== 'test').map(name => `run ${name}`)]
+  const unknown = files.flatMap(file => {
+    const text = read(file)
+    const npm = [...text.matchAll(/\bnpm (run \w+)/g)].filter(([, name = '']) => !known.includes(name))
+    const bursar = [...text.matchAll(/(?:npx |`)bursar ([a-z]+)/g)].filter(
+      ([, name = '']) => !(name in verbs),
+    )
+    const node = [...text.matchAll(/\bnode ([a-z]+\/[\w./-]+\.m?ts)/g)].filter(
+      ([, path = '']) => !existsSync(join(PROJECT, path)),
+    )
+    return [...npm, ...bursar, ...node].map(([command]) => `${file}: ${command}`)
+  })
+  expect(unknown).toEqual([])
+})
+
+test('every path of the code that the documentation names exists', () => {
+  const missing = files.flatMap(file =>
+    [...read(file).matchAll(/`((?:src|simulator|scripts|test|migrations|bench|generated|docs)\/[\w./-]+)`/g)]
+      .map(([, path = '']) => path)
+      .filter(path => !path.includes('NNNN') && !existsSync(join(PROJECT, path)))
+      .map(path => `${file} names ${path}`),
+  )
+  expect(missing).toEqual([])
+})
+
+test('decisions are numbered without a gap and carry their date', () => {
+  const decisions = globSync('docs/decisions/*.md', { cwd: PROJECT }).sort()
+  expect(decisions.map(path => Number(/(\d{4})-/.exec(path)?.[1]))).toEqual(decisions.map((_, i) => i + 1))
+  for (const path of decisions) {
+    expect(read(path), path).toMatch(/^# \d+\. .+\n\n20\d\d-\d\d-\d\d\b/)
+    for (const part of ['Context', 'Decision', 'Consequences'])
+      expect(read(path), path).toContain(`## ${part}`)
+  }
+})
