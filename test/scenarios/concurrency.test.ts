@@ -104,6 +104,18 @@ describe('one key', () => {
     expect(await movementsOf(world, account)).toEqual(more.confirm ? ['authorize 1000', 'capture 1000'] : [])
   })
 
+  test('a card that the processor refuses is refused for good: the key answers the same again', async () => {
+    const account = await world.account()
+    const headers = { 'idempotency-key': randomUUID() }
+    const card = { number: '4242424242424241', exp_month: 12, exp_year: 2034, cvc: '123' }
+    const ask = () => account.api.post('/v1/payment_methods', { type: 'card', card }, headers)
+    const first = await ask()
+    expect([first.status, first.body.error.code]).toEqual([402, 'incorrect_number'])
+    const again = await ask()
+    expect(again.text).toBe(first.text)
+    expect(again.headers['idempotent-replayed']).toBe('true')
+  })
+
   test('while the first is still with the processor, a twin waits, is told to come back, and then hears the answer', async () => {
     const account = await world.account()
     const headers = { 'idempotency-key': randomUUID() }

@@ -92,7 +92,10 @@ const createPaymentMethod = (payments: Payments): Endpoint =>
       if (outcome.kind === 'unknown') {
         throw new ApiError('service_unavailable', { message: 'The processor did not answer. Try again.' })
       }
-      if (outcome.kind === 'refused') throw cardError(outcome.decline, outcome.param)
+      if (outcome.kind === 'refused') {
+        const { decline, param } = outcome
+        return context.finish('refused', () => Promise.resolve(cardError(decline, param)))
+      }
       const { token, card } = outcome
       return context.finish('created', async tx => {
         const now = context.clock.now()
