@@ -58,7 +58,7 @@ test('every lifecycle is drawn in the documentation, and has its states in a CHE
 
 test('every command that the documentation names exists', () => {
   const scripts = Object.keys((JSON.parse(read('package.json')) as { scripts: object }).scripts)
-  const known = [...scripts.filter(name => name !== 'start' && name !== 'test').map(name => `run ${name}`)]
+  const known = scripts.filter(name => name !== 'start' && name !== 'test').map(name => `run ${name}`)
   const unknown = files.flatMap(file => {
     const text = read(file)
     const npm = [...text.matchAll(/\bnpm (run \w+)/g)].filter(([, name = '']) => !known.includes(name))
