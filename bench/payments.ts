@@ -131,7 +131,7 @@ try {
   }
   await floorRun(series(), spread)
 
-  const floors = { spread: series(), one: series(), loop: series() }
+  const floors = { spread: series(), one: series(), loop: series(), beside_loop: series() }
   const levels = new Map(CONNECTIONS.map(connections => [connections, series()]))
   if (flags.profile) await resetStatements(bursar.database_url)
   for (let run = 1; run <= RUNS; run++) {
@@ -160,7 +160,9 @@ try {
       console.log(`Run ${run} of ${RUNS}: one account; the floor in our own loop …`)
       await floorRun(floors.one, single)
       await closed(hot, one, best_connections)
-      if (pgbench !== null) await floorRun(floors.loop, spread, true)
+      if (pgbench === null) continue
+      await floorRun(floors.loop, spread, true)
+      await floorRun(floors.beside_loop, spread)
     }
   }
 
@@ -178,7 +180,10 @@ try {
     best_connections,
     open: { rate: half, ...summary(open) },
     one_account: flags.quick ? null : { floor: summary(floors.one), api: summary(hot) },
-    own_loop: floors.loop.rates.length === 0 ? null : summary(floors.loop),
+    own_loop:
+      floors.loop.rates.length === 0
+        ? null
+        : { loop: summary(floors.loop), pgbench: summary(floors.beside_loop) },
     rows,
     audited,
   }

@@ -4,6 +4,7 @@
  */
 import { execFile } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -107,7 +108,7 @@ export async function floorByLoop(url: string, range: FloorRange, seconds: numbe
 }
 
 function callUntil(client: pg.Client, until_ms: number): Promise<number> {
-  const { stream } = (client as unknown as { connection: { stream: import('node:net').Socket } }).connection
+  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection
   const again = callAgain('bench')
   let count = 0
   return new Promise((resolve, reject) => {

@@ -226,7 +226,8 @@ export async function openLoop(
   const connections = await openConnections(load, first, run, onFree)
   free.push(...connections)
   const arrive = (intended_ms: number) => {
-    const connection = free.pop()
+    // In turn, so that none is idle for so long that the server closes it.
+    const connection = free.shift()
     if (connection !== undefined) return connection.send(intended_ms)
     late.push(intended_ms)
     if (connections.length >= CONNECTIONS_MOST) return

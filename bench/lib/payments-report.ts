@@ -73,8 +73,8 @@ export interface PaymentsResult {
   best_connections: number
   open: Summary & { rate: number }
   one_account: { floor: Summary; api: Summary } | null
-  /** The floor in our own loop, where pgbench is there to compare it with. */
-  own_loop: Summary | null
+  /** The floor in our own loop and by pgbench, in turn, where pgbench is there. */
+  own_loop: { loop: Summary; pgbench: Summary } | null
   rows: SameRows
   audited: Audit
 }
@@ -117,8 +117,9 @@ export function printPayments(result: PaymentsResult): boolean {
     )
   }
   if (own_loop !== null) {
+    const { loop, pgbench } = own_loop
     console.log(
-      `\nThe floor in our own loop: ${withSpread(own_loop.per_second)} a second, ${by(own_loop, floor).toFixed(2)} of pgbench's.`,
+      `\nThe floor in our own loop: ${withSpread(loop.per_second)} a second, ${by(loop, pgbench).toFixed(2)} of pgbench's in turn with it.`,
     )
   }
   printTable(
