@@ -83,6 +83,17 @@ test('every path of the code that the documentation names exists', () => {
   expect(missing).toEqual([])
 })
 
+test('every page that a comment in the code names exists', () => {
+  const missing = globSync('{src,simulator,scripts,bench,migrations}/**/*.{ts,mjs,sql}', {
+    cwd: PROJECT,
+  }).flatMap(file =>
+    [...read(file).matchAll(/\bdocs\/[\w/-]+\.md\b/g)]
+      .filter(([path]) => !existsSync(join(PROJECT, path)))
+      .map(([path]) => `${file} names ${path}`),
+  )
+  expect(missing).toEqual([])
+})
+
 test('decisions are numbered without a gap and carry their date', () => {
   const decisions = globSync('docs/decisions/*.md', { cwd: PROJECT }).sort()
   expect(decisions.map(path => Number(/(\d{4})-/.exec(path)?.[1]))).toEqual(decisions.map((_, i) => i + 1))
