@@ -306,6 +306,14 @@ const hugeBody: Flaw = (draft, { dice }) => {
   return [413]
 }
 
+const PREFIX_OF = {
+  customer_id: 'cus_',
+  payment_intent_id: 'pi_',
+  charge_id: 'ch_',
+  payment_method_id: 'pm_',
+} as const
+const NAMES_OF_OBJECTS = Object.keys(PREFIX_OF) as (keyof typeof PREFIX_OF)[]
+
 const foreignId: Flaw = (draft, { dice, foreign }) => {
   const inPath = /\/([a-z]+_)[0-9a-z]{26}/.exec(draft.path)
   const prefix = inPath?.[1]
@@ -315,15 +323,10 @@ const foreignId: Flaw = (draft, { dice, foreign }) => {
     draft.path = draft.path.replace(/\/[a-z]+_[0-9a-z]{26}/, `/${other}`)
     return draft.operation.body?.required ? [404, 400] : [404]
   }
-  const named = bodyParams(draft).filter(([name]) =>
-    ['customer_id', 'payment_intent_id', 'charge_id', 'payment_method_id'].includes(name),
-  )
+  const named = NAMES_OF_OBJECTS.filter(name => draft.operation.body?.properties?.[name])
   if (named.length === 0 || draft.operation.id === 'payment_intents.confirm') return undefined
-  const [name] = dice.pick(named)
-  const other = foreign.id(
-    { customer_id: 'cus_', payment_intent_id: 'pi_', charge_id: 'ch_' }[name] ?? 'pm_',
-    dice,
-  )
+  const name = dice.pick(named)
+  const other = foreign.id(PREFIX_OF[name], dice)
   if (!other) return undefined
   draft.params[name] = other
   // The object in the path may be in a state that is refused first.

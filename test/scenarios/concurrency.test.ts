@@ -59,6 +59,12 @@ async function expectConsistent(account: TestAccount): Promise<void> {
     sum(refunds.filter((refund: Json) => refund.status === 'succeeded').map((refund: Json) => refund.amount)),
   ).toBe(bookOf('refund'))
   expect(sum(intents.map((intent: Json) => intent.amount_received))).toBe(bookOf('capture'))
+  for (const charge of charges) {
+    const its = refunds.filter((refund: Json) => refund.charge_id === charge.id && refund.status !== 'failed')
+    expect(charge.amount_refunded).toBe(sum(its.map((refund: Json) => refund.amount)))
+  }
+  // A refund that the processor had to refuse should not have been asked for.
+  expect(refunds.filter((refund: Json) => refund.status === 'failed')).toEqual([])
   const { data: movements } = (await account.api.get('/v1/balance_transactions?limit=100')).body
   const { pending } = (await account.api.get('/v1/balance')).body
   expect(pending[0]?.amount ?? 0).toBe(sum(movements.map((movement: Json) => movement.net)))

@@ -209,6 +209,25 @@ describe.each(names)('%s whose runner dies', name => {
     expect(await heldBy(world, account)).toBe(still_held ? 2000n : 0n)
   })
 
+  test('and that wakes while another runner has taken over writes nothing, and tells its client to come back', async () => {
+    const wanted = await undisturbed(work)
+    const { account, first, wake, retry } = await hangAt('done', work)
+    const traces = await tracesOf(world, account)
+    await world.db.run`
+      update idempotency_keys
+      set epoch = epoch + 1, lease_until = now() + interval '30 seconds'
+      where account_id = ${account.account_id} and finished_at is null`
+    wake()
+    const { status, body } = await first
+    expect([status, body.error?.code]).toEqual([409, 'idempotency_in_progress'])
+    expect(await tracesOf(world, account)).toEqual(traces)
+    await world.lapseLeases()
+    const answer = await retry()
+    expect(answer.body.status).toBe(work.status)
+    expect(await tracesOf(world, account)).toEqual(wanted)
+    await expectSettled(account)
+  })
+
   test('after its last commit: the same key answers the same bytes, and nothing moves', async () => {
     const account = await world.account()
     const { path, body } = await work.prepare(account)
