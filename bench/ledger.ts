@@ -64,6 +64,12 @@ function mustPost(results: readonly string[]): void {
 
 const before = machine()
 const { db, postgresql, close } = await benchDatabase(CONNECTIONS)
+// A run that is called off takes its PostgreSQL with it.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    void close().finally(() => process.exit(1))
+  })
+}
 try {
   const grouped = poster(db)
   const groupedRun = (spread: Spread) =>
