@@ -100,6 +100,8 @@ export interface CustomerRow {
   id: string
   /** Unique in the account and mode, whatever its case; two customers with one address are one person twice. */
   email: string | null
+  /** A column and not an index on lower(email): that function is not leakproof, so row-level security would keep it from the index. */
+  email_key: string | null
   name: string | null
   phone: string | null
   description: string | null

@@ -107,8 +107,8 @@ alter table charges add constraint charges_capture_no_more_than_authorized CHECK
 alter table charges add constraint charges_pkey PRIMARY KEY (account_id, livemode, id);
 alter table charges add constraint charges_refund_no_more_than_captured CHECK (((amount_refunded >= 0) AND (amount_refunded <= amount_captured)));
 alter table charges add constraint charges_status_is_known CHECK ((status = ANY (ARRAY['succeeded'::text, 'failed'::text])));
-CREATE INDEX charges_by_customer ON public.charges USING btree (account_id, livemode, customer_id, id) WHERE (customer_id IS NOT NULL);
-CREATE INDEX charges_by_payment_intent ON public.charges USING btree (account_id, livemode, payment_intent_id, id);
+CREATE INDEX charges_by_customer ON public.charges USING btree (account_id, livemode, customer_id, id) INCLUDE (payment_intent_id) WHERE (customer_id IS NOT NULL); -- With the intent, and that of the intent with the customer: both filters together are answered by either index alone.
+CREATE INDEX charges_by_payment_intent ON public.charges USING btree (account_id, livemode, payment_intent_id, id) INCLUDE (customer_id);
 alter table charges enable row level security;
 create policy system on charges for all to bursar_system using (true);
 create policy tenant on charges for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -120,6 +120,7 @@ create table customers (
   livemode boolean not null, -- In which of the account's modes.
   id uuid not null, -- uuid v7 made in the process; prefixed text outside.
   email text, -- Unique in the account and mode, whatever its case; two customers with one address are one person twice.
+  email_key text generated always as (lower(email)) stored, -- A column and not an index on lower(email): that function is not leakproof, so row-level security would keep it from the index.
   name text,
   phone text,
   description text,
@@ -131,7 +132,7 @@ create table customers (
 comment on table customers is 'Whom the account charges.';
 alter table customers add constraint customers_deleted_keeps_nothing_personal CHECK (((deleted_at IS NULL) OR ((email IS NULL) AND (name IS NULL) AND (phone IS NULL) AND (description IS NULL) AND (metadata = '{}'::jsonb))));
 alter table customers add constraint customers_pkey PRIMARY KEY (account_id, livemode, id);
-CREATE UNIQUE INDEX customers_email_is_unique ON public.customers USING btree (account_id, livemode, lower(email)) WHERE (email IS NOT NULL);
+CREATE UNIQUE INDEX customers_email_is_unique ON public.customers USING btree (account_id, livemode, email_key) INCLUDE (id) WHERE (email_key IS NOT NULL);
 alter table customers enable row level security;
 create policy system on customers for all to bursar_system using (true);
 create policy tenant on customers for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -537,11 +538,17 @@ create function ledger_decide_in_order(batch ledger_posting[], INOUT words text[
 
 create function ledger_ensure_partitions() returns void; -- Creates the partitions of this month and the next three, each as immutable as the table.
 
+create function ledger_maintain() returns void security definer;
+
 create function ledger_post(batch jsonb) returns TABLE(item integer, result text); -- ledger_post(ledger_posting[]) for a batch held as a jsonb array of objects.
 
 create function ledger_post(batch ledger_posting[]) returns TABLE(item integer, result text) security definer; -- The only way to write to the ledger: posts a batch, answers a word for each transfer.
 
+create function ledger_post_at_once(batch ledger_posting[]) returns integer[]; -- Posts a batch of independent transfers to accounts without limits; used by ledger_post().
+
 create function ledger_refuse_change() returns trigger; -- Refuses what would rewrite the books, to the tables' owner as well.
+
+create function ledger_sum(bigint) returns bigint; -- sum() that stays bigint and is zero of nothing.
 
 create function payments_lost(asked jsonb, held integer[]) returns integer[];
 

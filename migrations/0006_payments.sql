@@ -11,6 +11,7 @@ create table customers (
   livemode boolean not null,
   id uuid not null,
   email text,
+  email_key text generated always as (lower(email)) stored,
   name text,
   phone text,
   description text,
@@ -26,7 +27,9 @@ create table customers (
 comment on table customers is 'Whom the account charges.';
 comment on column customers.email is 'Unique in the account and mode, whatever its case; two customers with one address are one person twice.';
 comment on column customers.deleted_at is 'A deleted customer keeps its id, because payments name it, and nothing personal.';
-create unique index customers_email_is_unique on customers (account_id, livemode, lower(email)) where email is not null;
+comment on column customers.email_key is 'A column and not an index on lower(email): that function is not leakproof, so row-level security would keep it from the index.';
+create unique index customers_email_is_unique on customers (account_id, livemode, email_key) include (id)
+  where email_key is not null;
 
 create table payment_methods (
   account_id uuid not null,
@@ -136,8 +139,10 @@ comment on table charges is 'One try to take the money of an intent: succeeded o
 comment on column charges.amount_refunded is 'Pending and succeeded refunds together; the CHECK is what makes over-refunding impossible under concurrency.';
 comment on column charges.hold_transfer_id is 'The pending ledger transfer that capture posts and cancel voids.';
 comment on column charges.payment_method_details is 'Brand, last4 and expiry as they were when charged.';
-create index charges_by_payment_intent on charges (account_id, livemode, payment_intent_id, id);
-create index charges_by_customer on charges (account_id, livemode, customer_id, id) where customer_id is not null;
+create index charges_by_payment_intent on charges (account_id, livemode, payment_intent_id, id) include (customer_id);
+create index charges_by_customer on charges (account_id, livemode, customer_id, id) include (payment_intent_id)
+  where customer_id is not null;
+comment on index charges_by_customer is 'With the intent, and that of the intent with the customer: both filters together are answered by either index alone.';
 
 create table refunds (
   account_id uuid not null,

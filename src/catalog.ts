@@ -47,7 +47,7 @@ export const jobNames = [
   'payment_intents.expire_holds',
   'balance_transactions.release',
   'events.maintain_partitions',
-  'partitions.ensure',
+  'ledger.maintain_partitions',
 ] as const
 
 /** The endpoints themselves. */
@@ -61,12 +61,12 @@ export async function endpoints(payments: Payments): Promise<Endpoint[]> {
 
 /** The jobs themselves, and when the clock asks for them. */
 export async function jobs(payments: Payments): Promise<{ jobs: Job[]; schedules: Schedule[] }> {
-  const [{ paymentsJobs }, { eventsJobs }, { partitionJobs }] = await Promise.all([
+  const [{ paymentsJobs }, { eventsJobs }, { ledgerJobs }] = await Promise.all([
     import('#payments'),
     import('#events'),
-    import('./main/partitions.ts'),
+    import('#ledger'),
   ])
-  const rooms = [paymentsJobs(payments), eventsJobs(), partitionJobs()]
+  const rooms = [paymentsJobs(payments), eventsJobs(), ledgerJobs()]
   return { jobs: rooms.flatMap(room => room.jobs), schedules: rooms.flatMap(room => room.schedules) }
 }
 

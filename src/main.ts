@@ -10,7 +10,7 @@ import { createServer, openapi, referencePages, startCompleter } from '#http'
 import { startWorker } from '#jobs'
 import { systemClock as clock } from '#kernel'
 import { type Log, startProcessMetrics, startTracing } from '#metrics'
-import { createPayments, simulatorConnector, startResolver } from '#payments'
+import { createPayments, openAttempts, simulatorConnector, startResolver } from '#payments'
 import { endpoints as allEndpoints, jobs as allJobs } from './catalog.ts'
 import { type Credentials, ensureCredentials, installationSecret } from './main/first-start.ts'
 import { runSimulator, simulatorAnswers } from './main/simulator-process.ts'
@@ -43,6 +43,8 @@ const DRAIN_MS = 20_000
 
 /** A database that does not answer `select 1` by then is not ready to be used. */
 const READY_TIMEOUT_MS = 2_000
+
+const DAY_MS = 86_400_000
 
 /** `say` is told what a person who waits wants to know. Throws one clear sentence, with everything stopped again. */
 export async function startBursar(
@@ -111,7 +113,14 @@ async function start(
     stops.push(() => worker.stop())
     const resolver = startResolver(payments, log)
     stops.push(() => resolver.stop())
-    const completer = startCompleter({ endpoints, db, clock, log })
+    const completer = startCompleter({
+      endpoints,
+      db,
+      clock,
+      log,
+      retention_ms: settings.idempotency_days * DAY_MS,
+      openSubjects: keys => openAttempts(db, keys),
+    })
     stops.push(() => completer.stop())
   }
 

@@ -48,7 +48,7 @@ const definitions = {
     must_be: PORT_RULE,
     schema: port,
     absent: 4242,
-    about: 'Where the API, the reference and the hosted pages listen.',
+    about: 'Where the API and its reference listen.',
   }),
   BURSAR_HOST: define({
     must_be: 'an address of this machine, such as 127.0.0.1 or 0.0.0.0',
@@ -98,7 +98,7 @@ const definitions = {
     absent: null,
     absent_shown: 'made once, kept in the data directory',
     about:
-      'The key of this installation: signs cursors and fingerprints. The same on every machine of one database.',
+      'The key of this installation: hides secret values in stored requests. The same on every machine of one database.',
     secret: 'whole',
   }),
   BURSAR_LOG_LEVEL: define({
@@ -107,6 +107,16 @@ const definitions = {
     absent: 'info' as LogLevel,
     absent_shown: 'info; warn when a person watches',
     about: 'The least level of the JSON lines on standard error.',
+  }),
+  BURSAR_IDEMPOTENCY_DAYS: define({
+    must_be: 'a whole number of days from 1 to 3650',
+    schema: z
+      .string()
+      .regex(/^\d{1,4}$/)
+      .transform(Number)
+      .refine(days => days >= 1 && days <= 3_650),
+    absent: 30,
+    about: 'How long an Idempotency-Key and its answer are kept. A retry after that is a new request.',
   }),
   OTEL_EXPORTER_OTLP_ENDPOINT: define({
     must_be: 'a URL like http://127.0.0.1:4318',
@@ -162,6 +172,7 @@ export interface Settings {
   log_level: LogLevel
   /** Whether the level was set; else a terminal gets fewer lines. */
   is_log_level_set: boolean
+  idempotency_days: number
   otlp_endpoint: string | null
 }
 
@@ -188,6 +199,7 @@ export function readSettings(environment: Environment): Settings {
     secret: values.BURSAR_SECRET,
     log_level: values.BURSAR_LOG_LEVEL,
     is_log_level_set: given('BURSAR_LOG_LEVEL', environment) !== undefined,
+    idempotency_days: values.BURSAR_IDEMPOTENCY_DAYS,
     otlp_endpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
   }
 }

@@ -6,9 +6,10 @@ import { existsSync } from 'node:fs'
 import { migrate } from '#db/migrate'
 import { startEmbedded } from '#db/embedded'
 import { hasEmbeddedData, openDatabase, runningEmbedded, serverVersion } from '#db'
+import { maintainEvents } from '#events'
 import { migrateJobs } from '#jobs'
+import { maintainLedger } from '#ledger'
 import type { Settings } from '../settings.ts'
-import { ensurePartitions } from './partitions.ts'
 
 export interface Store {
   /** The owner's address: never shown. */
@@ -55,7 +56,8 @@ export async function prepareStore(url: string, say: (line: string) => void): Pr
   await migrateJobs(url)
   const db = openDatabase({ url, application_name: 'bursar start', connections: 1 })
   try {
-    await ensurePartitions(db)
+    await maintainEvents(db)
+    await maintainLedger(db)
   } finally {
     await db.close()
   }

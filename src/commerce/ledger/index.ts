@@ -1,6 +1,7 @@
 /** The ledger: double entry, two phases, never changed. The only room that moves money on paper. */
 export { type Balance, balanceOf, balancesOf, trialBalance, type TrialBalanceLine } from './balances.ts'
 export { type AccountCode, type AccountKind, chart, type ChartEntry, type Side } from './chart.ts'
+export { ledgerJobs, maintainLedger } from './partitions.ts'
 export { post, type Poster, poster, postingsLiteral } from './post.ts'
 export {
   type AccountName,

@@ -188,7 +188,7 @@ const listCustomers: Endpoint = endpoint({
   async run(context, params) {
     const { account_id, livemode } = context.tenant
     const at = keyset(Customer, context.tenant, params)
-    const by_email = params.email === undefined ? sql`` : sql`and lower(email) = lower(${params.email})`
+    const by_email = params.email === undefined ? sql`` : sql`and email_key = lower(${params.email})`
     const rows = await context.db.many<CustomerRow>`
       select ${customerColumns}
       from (

@@ -15,6 +15,7 @@ import { createRefund } from './refunds/create.ts'
 import { refundReadEndpoints } from './refunds/read.ts'
 
 export { attemptLifecycle } from './attempts/lifecycle.ts'
+export { openAttempts } from './attempts/operations.ts'
 export { createResolver, startResolver } from './attempts/resolver.ts'
 export type { Connector } from './connectors/connector.ts'
 export { simulatorConnector } from './connectors/simulator.ts'

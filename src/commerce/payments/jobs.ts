@@ -1,7 +1,8 @@
 /** What time brings about in payments: holds that lapse, and money that becomes available. */
 import { z } from 'zod'
+import type { Db } from '#db'
 import { type Cause, eventOf } from '#events'
-import { assert, newId, type Tenant } from '#kernel'
+import { assert, type Clock, newId, type Tenant } from '#kernel'
 import { defineJob, type Job, type Schedule } from '#jobs'
 import { post } from '#ledger'
 import { balanceTransactionColumns, chargeColumns } from './columns.ts'
@@ -29,7 +30,7 @@ const expireHolds = (payments: Payments): Job =>
           where status = 'requires_capture' and capture_before <= now()
           order by capture_before
           limit ${BATCH}`
-        for (const intent of due) await expireHold(payments, intent)
+        for (const intent of due) await expireHold(context.db, payments.clock, intent)
         expired += due.length
         if (due.length < BATCH || context.signal.aborted) break
       }
@@ -38,17 +39,17 @@ const expireHolds = (payments: Payments): Job =>
   })
 
 /** Opens the void as an operation of our own; the resolver drives it, as it does whatever no request waits for. */
-async function expireHold(payments: Payments, due: Tenant & { id: string }): Promise<void> {
+async function expireHold(db: Db, clock: Clock, due: Tenant & { id: string }): Promise<void> {
   const tenant = { account_id: due.account_id, livemode: due.livemode }
-  const cause: Cause = { tenant, clock: payments.clock, request_id: null, idempotency_key: null }
-  await payments.db.as(tenant).transaction(async tx => {
+  const cause: Cause = { tenant, clock, request_id: null, idempotency_key: null }
+  await db.as(tenant).transaction(async tx => {
     const known = await lockIntent(tx, tenant, due.id)
     if (known.status !== 'requires_capture') return
     const charge = await tx.one<ChargeRow>`
       select ${chargeColumns}
       from charges
       where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${known.latest_charge_id}`
-    const now = payments.clock.now()
+    const now = clock.now()
     const intent: PaymentIntentRow = {
       ...known,
       status: nextStatus(known, 'cancel'),
@@ -92,7 +93,7 @@ const releaseFunds = (payments: Payments): Job =>
     async run(context) {
       let released = 0
       for (;;) {
-        const count = await releaseBatch(payments)
+        const count = await releaseBatch(context.db, payments.clock)
         released += count
         if (count < BATCH || context.signal.aborted) break
       }
@@ -101,8 +102,8 @@ const releaseFunds = (payments: Payments): Job =>
   })
 
 /** Moves what is due from pending to available, in the ledger and on the rows, in one transaction. */
-export function releaseBatch(payments: Payments): Promise<number> {
-  return payments.db.transaction(async tx => {
+export function releaseBatch(db: Db, clock: Clock): Promise<number> {
+  return db.transaction(async tx => {
     const due = await tx.many<BalanceTransactionRow>`
       select ${balanceTransactionColumns}
       from balance_transactions
@@ -113,10 +114,7 @@ export function releaseBatch(payments: Payments): Promise<number> {
     if (due.length === 0) return 0
     const transfers = due.flatMap(balance => {
       const tenant = { account_id: balance.account_id, livemode: balance.livemode }
-      return releaseTransfers(
-        { tenant, clock: payments.clock, request_id: null, idempotency_key: null },
-        balance,
-      )
+      return releaseTransfers({ tenant, clock, request_id: null, idempotency_key: null }, balance)
     })
     const refused = (await post(tx, transfers)).find(result => result !== 'posted' && result !== 'exists')
     assert(refused === undefined, `the ledger releases what it booked, but says ${refused}`)

@@ -77,6 +77,7 @@ export type Recorder = (writes: Writes, stats?: QueryStats) => Promise<Recorded>
 
 /** Raised by the SQL when an object changed after something of the request was written. */
 const STALE = 'BU001'
+const LOCK_NOT_AVAILABLE = '55P03'
 
 /** A recorder that shares its transactions among the requests that wait at the same moment. */
 export function groupedRecorder(db: Db): Recorder {
@@ -86,21 +87,25 @@ export function groupedRecorder(db: Db): Recorder {
       stats.statements += 1
       stats.round_trips += 1
     }
-    return recorded(await staleOr(group.submit(writes)))
+    return recorded(await named(group.submit(writes), writes))
   }
 }
 
 /** Records in the transaction the caller holds, after it locked what it read. */
 export async function record(tx: Queries, writes: Writes): Promise<Recorded> {
-  const [row] = await staleOr(recordAll(tx, [writes]))
+  const [row] = await named(recordAll(tx, [writes]), writes)
   return recorded(row)
 }
 
-async function staleOr<T>(recording: Promise<T>): Promise<T> {
+/** Failures of the database that mean something here, by the words of those who handle them. */
+async function named<T>(recording: Promise<T>, writes: Writes): Promise<T> {
   try {
     return await recording
   } catch (error) {
-    throw sqlState(error) === STALE ? new StaleError() : error
+    if (sqlState(error) === STALE) throw new StaleError()
+    // The twin that holds the key has outlasted the wait for it: the key is taken, whatever becomes of the twin.
+    if (sqlState(error) === LOCK_NOT_AVAILABLE && writes.claim) throw new KeyTakenError()
+    throw error
   }
 }
 

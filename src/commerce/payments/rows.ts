@@ -11,7 +11,8 @@ type Narrow<Row, Fields> = Omit<Row, keyof Fields> & Fields
 
 export type Metadata = Record<string, string>
 
-export type CustomerRow = Narrow<rows.CustomerRow, { metadata: Metadata }>
+/** Without the key made of the email, which only the index reads. */
+export type CustomerRow = Narrow<Omit<rows.CustomerRow, 'email_key'>, { metadata: Metadata }>
 
 export type PaymentMethodRow = Narrow<rows.PaymentMethodRow, { type: 'card'; metadata: Metadata }>
 

@@ -6,6 +6,7 @@
 import { isUtf8 } from 'node:buffer'
 import { ApiError } from '#kernel'
 import { BODY_DEPTH_MOST } from './limits.ts'
+import { NAME } from './validate.ts'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -116,6 +117,9 @@ function refuse(code: 'parameter_invalid' | 'parameter_unknown', path: Path, wha
 
 /** `items[0].price_id`; the body itself is `body`. */
 function pathText(path: Path): string {
-  const text = path.map(step => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('')
+  // A name that is no name may be anything, a card number too: the path is told as far as it is one.
+  const odd = path.findIndex(step => typeof step === 'string' && !NAME.test(step))
+  const told = odd === -1 ? path : path.slice(0, odd)
+  const text = told.map(step => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('')
   return text === '' ? 'body' : text.replace(/^\./, '')
 }

@@ -128,6 +128,28 @@ test('a finished key is kept 30 days, an unfinished one for ever', async () => {
   expect((await sendNote(done)).headers['idempotent-replayed']).toBeUndefined()
 })
 
+test('a finished key stays while the subject of its operation is open', async () => {
+  const shop = await api.account()
+  await sendNote(shop)
+  await age('31 days')
+  const subjects = await api.db.many<{ subject_id: string | null }>`select subject_id from idempotency_keys`
+  const open = new Set(subjects.flatMap(({ subject_id }) => subject_id ?? []))
+  expect(open.size).toBeGreaterThan(0)
+  const careful = createCompleter({
+    endpoints: [],
+    db: api.db,
+    clock: systemClock,
+    log,
+    openSubjects: async () => open,
+  })
+  await careful.reapOnce()
+  expect(await keyOf(shop)).toMatchObject({ status: 200 })
+  await completer.reapOnce()
+  expect(
+    await api.db.maybe`select key from idempotency_keys where account_id = ${shop.account_id}`,
+  ).toBeUndefined()
+})
+
 test('a retention of less than a day is refused', () => {
   const options = { endpoints: [], db: api.db, clock: systemClock, log }
   expect(() => createCompleter({ ...options, retention_ms: DAY_MS - 1 })).toThrow('a day at least')

@@ -7,7 +7,7 @@ import type { Db } from '#db'
 import { assert, backoffMs, type Clock, encodeId } from '#kernel'
 import { counter, type Log } from '#metrics'
 import { RequestContext } from './context.ts'
-import { findKey, type LapsedKey, postpone, reap, takeLapsed } from './idempotency.ts'
+import { findKey, type LapsedKey, type OpenSubjects, postpone, reap, takeLapsed } from './idempotency.ts'
 import type { Caller, Endpoint } from './types.ts'
 import { versionTable } from './versions.ts'
 
@@ -46,6 +46,8 @@ export interface CompleterOptions {
   readonly log: Log
   /** How long a finished key is kept; at least a day. */
   readonly retention_ms?: number
+  /** Which subjects of finished keys are still open, and keep their keys. None, when left out. */
+  readonly openSubjects?: OpenSubjects
 }
 
 export interface Completer {
@@ -59,7 +61,7 @@ export interface Completer {
 
 /** Makes a completer that does nothing until asked. */
 export function createCompleter(options: CompleterOptions): Completer {
-  const { db, log } = options
+  const { db, log, openSubjects = async () => new Set<string>() } = options
   const retention_ms = options.retention_ms ?? RETENTION_MS
   assert(retention_ms >= RETENTION_FLOOR_MS, 'idempotency keys are kept for a day at least')
   const byRoute = new Map(options.endpoints.map(endpoint => [endpoint.route, endpoint]))
@@ -124,7 +126,7 @@ export function createCompleter(options: CompleterOptions): Completer {
   async function forget(): Promise<number> {
     let total = 0
     for (let batch = 0; batch < REAP_BATCHES_MOST && !is_stopping; batch++) {
-      const count = await reap(db, retention_ms, REAP_BATCH)
+      const count = await reap(db, retention_ms, REAP_BATCH, openSubjects)
       total += count
       if (count < REAP_BATCH) break
     }

@@ -3,7 +3,7 @@
 -- PostgreSQL 18. Hash and merge joins and whole-table reads are switched off inside: a plan made while the table was
 -- small would otherwise be kept after it has grown.
 
--- How long a runner may be silent. Longer than any call to a processor (deadline 20 s) with the commits around it, so a
+-- How long a runner may be silent. Longer than any call to a processor and the look-up after it (15 s) with the commits around it, so a
 -- healthy runner is never replaced; short enough that a retry after a crash succeeds within the patience of a client.
 create or replace function idempotency_lease() returns interval
   language sql immutable parallel safe

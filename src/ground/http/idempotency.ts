@@ -201,16 +201,37 @@ export function postpone(db: Db, fence: Fence, delay_ms: number): Promise<number
       and finished_at is null`
 }
 
-/** Deletes up to `most` keys finished longer ago than `retention_ms`. An unfinished key is never deleted. */
-export function reap(db: Db, retention_ms: number, most: number): Promise<number> {
-  return db.run`
-    delete from idempotency_keys
-    where (account_id, livemode, key) in (
-      select account_id, livemode, key
+/** A finished key and what its operation was about. */
+export type FinishedKey = Tenant & { key: string; subject_id: string | null }
+
+/** Says which of these subjects are still open: their keys must not be forgotten, however old. */
+export type OpenSubjects = (keys: readonly FinishedKey[]) => Promise<ReadonlySet<string>>
+
+/**
+ * Deletes up to `most` keys finished longer ago than `retention_ms`; answers how many. An unfinished key is never
+ * deleted, nor one whose answer was given while its outcome was unknown and that is unknown still.
+ */
+export function reap(
+  db: Db,
+  retention_ms: number,
+  most: number,
+  openSubjects: OpenSubjects,
+): Promise<number> {
+  return db.transaction(async tx => {
+    const due = await tx.many<FinishedKey>`
+      select account_id, livemode, key, subject_id
       from idempotency_keys
       where finished_at < now() - ${retention_ms} * interval '1 millisecond'
       order by finished_at
       limit ${most}
-      for update skip locked
-    )`
+      for update skip locked`
+    const open = due.length === 0 ? new Set<string>() : await openSubjects(due)
+    const done = due.filter(key => key.subject_id === null || !open.has(key.subject_id))
+    return tx.run`
+      delete from idempotency_keys
+      using jsonb_to_recordset(${JSON.stringify(done)}::jsonb) as done (account_id uuid, livemode boolean, key text)
+      where idempotency_keys.account_id = done.account_id
+        and idempotency_keys.livemode = done.livemode
+        and idempotency_keys.key = done.key collate "C"`
+  })
 }

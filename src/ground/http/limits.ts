@@ -31,7 +31,7 @@ export const KEEP_ALIVE_TIMEOUT_MS = 65_000
 export const IDLE_SOCKET_TIMEOUT_MS = 120_000
 
 /**
- * By then every request is answered, with 503 if need be. Longer than a processor's deadline (20 s) followed by the
+ * By then every request is answered, with 503 if need be. Longer than a processor's deadlines (15 s) followed by the
  * longest statement (30 s), shorter than the 100 s after which common proxies answer with a page of their own.
  */
 export const ANSWER_DEADLINE_MS = 60_000

@@ -31,7 +31,7 @@ import {
   REQUEST_TIMEOUT_MS,
   REQUESTS_MOST,
 } from './limits.ts'
-import { answerOnSocket, brokenHttp, flawOf, transportError } from './transport.ts'
+import { answerOnSocket, brokenHttp, flawOf, isAnswered, transportError } from './transport.ts'
 import type { Endpoint } from './types.ts'
 import { type Version, versionTable } from './versions.ts'
 
@@ -187,6 +187,11 @@ export function createServer(options: ServerOptions): Server {
 
   function serve(endpoint: PreparedEndpoint, request: FastifyRequest, reply: FastifyReply): void {
     const { raw } = request
+    if (isAnswered(raw.socket)) {
+      reply.hijack()
+      raw.socket.destroy()
+      return
+    }
     const url = raw.url ?? '/'
     if (running.size >= REQUESTS_MOST) return refuse(raw, reply, unavailable())
     const flaw = flawOf(raw)

@@ -66,6 +66,12 @@ const LINGER_MS = 1_000
 
 const answered = new WeakSet<Duplex>()
 
+/**
+ * Whether a connection was told its fate already. A request that arrives on it nevertheless (it crossed with our 408)
+ * must not run: its sender has an answer that says it did not.
+ */
+export const isAnswered = (socket: Duplex): boolean => answered.has(socket)
+
 /** Answers on a socket without a response object, and closes it. False when there is nobody to answer. */
 export function answerOnSocket(socket: Duplex, { status, body, headers }: Outgoing): boolean {
   if (answered.has(socket)) return false

@@ -150,7 +150,7 @@ function valueAt(given: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 /** Longest name that is repeated to the caller; ours are far shorter, and a message is no mirror. */
-const NAME = /^[A-Za-z_][\w-]{0,63}$/
+export const NAME = /^[A-Za-z_][\w-]{0,63}$/
 
 /**
  * `items[0].price_id`, and in a query as the caller wrote it, `created_at[gte]`. A name that is not like a name ends

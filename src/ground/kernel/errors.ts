@@ -109,7 +109,6 @@ export const errorCodes = {
   email_taken: invalid('Another customer has this email. Use that customer, or another address.', 409),
   payment_method_missing: invalid('Confirm needs a payment method: set payment_method_id.'),
   confirm_required: invalid('This parameter needs confirm: true.'),
-  customer_deleted: invalid('This customer was deleted.'),
   charge_already_refunded: invalid('The charge has been refunded in full already.'),
   charge_not_captured: invalid('The charge is not captured; cancel the payment intent to release the hold.'),
   charge_disputed: invalid('The charge is disputed; a refund would pay the customer twice.'),
@@ -119,6 +118,7 @@ export const errorCodes = {
   card_declined: card('The card was declined. Ask the customer for another payment method.'),
   expired_card: card('The card has expired. Ask the customer for another card.'),
   incorrect_cvc: card('The security code is wrong. Ask the customer to enter it again.'),
+  invalid_cvc: card('The security code is invalid. Ask the customer to enter it again.'),
   incorrect_number: card('The card number is wrong. Ask the customer to enter it again.'),
   invalid_expiry_month: card('The expiry month is invalid. Ask the customer to enter it again.'),
   invalid_expiry_year: card('The expiry year is invalid. Ask the customer to enter it again.'),
@@ -132,11 +132,6 @@ export const errorCodes = {
     status: 429,
     type: 'rate_limit_error',
     message: 'Another request holds this object. Retry in a moment.',
-  },
-  rate_limited: {
-    status: 429,
-    type: 'rate_limit_error',
-    message: 'Too many requests. Retry after Retry-After.',
   },
   service_unavailable: {
     status: 503,

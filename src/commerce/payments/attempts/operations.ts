@@ -54,3 +54,17 @@ export async function silenceMs(db: Queries, attempt: AttemptRow): Promise<numbe
     where account_id = ${attempt.account_id} and livemode = ${attempt.livemode} and id = ${attempt.id}`
   return row.silence_ms
 }
+
+/** Of the attempts that keys were about, those whose outcome is not known yet. */
+export async function openAttempts(
+  db: Queries,
+  keys: readonly (Tenant & { subject_id: string | null })[],
+): Promise<Set<string>> {
+  const rows = await db.many<{ id: string }>`
+    select attempt.id
+    from jsonb_to_recordset(${JSON.stringify(keys)}::jsonb) as key (account_id uuid, livemode boolean, subject_id uuid)
+    join payment_attempts as attempt
+      on attempt.account_id = key.account_id and attempt.livemode = key.livemode and attempt.id = key.subject_id
+    where attempt.state not in ('approved', 'declined', 'voided')`
+  return new Set(rows.map(row => row.id))
+}

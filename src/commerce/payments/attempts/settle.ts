@@ -45,6 +45,9 @@ export interface Settlement {
 /** Holds of cards end after seven days (reference: Stripe); the card networks allow about that. */
 const HOLD_MS = 7 * 24 * 3_600_000
 
+/** A processor that will not void a lapsed hold is asked again once a day, not every minute. */
+const retryExpiryAt = (cause: Cause) => new Date(cause.clock.now().getTime() + 24 * 3_600_000)
+
 /** Decides an authorize, capture or void; refunds are decided in refunds/settle.ts. */
 export function settle(cause: Cause, operation: Operation, outcome: Outcome): Settlement {
   switch (outcome.kind) {
@@ -186,7 +189,10 @@ function decline(
   const { attempt } = operation
   if (attempt.operation !== 'authorize') {
     // The processor would not capture or void: the hold stands as it was, and the caller hears why.
-    const intent = moved(operation.intent, operation.charge ? 'hold' : 'challenge', {})
+    const intent = moved(operation.intent, operation.charge ? 'hold' : 'challenge', {
+      cancellation_reason: null,
+      ...(operation.intent.cancellation_reason === 'automatic' && { capture_before: retryExpiryAt(cause) }),
+    })
     return {
       writes: {
         payment_intent_updates: [intent],

@@ -1,0 +1,11 @@
+-- Makes the ledger's partitions of the coming months. Runs as the owner of the tables: the roles may not create.
+create or replace function ledger_maintain() returns void
+  language plpgsql
+  security definer
+  set search_path = pg_catalog, public, pg_temp
+  set lock_timeout = '2s'
+as $$
+begin
+  perform ledger_ensure_partitions();
+end;
+$$;
