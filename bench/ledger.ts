@@ -44,18 +44,22 @@ function transfer(spread: Spread): Transfer {
   }
 }
 
-/** Runs `one` from many callers until `count` are done. */
-async function spend(callers: number, count: number, one: () => Promise<unknown>): Promise<number> {
-  let left = count
-  await Promise.all(
-    Array.from({ length: callers }, async () => {
-      while (left > 0) {
-        left -= 1
-        await one()
-      }
-    }),
-  )
-  return count
+/** Posts transfers a second, from many callers. They are made before the clock starts: making them is not posting. */
+function rate(
+  callers: number,
+  count: number,
+  spread: Spread,
+  one: (transfer: Transfer) => Promise<readonly string[]>,
+): Promise<number> {
+  const transfers = Array.from({ length: count }, () => transfer(spread))
+  return rateOf(async () => {
+    await Promise.all(
+      Array.from({ length: callers }, async () => {
+        for (let next = transfers.pop(); next !== undefined; next = transfers.pop()) mustPost(await one(next))
+      }),
+    )
+    return count
+  })
 }
 
 function mustPost(results: readonly string[]): void {
@@ -72,14 +76,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 try {
   const grouped = poster(db)
-  const groupedRun = (spread: Spread) =>
-    rateOf(() =>
-      spend(CALLERS, GROUPED_TRANSFERS, async () => mustPost(await grouped.post([transfer(spread)]))),
-    )
-  const singleRun = (spread: Spread) =>
-    rateOf(() =>
-      spend(CONNECTIONS, SINGLE_TRANSFERS, async () => mustPost(await post(db, [transfer(spread)]))),
-    )
+  const groupedRun = (spread: Spread) => rate(CALLERS, GROUPED_TRANSFERS, spread, one => grouped.post([one]))
+  const singleRun = (spread: Spread) => rate(CONNECTIONS, SINGLE_TRANSFERS, spread, one => post(db, [one]))
 
   // Every account exists, and plans and caches are warm, before anything is measured.
   for (const owner_id of owners) {

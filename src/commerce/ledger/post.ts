@@ -19,9 +19,19 @@ const CALL_MOST = 10_000
 export async function post(db: Queries, transfers: readonly Transfer[]): Promise<Result[]> {
   if (transfers.length === 0) return []
   if (transfers.length > CALL_MOST) throw new RangeError(`post() takes at most ${CALL_MOST} transfers`)
-  const { results } = await db.one<{ results: Result[] }>`
-    select array_agg(posted.result order by posted.item) as results
+  // Nearly all are posted, so only the others are named in the answer.
+  const answer = await db.one<{ count: number; items: number[] | null; words: Result[] | null }>`
+    select count(*)::integer as count,
+      array_agg(posted.item) filter (where posted.result <> 'posted') as items,
+      array_agg(posted.result) filter (where posted.result <> 'posted') as words
     from ledger_post(${postingsLiteral(transfers)}::ledger_posting[]) posted`
+  if (answer.count !== transfers.length) {
+    throw new Error(`${transfers.length} transfers got ${answer.count} results`)
+  }
+  const results = Array<Result>(answer.count).fill('posted')
+  answer.items?.forEach((item, i) => {
+    results[item] = answer.words?.[i] as Result
+  })
   return results
 }
 
@@ -57,30 +67,17 @@ export function postingsLiteral(
   transfers: readonly Transfer[],
   itemOf: (index: number) => number = index => index,
 ): string {
-  return `{${transfers.map((transfer, i) => `"(${postingFields(transfer, itemOf(i)).join(',')})"`).join(',')}}`
+  return `{${transfers.map((transfer, i) => `"(${postingFields(transfer, itemOf(i))})"`).join(',')}}`
 }
 
-function postingFields(transfer: Transfer, item: number): (string | number | bigint)[] {
-  return [
-    item,
-    plain(transfer.account_id),
-    transfer.livemode ? 't' : 'f',
-    plain(transfer.id),
-    transfer.kind,
-    plain(transfer.debit?.code),
-    plain(transfer.debit?.owner_id),
-    plain(transfer.credit?.code),
-    plain(transfer.credit?.owner_id),
-    transfer.amount ?? '',
-    plain(transfer.currency),
-    plain(transfer.pending_id),
-    plain(transfer.source_type),
-    plain(transfer.source_id),
-    plain(transfer.step),
-    transfer.effective_at?.toISOString() ?? '',
-    transfer.expires_at?.toISOString() ?? '',
-    plain(transfer.linked_id),
-  ]
+function postingFields(transfer: Transfer, item: number): string {
+  const { debit, credit } = transfer
+  const who = `${plain(transfer.account_id)},${transfer.livemode ? 't' : 'f'},${plain(transfer.id)},${transfer.kind}`
+  const sides = `${plain(debit?.code)},${plain(debit?.owner_id)},${plain(credit?.code)},${plain(credit?.owner_id)}`
+  const what = `${transfer.amount ?? ''},${plain(transfer.currency)},${plain(transfer.pending_id)}`
+  const source = `${plain(transfer.source_type)},${plain(transfer.source_id)},${plain(transfer.step)}`
+  const times = `${transfer.effective_at?.toISOString() ?? ''},${transfer.expires_at?.toISOString() ?? ''}`
+  return `${item},${who},${sides},${what},${source},${times},${plain(transfer.linked_id)}`
 }
 
 /** Everything in the literal is of these characters; anything else would be read as syntax, so it is refused. */
