@@ -28,8 +28,8 @@ declare
 begin
   if batch ? 'claims' then
     held := array(select idempotency_claim(batch -> 'claims'));
-    refused := payments_lost(batch -> 'claims', held);
-    if refused <> '{}' then
+    if cardinality(held) < jsonb_array_length(batch -> 'claims') then
+      refused := payments_lost(batch -> 'claims', held);
       refusals := refusals || payments_refusals(refused, 'key_taken');
       batch := payments_without(batch, refused);
     end if;
@@ -73,8 +73,8 @@ begin
   -- A runner that was replaced writes nothing. One that stores its answer is held to it by the answer's own epoch.
   if batch ? 'fences' then
     held := array(select idempotency_hold(batch -> 'fences'));
-    refused := payments_lost(batch -> 'fences', held);
-    if refused <> '{}' then
+    if cardinality(held) < jsonb_array_length(batch -> 'fences') then
+      refused := payments_lost(batch -> 'fences', held);
       refusals := refusals || payments_refusals(refused, 'fenced');
       batch := payments_without(batch, refused);
     end if;
@@ -83,8 +83,8 @@ begin
   if batch ? 'answers' then
     finished := array(select idempotency_finish(batch -> 'answers'));
     -- Without an epoch the answer is stored if it is still missing; that it is there already refuses nothing.
-    refused := payments_lost(jsonb_path_query_array(batch -> 'answers', '$[*] ? (@.epoch != null)'), finished);
-    if refused <> '{}' then
+    if cardinality(finished) < jsonb_array_length(batch -> 'answers') then
+      refused := payments_lost(jsonb_path_query_array(batch -> 'answers', '$[*] ? (@.epoch != null)'), finished);
       refusals := refusals || payments_refusals(refused, 'fenced');
       batch := payments_without(batch, refused);
     end if;
@@ -125,8 +125,8 @@ begin
       returning change.item
     )
     select coalesce(array_agg(changed.item), '{}') into held from changed;
-    refused := payments_lost(batch -> 'payment_intent_updates', held);
-    if refused <> '{}' then
+    if cardinality(held) < jsonb_array_length(batch -> 'payment_intent_updates') then
+      refused := payments_lost(batch -> 'payment_intent_updates', held);
       if refused && finished then
         raise exception 'a payment intent changed since it was read' using errcode = 'BU001';
       end if;
@@ -156,8 +156,8 @@ begin
       returning change.item
     )
     select coalesce(array_agg(changed.item), '{}') into held from changed;
-    refused := payments_lost(batch -> 'payment_attempt_updates', held);
-    if refused <> '{}' then
+    if cardinality(held) < jsonb_array_length(batch -> 'payment_attempt_updates') then
+      refused := payments_lost(batch -> 'payment_attempt_updates', held);
       if refused && (finished || written) then
         raise exception 'a payment attempt changed since it was read' using errcode = 'BU001';
       end if;
@@ -267,7 +267,7 @@ begin
   end if;
 
   if postings <> '{}' then
-    if refusals <> '[]' or refused <> '{}' then
+    if refusals <> '[]' or wanting <> '[]' then
       lost := array(select (refusal ->> 'item')::integer from jsonb_array_elements(refusals || wanting) as refusal where refusal ->> 'outcome' is not null);
       postings := array(select posting from unnest(postings) as posting where posting.item <> all(lost));
     end if;
@@ -278,6 +278,9 @@ begin
     end if;
   end if;
 
+  if refusals = '[]' and wanting = '[]' then
+    return;
+  end if;
   return query
     select refusal.item, refusal.outcome, null::jsonb
     from jsonb_to_recordset(refusals) as refusal (item integer, outcome text)

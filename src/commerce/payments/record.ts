@@ -81,7 +81,12 @@ const LOCK_NOT_AVAILABLE = '55P03'
 
 /** A recorder that shares its transactions among the requests that wait at the same moment. */
 export function groupedRecorder(db: Db): Recorder {
-  const group = createGroup<Writes, RecordedRow | undefined>({ run: writes => recordAll(db, writes) })
+  // One lane: a second would halve the groups, each call of which has a price of its own, only to wait for the first at
+  // the ledger's busiest accounts. Other processes have lanes of theirs.
+  const group = createGroup<Writes, RecordedRow | undefined>({
+    lanes: 1,
+    run: writes => recordAll(db, writes),
+  })
   return async (writes, stats) => {
     if (stats) {
       stats.statements += 1

@@ -25,7 +25,19 @@ export const idPrefixes = {
 } as const
 export type IdPrefix = keyof typeof idPrefixes
 
-const generator = new V7Generator()
+/** Random numbers are drawn by the thousand: a call for each id would cost more than the rest of making it. */
+const drawn = new Uint32Array(1_024)
+let left = 0
+const generator = new V7Generator({
+  nextUint32() {
+    if (left === 0) {
+      crypto.getRandomValues(drawn)
+      left = drawn.length
+    }
+    left -= 1
+    return drawn[left] as number
+  },
+})
 
 /**
  * How far the process clock may run backwards before ids follow it down: below this, ids keep their order by staying
