@@ -15,7 +15,7 @@ const GROUPED_TRANSFERS = 30_000
 const SINGLE_TRANSFERS = 2_000
 const CONNECTIONS = 8
 /** Callers that wait for their answer before they post again: what keeps groups full. */
-const CALLERS = 2_000
+const CALLERS = 4_000
 const BAR = 10
 const GOAL = 25_000
 

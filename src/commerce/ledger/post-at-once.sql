@@ -36,8 +36,9 @@ begin
         select true from ledger_refusals r
         where r.account_id = p.account_id and r.livemode = p.livemode and r.id = p.id
       ) is null as is_fit,
-      p.item, p.ordinality::integer as n, p.account_id, p.livemode, p.id, named.moved, named.reserved, named.debit_id, named.credit_id,
-      named.amount, p.effective_at, p.expires_at, p.source_id, p.pending_id, p.kind, named.currency, p.source_type, p.step
+      p.item, p.ordinality::integer as n, p.account_id, p.livemode, p.id, named.moved, named.reserved, named.debit_id,
+      named.credit_id, named.amount, p.effective_at, p.expires_at, p.source_id, p.pending_id, p.kind, named.currency,
+      p.source_type, p.step
     from unnest(batch) with ordinality p
     left join lateral (
       select debit.id as debit_id, credit.id as credit_id, p.currency, p.amount::bigint as amount,
@@ -46,11 +47,11 @@ begin
         p.kind in ('post', 'pending') and debit.id <> credit.id and p.amount = trunc(p.amount)
           and (p.expires_at is null or p.kind = 'pending') as is_fit
       from ledger_accounts debit, ledger_accounts credit
-      where debit.owner_id = coalesce(p.debit_owner_id, nobody) and debit.code = p.debit_code and debit.currency = p.currency
-        and debit.account_id = p.account_id and debit.livemode = p.livemode
+      where debit.owner_id = coalesce(p.debit_owner_id, nobody) and debit.code = p.debit_code
+        and debit.currency = p.currency and debit.account_id = p.account_id and debit.livemode = p.livemode
         and not debit.debits_must_not_exceed_credits and not debit.credits_must_not_exceed_debits
-        and credit.owner_id = coalesce(p.credit_owner_id, nobody) and credit.code = p.credit_code and credit.currency = p.currency
-        and credit.account_id = p.account_id and credit.livemode = p.livemode
+        and credit.owner_id = coalesce(p.credit_owner_id, nobody) and credit.code = p.credit_code
+        and credit.currency = p.currency and credit.account_id = p.account_id and credit.livemode = p.livemode
         and not credit.debits_must_not_exceed_credits and not credit.credits_must_not_exceed_debits
         and p.pending_id is null and p.amount between 1 and large
       union all
@@ -63,7 +64,8 @@ begin
           or p.kind = 'void_pending' and coalesce(p.amount = held.amount, true)
         )
       from ledger_transfers held
-      where held.account_id = p.account_id and held.livemode = p.livemode and held.id = p.pending_id and held.kind = 'pending'
+      where held.account_id = p.account_id and held.livemode = p.livemode and held.id = p.pending_id
+        and held.kind = 'pending'
         and coalesce(p.amount between 1 and held.amount, true) and held.amount <= large
     ) named on true
   ),
@@ -71,8 +73,8 @@ begin
   gate as materialized (
     select bool_and(asked.is_fit is true) as is_fit, array_agg(asked.item) as items from asked
   ),
-  -- Sorted by account and then in batch order. The sums run on over all accounts, which spares a partition for each; where
-  -- one account begins is taken off again below.
+  -- Sorted by account and then in batch order. The sums run on over all accounts, which spares a partition for
+  -- each; where one account begins is taken off again below.
   legs as materialized (
     select leg.place, leg.account_id, leg.livemode, leg.ledger_account_id, leg.id, leg.moved, leg.reserved,
       dense_rank() over (order by leg.ledger_account_id)::integer as at,
@@ -80,7 +82,8 @@ begin
       ledger_sum(leg.moved) filter (where leg.place % 2 = 1) over so_far as debits,
       ledger_sum(leg.moved) filter (where leg.place % 2 = 0) over so_far as credits
     from (
-      select 2 * asked.n - 1 as place, asked.account_id, asked.livemode, asked.debit_id as ledger_account_id, asked.id, asked.moved, asked.reserved
+      select 2 * asked.n - 1 as place, asked.account_id, asked.livemode, asked.debit_id as ledger_account_id, asked.id,
+        asked.moved, asked.reserved
       from asked
       union all
       select 2 * asked.n, asked.account_id, asked.livemode, asked.credit_id, asked.id, asked.moved, asked.reserved
@@ -89,8 +92,8 @@ begin
     where (select gate.is_fit from gate)
     window so_far as (order by leg.ledger_account_id, leg.place rows unbounded preceding)
   ),
-  -- In the order of ids, so that no two batches deadlock. What the look-up saw may have changed, so it is asked again of
-  -- the rows as they are when they are locked.
+  -- In the order of ids, so that no two batches deadlock. What the look-up saw may have changed, so it is asked
+  -- again of the rows as they are when they are locked.
   changed as (
     update ledger_accounts a
     set debits_pending = a.debits_pending + net.debits_pending,
@@ -119,8 +122,10 @@ begin
   ),
   -- By place in the order of ids: numbers in arrays without nulls are found at once, which no join is.
   state as materialized (
-    select count(*) as found, (select max(legs.at) from legs) as wanted, array_agg(changed.entries order by changed.at) as entries,
-      array_agg(changed.change order by changed.at) as changes, array_agg(changed.sign order by changed.at) as signs
+    select count(*) as found, (select max(legs.at) from legs) as wanted,
+      array_agg(changed.entries order by changed.at) as entries,
+      array_agg(changed.change order by changed.at) as changes,
+      array_agg(changed.sign order by changed.at) as signs
     from changed
   ),
   placed as materialized (
@@ -133,8 +138,8 @@ begin
   ),
   entered as (
     insert into ledger_entries (account_id, livemode, ledger_account_id, sequence, transfer_id, amount, balance, side)
-    select placed.account_id, placed.livemode, placed.ledger_account_id, placed.sequence, placed.id, placed.moved, placed.balance,
-      case placed.place % 2 when 1 then 'debit'::ledger_side else 'credit'::ledger_side end
+    select placed.account_id, placed.livemode, placed.ledger_account_id, placed.sequence, placed.id, placed.moved,
+      placed.balance, case placed.place % 2 when 1 then 'debit'::ledger_side else 'credit'::ledger_side end
     from placed
     where placed.moved > 0
   ),
@@ -159,7 +164,7 @@ begin
     return null;
   end if;
   if found is distinct from wanted then
-    raise exception 'an account of this batch does not take just any transfer' using errcode = 'LE001';
+    raise exception 'an account of this batch is not as it was looked up' using errcode = 'LE001';
   end if;
   return items;
 end;

@@ -5,8 +5,8 @@
 import { createGroup, type Db, type Queries } from '#db'
 import type { Result, Transfer } from './transfer.ts'
 
-/** Transfers that share a transaction: beyond some hundreds the gain is flat and the wait of the first grows. */
-const TRANSFERS_MOST = 1_000
+/** Callers that share a transaction: accounts named twice are updated once. Beyond it the first would wait for 0.2 s. */
+const TRANSFERS_MOST = 2_000
 
 /** What the SQL accepts in one call; beyond it locks would be held for seconds. */
 const CALL_MOST = 10_000
