@@ -55,7 +55,10 @@ function rate(
   return rateOf(async () => {
     await Promise.all(
       Array.from({ length: callers }, async () => {
-        for (let next = transfers.pop(); next !== undefined; next = transfers.pop()) mustPost(await one(next))
+        for (let next = transfers.pop(); next !== undefined; next = transfers.pop()) {
+          mustPost(await one(next))
+          if (is_called_off) throw new Error('called off')
+        }
       }),
     )
     return count
@@ -68,10 +71,11 @@ function mustPost(results: readonly string[]): void {
 
 const before = machine()
 const { db, postgresql, close } = await benchDatabase(CONNECTIONS)
-// A run that is called off takes its PostgreSQL with it.
+// A run that is called off ends as a failed one does, and takes its PostgreSQL with it.
+let is_called_off = false
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    void close().finally(() => process.exit(1))
+  process.on(signal, () => {
+    is_called_off = true
   })
 }
 try {
@@ -80,15 +84,17 @@ try {
   const singleRun = (spread: Spread) => rate(CONNECTIONS, SINGLE_TRANSFERS, spread, one => post(db, [one]))
 
   // Every account exists, and plans and caches are warm, before anything is measured.
-  for (const owner_id of owners) {
-    void grouped.post([
-      {
-        ...transfer('hot'),
-        debit: { code: 'receivables', owner_id },
-        credit: { code: 'customer_credit', owner_id },
-      },
-    ])
-  }
+  await Promise.all(
+    owners.map(owner_id =>
+      grouped.post([
+        {
+          ...transfer('hot'),
+          debit: { code: 'receivables', owner_id },
+          credit: { code: 'customer_credit', owner_id },
+        },
+      ]),
+    ),
+  )
   await groupedRun('uniform')
   await singleRun('uniform')
 
