@@ -552,7 +552,9 @@ create function ledger_sum(bigint) returns bigint; -- sum() that stays bigint an
 
 create function payments_lost(asked jsonb, held integer[]) returns integer[];
 
-create function payments_record(batch jsonb, postings ledger_posting[]) returns TABLE(item integer, outcome text, method jsonb);
+create function payments_missing(asked integer[], held integer[]) returns integer[];
+
+create function payments_record(batch jsonb, methods recorded_payment_method[], intents recorded_payment_intent[], intent_changes recorded_payment_intent[], attempts recorded_payment_attempt[], attempt_changes recorded_attempt_change[], new_charges recorded_charge[], balances recorded_balance_transaction[], new_events recorded_event[], postings ledger_posting[]) returns TABLE(item integer, outcome text, method jsonb);
 
 create function payments_refusals(items integer[], outcome text) returns jsonb;
 

@@ -253,3 +253,44 @@ begin
   end loop;
 end;
 $$;
+
+-- How rows travel to payments_record(): composite types, because PostgreSQL reads an array of them in half the time of
+-- jsonb. `item` names the request of the batch. A new column needs a new type and a new function beside these, so that
+-- older code goes on meanwhile.
+create type recorded_payment_method as (
+  item integer, account_id uuid, livemode boolean, id uuid, customer_id uuid, type text, brand text, last4 text, exp_month integer,
+  exp_year integer, fingerprint text, processor text, processor_token text, metadata jsonb, version bigint,
+  created_at timestamptz
+);
+create type recorded_payment_intent as (
+  item integer, account_id uuid, livemode boolean, id uuid, amount bigint, amount_capturable bigint, amount_received bigint,
+  currency text, status text, capture_method text, off_session boolean, setup_future_usage text, customer_id uuid,
+  payment_method_id uuid, latest_charge_id uuid, client_secret text, description text, statement_descriptor text,
+  return_url text, next_action jsonb, last_payment_error jsonb, metadata jsonb, capture_before timestamptz,
+  canceled_at timestamptz, cancellation_reason text, version bigint, created_at timestamptz
+);
+create type recorded_payment_attempt as (
+  item integer, account_id uuid, livemode boolean, id uuid, payment_intent_id uuid, charge_id uuid, refund_id uuid, operation text,
+  state text, amount bigint, currency text, processor text, target_processor_id text, processor_id text,
+  hold_transfer_id uuid, idempotency_key text, request_id uuid, reason text, sent_at timestamptz,
+  next_check_at timestamptz, checks integer, created_at timestamptz
+);
+create type recorded_attempt_change as (
+  item integer, account_id uuid, livemode boolean, id uuid, state text, from_states text[], charge_id uuid, processor_id text,
+  reason text, check_after interval, checks integer
+);
+create type recorded_charge as (
+  item integer, account_id uuid, livemode boolean, id uuid, payment_intent_id uuid, amount bigint, amount_captured bigint,
+  amount_refunded bigint, currency text, status text, captured boolean, disputed boolean, customer_id uuid,
+  payment_method_id uuid, payment_method_details jsonb, balance_transaction_id uuid, failure_code text,
+  failure_message text, decline_code text, description text, statement_descriptor text, processor text,
+  processor_id text, hold_transfer_id uuid, version bigint, created_at timestamptz
+);
+create type recorded_balance_transaction as (
+  item integer, account_id uuid, livemode boolean, id uuid, type text, amount bigint, fee bigint, net bigint, currency text,
+  source_id uuid, status text, available_on timestamptz, version bigint, created_at timestamptz
+);
+create type recorded_event as (
+  item integer, account_id uuid, livemode boolean, id uuid, type text, object_id uuid, object_version bigint, request_id uuid,
+  body text, created_at timestamptz
+);

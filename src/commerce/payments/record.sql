@@ -1,13 +1,24 @@
 -- Records what many requests decided, in one transaction: the third step of gather, decide, record.
 --
--- The batch is an object of arrays, one per kind of row; `item` says which request of the batch a row belongs to.
+-- `item` says which request of the batch a row belongs to. The rows that every payment has come as arrays of composite
+-- types, which PostgreSQL reads in half the time of jsonb; the rest, which is rare or small, as an object of arrays.
 -- First what can refuse a request (a key already taken, another runner's epoch, an object that changed meanwhile): it is
 -- left out whole, so one refused request never sinks the others. A refusal that comes after something of the request was
 -- written raises BU001 instead; the group is then halved until the request stands alone (#db, group commit). Tables are
 -- written in this order always, the ledger's hot accounts last, so that two batches cannot wait for each other in a ring.
--- `postings` are the ledger transfers, marked with `item` too.
 -- Answers a row for each request that was refused (outcome) or that asked for its payment method (method).
-create or replace function payments_record(batch jsonb, postings ledger_posting[]) returns table (item integer, outcome text, method jsonb)
+create or replace function payments_record(
+  batch jsonb,
+  methods recorded_payment_method[],
+  intents recorded_payment_intent[],
+  intent_changes recorded_payment_intent[],
+  attempts recorded_payment_attempt[],
+  attempt_changes recorded_attempt_change[],
+  new_charges recorded_charge[],
+  balances recorded_balance_transaction[],
+  new_events recorded_event[],
+  postings ledger_posting[]
+) returns table (item integer, outcome text, method jsonb)
   language plpgsql
   -- The plans are kept by the session, perhaps made while the tables were small: always go by the keys.
   set enable_seqscan = off
@@ -20,8 +31,9 @@ declare
   -- Requests whose answer is stored, whose intent is written: refusing those now takes an exception.
   finished integer[] := '{}';
   written integer[] := '{}';
-  refused integer[] := '{}';
-  lost integer[];
+  refused integer[];
+  -- All that were refused so far.
+  gone integer[] := '{}';
   refusals jsonb := '[]';
   wanting jsonb := '[]';
   trouble text;
@@ -31,6 +43,7 @@ begin
     if cardinality(held) < jsonb_array_length(batch -> 'claims') then
       refused := payments_lost(batch -> 'claims', held);
       refusals := refusals || payments_refusals(refused, 'key_taken');
+      gone := gone || refused;
       batch := payments_without(batch, refused);
     end if;
   end if;
@@ -66,6 +79,7 @@ begin
         where (claim ->> 'item')::integer = any(refused)
       ) as taken
       where claims is not null;
+      gone := gone || refused;
       batch := payments_without(batch, refused);
     end if;
   end if;
@@ -76,6 +90,7 @@ begin
     if cardinality(held) < jsonb_array_length(batch -> 'fences') then
       refused := payments_lost(batch -> 'fences', held);
       refusals := refusals || payments_refusals(refused, 'fenced');
+      gone := gone || refused;
       batch := payments_without(batch, refused);
     end if;
   end if;
@@ -86,11 +101,12 @@ begin
     if cardinality(finished) < jsonb_array_length(batch -> 'answers') then
       refused := payments_lost(jsonb_path_query_array(batch -> 'answers', '$[*] ? (@.epoch != null)'), finished);
       refusals := refusals || payments_refusals(refused, 'fenced');
+      gone := gone || refused;
       batch := payments_without(batch, refused);
     end if;
   end if;
 
-  if batch ? 'payment_intent_updates' then
+  if intent_changes <> '{}' then
     with changed as (
       update payment_intents as intent
       set amount = change.amount,
@@ -113,30 +129,29 @@ begin
           canceled_at = change.canceled_at,
           cancellation_reason = change.cancellation_reason,
           version = change.version
-      from jsonb_to_recordset(batch -> 'payment_intent_updates') as change (
-        item integer, account_id uuid, livemode boolean, id uuid, amount bigint, amount_capturable bigint,
-        amount_received bigint, currency text, status text, off_session boolean, setup_future_usage text,
-        customer_id uuid, payment_method_id uuid, latest_charge_id uuid, description text, statement_descriptor text,
-        return_url text, next_action jsonb, last_payment_error jsonb, metadata jsonb, capture_before timestamptz,
-        canceled_at timestamptz, cancellation_reason text, version bigint
-      )
+      from unnest(intent_changes) as change
       where (intent.account_id, intent.livemode, intent.id) = (change.account_id, change.livemode, change.id)
         and intent.version = change.version - 1
+        and change.item <> all(gone)
       returning change.item
     )
     select coalesce(array_agg(changed.item), '{}') into held from changed;
-    if cardinality(held) < jsonb_array_length(batch -> 'payment_intent_updates') then
-      refused := payments_lost(batch -> 'payment_intent_updates', held);
+    if cardinality(held) < cardinality(intent_changes) then
+      refused := payments_missing(
+        array(select change.item from unnest(intent_changes) as change where change.item <> all(gone)),
+        held
+      );
       if refused && finished then
         raise exception 'a payment intent changed since it was read' using errcode = 'BU001';
       end if;
       refusals := refusals || payments_refusals(refused, 'stale');
+      gone := gone || refused;
       batch := payments_without(batch, refused);
     end if;
     written := held;
   end if;
 
-  if batch ? 'payment_attempt_updates' then
+  if attempt_changes <> '{}' then
     with changed as (
       update payment_attempts as attempt
       set state = change.state,
@@ -147,26 +162,28 @@ begin
           sent_at = case when change.state = 'sent' then now() else attempt.sent_at end,
           next_check_at = now() + change.check_after,
           checks = change.checks
-      from jsonb_to_recordset(batch -> 'payment_attempt_updates') as change (
-        item integer, account_id uuid, livemode boolean, id uuid, state text, from_states jsonb, charge_id uuid,
-        processor_id text, reason text, check_after interval, checks integer
-      )
+      from unnest(attempt_changes) as change
       where (attempt.account_id, attempt.livemode, attempt.id) = (change.account_id, change.livemode, change.id)
-        and change.from_states ? attempt.state
+        and attempt.state = any(change.from_states)
+        and change.item <> all(gone)
       returning change.item
     )
     select coalesce(array_agg(changed.item), '{}') into held from changed;
-    if cardinality(held) < jsonb_array_length(batch -> 'payment_attempt_updates') then
-      refused := payments_lost(batch -> 'payment_attempt_updates', held);
+    if cardinality(held) < cardinality(attempt_changes) then
+      refused := payments_missing(
+        array(select change.item from unnest(attempt_changes) as change where change.item <> all(gone)),
+        held
+      );
       if refused && (finished || written) then
         raise exception 'a payment attempt changed since it was read' using errcode = 'BU001';
       end if;
       refusals := refusals || payments_refusals(refused, 'stale');
+      gone := gone || refused;
       batch := payments_without(batch, refused);
     end if;
   end if;
 
-  if batch ? 'payment_methods' then
+  if methods <> '{}' then
     insert into payment_methods (
       account_id, livemode, id, customer_id, type, brand, last4, exp_month, exp_year, fingerprint,
       processor, processor_token, metadata, version, created_at
@@ -174,10 +191,11 @@ begin
     select
       account_id, livemode, id, customer_id, type, brand, last4, exp_month, exp_year, fingerprint,
       processor, processor_token, metadata, version, created_at
-    from jsonb_populate_recordset(null::payment_methods, batch -> 'payment_methods');
+    from unnest(methods) as new_row
+    where new_row.item <> all(gone);
   end if;
 
-  if batch ? 'payment_intents' then
+  if intents <> '{}' then
     insert into payment_intents (
       account_id, livemode, id, amount, amount_capturable, amount_received, currency, status, capture_method, off_session,
       setup_future_usage, customer_id, payment_method_id, latest_charge_id, client_secret, description, statement_descriptor,
@@ -187,10 +205,11 @@ begin
       account_id, livemode, id, amount, amount_capturable, amount_received, currency, status, capture_method, off_session,
       setup_future_usage, customer_id, payment_method_id, latest_charge_id, client_secret, description, statement_descriptor,
       return_url, next_action, last_payment_error, metadata, capture_before, canceled_at, cancellation_reason, version, created_at
-    from jsonb_populate_recordset(null::payment_intents, batch -> 'payment_intents');
+    from unnest(intents) as new_row
+    where new_row.item <> all(gone);
   end if;
 
-  if batch ? 'payment_attempts' then
+  if attempts <> '{}' then
     insert into payment_attempts (
       account_id, livemode, id, payment_intent_id, charge_id, refund_id, operation, state, amount, currency, processor,
       target_processor_id, processor_id, hold_transfer_id, idempotency_key, request_id, reason, sent_at, next_check_at,
@@ -200,10 +219,11 @@ begin
       account_id, livemode, id, payment_intent_id, charge_id, refund_id, operation, state, amount, currency, processor,
       target_processor_id, processor_id, hold_transfer_id, idempotency_key, request_id, reason, sent_at, next_check_at,
       checks, created_at
-    from jsonb_populate_recordset(null::payment_attempts, batch -> 'payment_attempts');
+    from unnest(attempts) as new_row
+    where new_row.item <> all(gone);
   end if;
 
-  if batch ? 'charges' then
+  if new_charges <> '{}' then
     insert into charges (
       account_id, livemode, id, payment_intent_id, amount, amount_captured, amount_refunded, currency, status, captured,
       disputed, customer_id, payment_method_id, payment_method_details, balance_transaction_id, failure_code,
@@ -215,7 +235,8 @@ begin
       disputed, customer_id, payment_method_id, payment_method_details, balance_transaction_id, failure_code,
       failure_message, decline_code, description, statement_descriptor, processor, processor_id, hold_transfer_id,
       version, created_at
-    from jsonb_populate_recordset(null::charges, batch -> 'charges');
+    from unnest(new_charges) as new_row
+    where new_row.item <> all(gone);
   end if;
 
   if batch ? 'charge_updates' then
@@ -253,23 +274,26 @@ begin
     where (refund.account_id, refund.livemode, refund.id) = (change.account_id, change.livemode, change.id);
   end if;
 
-  if batch ? 'balance_transactions' then
+  if balances <> '{}' then
     insert into balance_transactions (
       account_id, livemode, id, type, amount, fee, net, currency, source_id, status, available_on, version, created_at
     )
     select
       account_id, livemode, id, type, amount, fee, net, currency, source_id, status, available_on, version, created_at
-    from jsonb_populate_recordset(null::balance_transactions, batch -> 'balance_transactions');
+    from unnest(balances) as new_row
+    where new_row.item <> all(gone);
   end if;
 
-  if batch ? 'events' then
-    perform events_append(batch -> 'events');
+  if new_events <> '{}' then
+    insert into events (account_id, livemode, id, type, object_id, object_version, request_id, body, created_at)
+    select account_id, livemode, id, type, object_id, object_version, request_id, body, created_at
+    from unnest(new_events) as new_row
+    where new_row.item <> all(gone);
   end if;
 
   if postings <> '{}' then
-    if refusals <> '[]' or wanting <> '[]' then
-      lost := array(select (refusal ->> 'item')::integer from jsonb_array_elements(refusals || wanting) as refusal where refusal ->> 'outcome' is not null);
-      postings := array(select posting from unnest(postings) as posting where posting.item <> all(lost));
+    if gone <> '{}' then
+      postings := array(select posting from unnest(postings) as posting where posting.item <> all(gone));
     end if;
     -- What is posted here was decided from rows that are locked now: a refusal is a broken assumption, not an outcome.
     select result into trouble from ledger_post(postings) as posted (item, result) where result not in ('posted', 'exists') limit 1;
@@ -292,18 +316,24 @@ $$;
 
 -- The requests that stand more often among `asked` than among `held`: one may ask for two rows (a void and what it
 -- voids) and goes in with both or not at all.
+create or replace function payments_missing(asked integer[], held integer[]) returns integer[]
+  language plpgsql immutable
+as $$
+begin
+  if cardinality(asked) = cardinality(held) then
+    return '{}';
+  end if;
+  return array(select distinct item from (select unnest(asked) except all select unnest(held)) as missing (item));
+end;
+$$;
+
 create or replace function payments_lost(asked jsonb, held integer[]) returns integer[]
   language plpgsql immutable
 as $$
 begin
-  return array(
-    select distinct item
-    from (
-      select (element ->> 'item')::integer as item
-      from jsonb_array_elements(asked) as element
-      except all
-      select unnest(held)
-    ) as missing
+  return payments_missing(
+    array(select (element ->> 'item')::integer from jsonb_array_elements(asked) as element),
+    held
   );
 end;
 $$;

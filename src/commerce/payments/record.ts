@@ -4,60 +4,12 @@
  * the same moment (group commit). The SQL beside this file holds the guards and the order of writes.
  */
 import { createGroup, type Db, type Queries, type QueryStats, sqlState } from '#db'
-import type { EventRow } from '#events'
-import { type Claim, FencedError, type Fence, KeyTakenError } from '#http'
-import { ApiError, assert, type Tenant } from '#kernel'
+import { FencedError, KeyTakenError } from '#http'
+import { ApiError, assert } from '#kernel'
 import { postingsLiteral, type Transfer } from '#ledger'
-import type { AttemptState } from './attempts/lifecycle.ts'
-import type {
-  AttemptRow,
-  BalanceTransactionRow,
-  ChargeRow,
-  PaymentIntentRow,
-  PaymentMethodRow,
-  RefundRow,
-} from './rows.ts'
-
-/** A change of an attempt, applied only while its state is one of `from_states`. */
-export interface AttemptUpdate
-  extends Pick<
-    AttemptRow,
-    'account_id' | 'livemode' | 'id' | 'charge_id' | 'processor_id' | 'reason' | 'checks'
-  > {
-  state: AttemptState
-  from_states: readonly AttemptState[]
-  /** When the resolver looks again, from now by the database's clock: '5 seconds'; null: it need not. */
-  check_after: string | null
-}
-
-/** The final answer of an idempotency key; `epoch` null when whoever settles may finish it. */
-export interface StoredAnswer extends Tenant {
-  key: string
-  epoch: number | null
-  status: number
-  body: string
-}
-
-/** What one request decided. Every update carries the new `version`: it applies only to the version before it. */
-export interface Writes {
-  claim?: Claim & { subject_id?: string; status?: number; body?: string }
-  fence?: Fence
-  answer?: StoredAnswer
-  /** Objects named by the request that must exist; a wanted payment method is answered with its row. */
-  wants?: Tenant & { customer_id: string | null; payment_method_id: string | null }
-  payment_methods?: PaymentMethodRow[]
-  payment_intents?: PaymentIntentRow[]
-  payment_intent_updates?: PaymentIntentRow[]
-  payment_attempts?: AttemptRow[]
-  payment_attempt_updates?: AttemptUpdate[]
-  charges?: ChargeRow[]
-  charge_updates?: ChargeRow[]
-  refunds?: RefundRow[]
-  refund_updates?: RefundRow[]
-  balance_transactions?: BalanceTransactionRow[]
-  transfers?: Transfer[]
-  events?: EventRow[]
-}
+import { rowsLiteral } from './record-rows.ts'
+import type { PaymentMethodRow } from './rows.ts'
+import type { Writes } from './writes.ts'
 
 /** The object changed since it was gathered: gather again, decide again. */
 export class StaleError extends Error {
@@ -130,7 +82,18 @@ interface RecordedRow {
 async function recordAll(db: Queries, all: readonly Writes[]): Promise<(RecordedRow | undefined)[]> {
   const rows = await db.many<RecordedRow>`
     select item, outcome, method
-    from payments_record(${batchText(all)}, ${postingsOf(all)}::ledger_posting[])`
+    from payments_record(
+      ${restText(all)},
+      ${rowsLiteral(all, 'payment_methods')}::recorded_payment_method[],
+      ${rowsLiteral(all, 'payment_intents')}::recorded_payment_intent[],
+      ${rowsLiteral(all, 'payment_intent_updates')}::recorded_payment_intent[],
+      ${rowsLiteral(all, 'payment_attempts')}::recorded_payment_attempt[],
+      ${rowsLiteral(all, 'payment_attempt_updates')}::recorded_attempt_change[],
+      ${rowsLiteral(all, 'charges')}::recorded_charge[],
+      ${rowsLiteral(all, 'balance_transactions')}::recorded_balance_transaction[],
+      ${rowsLiteral(all, 'events')}::recorded_event[],
+      ${postingsOf(all)}::ledger_posting[]
+    )`
   const results = Array.from<RecordedRow | undefined>({ length: all.length })
   for (const row of rows) results[row.item] = row
   return results
@@ -161,33 +124,29 @@ function recorded(row: RecordedRow | undefined): Recorded {
   }
 }
 
-const SINGLE: Record<string, string> = {
-  claim: 'claims',
-  fence: 'fences',
-  answer: 'answers',
-  wants: 'wants',
-}
+/** What is rare or small travels as jsonb: an object of arrays, each element marked with the request it belongs to. */
+const REST = {
+  claims: ({ claim }: Writes) => claim && [claim],
+  wants: ({ wants }: Writes) => wants && [wants],
+  // What a runner with an answer must still own, it shows with the answer.
+  fences: ({ fence, answer }: Writes) => fence && !answer && [fence],
+  answers: ({ answer }: Writes) => answer && [answer],
+  charge_updates: (writes: Writes) => writes.charge_updates,
+  refunds: (writes: Writes) => writes.refunds,
+  refund_updates: (writes: Writes) => writes.refund_updates,
+} satisfies Record<string, (writes: Writes) => readonly object[] | false | undefined>
 
-/** The batch as JSON text: an object of arrays, each element marked with the request it belongs to. */
-function batchText(all: readonly Writes[]): string {
-  const sections: Record<string, string> = {}
-  const add = (section: string, item: number, row: object) => {
-    const elements = sections[section]
-    sections[section] = `${elements === undefined ? '' : `${elements},`}{"item":${item}${fieldsText(row)}}`
+function restText(all: readonly Writes[]): string {
+  const sections: string[] = []
+  for (const [name, rowsOf] of Object.entries(REST)) {
+    let text = ''
+    all.forEach((writes, item) => {
+      const rows = rowsOf(writes)
+      if (rows) for (const row of rows) text += `${text === '' ? '' : ','}{"item":${item}${fieldsText(row)}}`
+    })
+    if (text !== '') sections.push(`"${name}":[${text}]`)
   }
-  for (let item = 0; item < all.length; item++) {
-    const writes = all[item] as Writes
-    for (const name in writes) {
-      const rows = writes[name as keyof Writes]
-      // What a runner with an answer must still own, it shows with the answer.
-      if (rows === undefined || name === 'transfers' || (name === 'fence' && writes.answer)) continue
-      if (Array.isArray(rows)) for (const row of rows) add(name, item, row)
-      else add(SINGLE[name] ?? name, item, rows)
-    }
-  }
-  let text = ''
-  for (const name in sections) text += `${text === '' ? '{' : ','}"${name}":[${sections[name]}]`
-  return `${text === '' ? '{' : text}}`
+  return `{${sections.join(',')}}`
 }
 
 /** The ledger's transfers of all requests, each marked with its request. */

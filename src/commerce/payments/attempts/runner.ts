@@ -3,7 +3,7 @@ import type { QueryStats } from '#db'
 import type { Cause } from '#events'
 import type { Answer, Context, Fence } from '#http'
 import { ApiError, encodeId } from '#kernel'
-import type { StoredAnswer, Writes } from '../record.ts'
+import type { StoredAnswer, Writes } from '../writes.ts'
 import type { Operation, Settlement } from './settle.ts'
 
 /** The holder of a key's lease, or (fence null) the resolver, which the attempt's state alone holds off. */

@@ -11,7 +11,7 @@ import { availableOn, processingFee } from '../fees.ts'
 import { feeTransfers, postHold, voidHold } from '../money-moves.ts'
 import { type IntentAction, intentLifecycle } from '../payment-intents/lifecycle.ts'
 import { intentSubject, PaymentIntent, shownWithoutSecret } from '../payment-intents/object.ts'
-import type { AttemptUpdate, Writes } from '../record.ts'
+import type { AttemptUpdate, Writes } from '../writes.ts'
 import type {
   AttemptRow,
   BalanceTransactionRow,

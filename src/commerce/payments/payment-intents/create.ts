@@ -25,7 +25,7 @@ import { runnerOf } from '../attempts/runner.ts'
 import { holdTransfer } from '../money-moves.ts'
 import { mintMagicMethod, paymentMethodRef } from '../payment-methods/magic.ts'
 import type { Payments } from '../payments.ts'
-import type { Writes } from '../record.ts'
+import type { Writes } from '../writes.ts'
 import type { AttemptRow, PaymentIntentRow, PaymentMethodRow } from '../rows.ts'
 import {
   captureMethod,
