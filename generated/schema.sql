@@ -184,7 +184,7 @@ comment on table idempotency_keys is 'The first use of each Idempotency-Key, wri
 alter table idempotency_keys add constraint idempotency_keys_answer_is_final CHECK (((status >= 200) AND (status <= 499))); -- A 5xx is never the answer of a key: the operation is driven to its real one.
 alter table idempotency_keys add constraint idempotency_keys_fingerprint_is_sha256 CHECK ((octet_length(fingerprint) = 64)); -- Two requests are compared by it alone.
 alter table idempotency_keys add constraint idempotency_keys_finished_means_answered CHECK ((((finished_at IS NULL) = (status IS NULL)) AND ((finished_at IS NULL) = (body IS NULL)))); -- A finished key without its answer could not be replayed.
-alter table idempotency_keys add constraint idempotency_keys_key_has_a_length CHECK (((octet_length(key) >= 1) AND (octet_length(key) <= 255))); -- spec: 1 to 255 characters.
+alter table idempotency_keys add constraint idempotency_keys_key_has_a_length CHECK (((octet_length(key) >= 1) AND (octet_length(key) <= 255))); -- 1 to 255 characters, as documented.
 alter table idempotency_keys add constraint idempotency_keys_pkey PRIMARY KEY (account_id, livemode, key);
 alter table idempotency_keys add constraint idempotency_keys_unfinished_means_leased CHECK (((finished_at IS NULL) = (lease_until IS NOT NULL))); -- Without a lease nobody would ever pick the operation up.
 CREATE INDEX idempotency_keys_finished ON public.idempotency_keys USING btree (finished_at) WHERE (finished_at IS NOT NULL); -- The reaper's: grows at one end and is emptied at the other.

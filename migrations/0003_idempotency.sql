@@ -46,7 +46,7 @@ comment on column idempotency_keys.status is 'HTTP status of the answer.';
 comment on column idempotency_keys.body is 'The answer''s exact bytes; a JSON column would reorder its keys.';
 comment on column idempotency_keys.created_at is 'When the key was claimed.';
 comment on column idempotency_keys.finished_at is 'When the answer was stored; the row is kept 30 days from then.';
-comment on constraint idempotency_keys_key_has_a_length on idempotency_keys is 'spec: 1 to 255 characters.';
+comment on constraint idempotency_keys_key_has_a_length on idempotency_keys is '1 to 255 characters, as documented.';
 comment on constraint idempotency_keys_fingerprint_is_sha256 on idempotency_keys is 'Two requests are compared by it alone.';
 comment on constraint idempotency_keys_finished_means_answered on idempotency_keys is 'A finished key without its answer could not be replayed.';
 comment on constraint idempotency_keys_unfinished_means_leased on idempotency_keys is 'Without a lease nobody would ever pick the operation up.';

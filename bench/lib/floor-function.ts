@@ -70,7 +70,7 @@ declare
   pending ledger_accounts;
   fees ledger_accounts;
 begin
-  select * into strict books from bench_accounts where number = chosen;
+  select number, account_id, clearing_id, pending_id, fees_id into strict books from bench_accounts where number = chosen;
   account := books.account_id;
 
   -- The first commit of the API: opened.

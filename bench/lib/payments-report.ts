@@ -5,7 +5,7 @@ import type { Tally } from './load.ts'
 import { type Measured, measured, printTable, rounded, withSpread } from './report.ts'
 import type { SameRows } from './same-rows.ts'
 
-/** spec: bars of the payments path, now and where it must go. */
+/** Bars of the payments path, now and where it must go. */
 const BAR = 0.5
 const GOAL = 1
 const LATENCY_BAR = 10

@@ -10,7 +10,8 @@ import { createApiKey } from '#http'
 import { countRows } from '../support/audit.ts'
 import { startWorld, type TestAccount, type World } from '../support/testing.ts'
 import { type Dice, dice as throwDice } from './dice.ts'
-import { type FlawContext, flaws } from './flaws.ts'
+import type { FlawContext } from './flaw.ts'
+import { flaws } from './flaws.ts'
 import { draft, type Operation, operationsOf, Pool, written } from './requests.ts'
 
 const SEED = Number(process.env.FUZZ_SEED ?? 20_261_121)

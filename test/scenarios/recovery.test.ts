@@ -1,6 +1,6 @@
 /**
  * What dies, hangs or falls silent in the middle of a payment is driven to the same end as if nothing had happened:
- * the crash matrix of the payment path within one process. A runner "dies" by hanging for ever at a point between two
+ * the crashes of the payment path within one process. A runner "dies" by hanging for ever at a point between two
  * commits, and wakes when everything is over.
  */
 import { randomUUID } from 'node:crypto'

@@ -11,4 +11,5 @@ export {
   type Result,
   type Transfer,
 } from './transfer.ts'
-export { type Broken, verify, type Verification, type VerifyOptions } from './verify.ts'
+export { verify, type Verification, type VerifyOptions } from './verify.ts'
+export type { Broken } from './verify-walk.ts'

@@ -1,6 +1,6 @@
 /** The third walk of `verify`: each account against its entries, in the order they were posted. */
 import type { Tx } from '#db'
-import type { Broken, Walk } from './verify.ts'
+import type { Broken, Walk } from './verify-walk.ts'
 
 /** Accounts in a piece at most, and entries, unless one account alone has more. */
 const PIECE_ACCOUNTS = 5_000

@@ -1,6 +1,6 @@
 /** The first two walks of `verify`: each transfer against its entries, each pending against its resolutions. */
 import type { Tx } from '#db'
-import type { Broken, Walk } from './verify.ts'
+import type { Broken, Walk } from './verify-walk.ts'
 
 /** Transfers in a piece at most: some megabytes in the database, some tenths of a second. */
 const PIECE_ROWS = 50_000n

@@ -6,17 +6,7 @@
 import type { Db, Tx } from '#db'
 import { checkAccounts } from './verify-accounts.ts'
 import { checkPendings, checkTransfers } from './verify-transfers.ts'
-
-/** A row that breaks a promise. */
-export interface Broken {
-  readonly table: 'ledger_accounts' | 'ledger_transfers' | 'ledger_entries'
-  readonly account_id: string
-  readonly livemode: boolean
-  /** Of the transfer or the ledger account. */
-  readonly id: string
-  /** What does not hold, in a sentence. */
-  readonly reason: string
-}
+import type { Broken, Walk } from './verify-walk.ts'
 
 export interface Verification {
   readonly ok: boolean
@@ -28,12 +18,6 @@ export interface Verification {
 export interface VerifyOptions {
   /** Called after each piece with rows done and rows in all. */
   onProgress?(done: bigint, total: bigint): void
-}
-
-/** What the walks share: the snapshot, and how far they are. */
-export interface Walk {
-  readonly tx: Tx
-  readonly advance: (rows: { transfers?: bigint; entries?: bigint; accounts?: bigint }) => void
 }
 
 /** `db` must see every account: the owner of the process, not a tenant. Reads only, and blocks no writer. */

@@ -2,7 +2,7 @@
  * Transactions and the two scopes of access. `db` sees every account (role bursar_system): for work that spans them.
  * `db.as(tenant)` runs as role bursar_app with the tenant set, so row-level security stands as a second wall behind
  * the `account_id` of every query. READ COMMITTED throughout: what must be serialised locks its row or carries a
- * version (spec/payments.md: no SERIALIZABLE).
+ * version (no SERIALIZABLE).
  */
 import { backoffMs, sleep, type Tenant } from '#kernel'
 import {
@@ -37,7 +37,7 @@ export interface Database extends Db {
   close(): Promise<void>
 }
 
-/** The commit was sent and the connection broke: the caller must look before it acts (crash matrix row 6). */
+/** The commit was sent and the connection broke: the caller must look before it acts. */
 export class CommitUnknownError extends Error {
   constructor(cause: unknown) {
     super('the connection was lost during commit: it may or may not have happened', { cause })

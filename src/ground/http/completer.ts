@@ -29,7 +29,7 @@ const BATCH_MOST = 20
 const RETRY = { first_ms: 2_000, factor: 2, most_ms: 60_000, jitter: 0.2 }
 
 const DAY_MS = 86_400_000
-/** spec/api.md: kept 30 days, floor 24 hours. */
+/** kept 30 days, floor 24 hours. */
 const RETENTION_MS = 30 * DAY_MS
 const RETENTION_FLOOR_MS = DAY_MS
 const REAP_EVERY_MS = 60_000

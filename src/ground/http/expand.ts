@@ -9,7 +9,7 @@ import { ApiError, assert, type IdPrefix, idPrefixes, type Tenant } from '#kerne
 import { JsonText } from './encoder.ts'
 import { type AnyObject, declaredObjects, objectOf, type ObjectOf } from './schema.ts'
 
-/** spec/api.md. */
+/** A limit of the API (docs/api.md). */
 const DEPTH_MAX = 4
 /** More than any object has to expand; each is a query. */
 const PATHS_MAX = 20

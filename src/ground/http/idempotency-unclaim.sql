@@ -1,5 +1,5 @@
 -- Takes claims back in the transaction that made them: what the request names does not exist, so it was refused before
--- it began and its key stays free (spec/api.md: what is refused before execution is not stored).
+-- it began and its key stays free (docs/idempotency.md: what is refused before execution is not stored).
 create or replace function idempotency_unclaim(claims jsonb) returns void
   language plpgsql
   set enable_seqscan = off

@@ -1,6 +1,6 @@
 /**
  * Meeting the first use of a key: replay its answer, refuse a different request, wait for a running twin, or take over
- * from a runner that died (spec/api.md's table). Claiming, holding and finishing are in idempotency.sql, because they
+ * from a runner that died (docs/idempotency.md's table). Claiming, holding and finishing are in idempotency.sql, because they
  * belong into the transactions of the effects; here is what happens around them.
  */
 import type { Db } from '#db'
@@ -42,7 +42,7 @@ interface KeyRow {
   body: string | null
 }
 
-/** The header's value. Throws what spec/api.md says for a missing, long or unprintable one. */
+/** The header's value. Throws what docs/idempotency.md says for a missing, long or unprintable one. */
 export function readIdempotencyKey(header: string | undefined): string {
   if (header === undefined) throw new ApiError('missing_idempotency_key')
   if (header.length > IDEMPOTENCY_KEY_LENGTH_MOST) throw new ApiError('idempotency_key_too_long')

@@ -3,7 +3,7 @@
  * names it; nothing is cut silently and no socket is left hanging.
  */
 
-/** spec/api.md. The largest honest body is a list of invoice lines of a few hundred kilobytes. */
+/** The largest honest body is a list of invoice lines of a few hundred kilobytes. */
 export const BODY_BYTES_MOST = 1_048_576
 
 /** Node's own default: ten times what a browser with many cookies sends. */
@@ -39,10 +39,10 @@ export const ANSWER_DEADLINE_MS = 60_000
 /** Requests under way in one process. Beyond it a new one is refused at once: it would be answered too late anyway. */
 export const REQUESTS_MOST = 10_000
 
-/** spec/api.md. */
+/** A limit of the API (docs/api.md). */
 export const IDEMPOTENCY_KEY_LENGTH_MOST = 255
 
-/** How long a twin of a running request waits for the first to finish (spec/api.md). */
+/** How long a twin of a running request waits for the first to finish. */
 export const JOIN_WAIT_MS = 2_000
 
 /** The first look comes soon, because most first uses finish within milliseconds; the last ones cost little. */

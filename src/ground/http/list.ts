@@ -27,7 +27,7 @@ import { JsonText } from './encoder.ts'
 import { type Expansions, expandMany, expandParam, parseExpand, type Reader } from './expand.ts'
 import { type AnyObject, integer, type ObjectOf, timestamp } from './schema.ts'
 
-/** spec/api.md: what a person scans, and what a page costs at most. */
+/** what a person scans, and what a page costs at most. */
 const LIMIT_DEFAULT = 20
 const LIMIT_MAX = 100
 

@@ -6,7 +6,7 @@ import type { Answer, Endpoint } from './types.ts'
 const codes = Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]]
 const types = [...new Set(codes.map(code => errorCodes[code].type))] as [ErrorType, ...ErrorType[]]
 
-/** The one shape of an error (spec/api.md). Some codes add details, so what is not named here may be there too. */
+/** The one shape of an error. Some codes add details, so what is not named here may be there too. */
 export const ErrorAnswer = z
   .strictObject({
     error: z.looseObject({

@@ -1,6 +1,6 @@
 /**
  * The only source of "now" in a process. Leases and expiries do not use it: they are compared with the database's
- * clock, because two processes may disagree about the time and one database cannot (reference: crash matrix row 15).
+ * clock, because two processes may disagree about the time and one database cannot.
  */
 export interface Clock {
   now(): Date

@@ -85,7 +85,7 @@ export const errorCodes = {
     message: 'This restricted key lacks the scope needed.',
   },
   livemode_mismatch: invalid('This is a test-mode value used with a live key, or the other way round.'),
-  // Idempotency (spec/api.md).
+  // Idempotency.
   missing_idempotency_key: idempotency('Send an Idempotency-Key header with every POST and DELETE.', 428),
   idempotency_key_too_long: idempotency('The Idempotency-Key is longer than 255 characters.', 400),
   idempotency_key_invalid: idempotency(
@@ -189,7 +189,7 @@ export class ApiError extends Error {
     this.headers = options.headers ?? {}
   }
 
-  /** The one shape of an error (spec/api.md). */
+  /** The one shape of an error. */
   body(request_id: string | null): ErrorBody {
     return {
       error: {

@@ -6,7 +6,7 @@
  */
 import { V7Generator } from 'uuidv7'
 
-/** Every public prefix and what it names (spec/api.md). */
+/** Every public prefix and what it names. */
 export const idPrefixes = {
   acct_: 'account',
   key_: 'api_key',

@@ -13,13 +13,5 @@ export {
 } from './metrics.ts'
 export { type Build, startProcessMetrics } from './process.ts'
 export { redactFields, redactText } from './redact.ts'
-export {
-  span,
-  type Span,
-  type SpanAttributes,
-  type SpanOptions,
-  startTracing,
-  traceId,
-  traceparent,
-  type TracingOptions,
-} from './trace.ts'
+export type { Span, SpanAttributes, SpanOptions, TracingOptions } from './span.ts'
+export { span, startTracing, traceId, traceparent } from './trace.ts'

@@ -3,29 +3,7 @@
  * OTLP endpoint is set, and then a span costs one comparison and a call; the SDK (`tracing.ts`) is loaded only when on,
  * because its 20 MB have no place in a process that never traces.
  */
-import type { SpanExporter } from '@opentelemetry/sdk-trace-base'
-import type { Log } from './log.ts'
-
-export type SpanAttributes = Record<string, string | number | boolean | undefined>
-
-export interface Span {
-  /** Adds what became known on the way (`http.response.status_code`, `outcome`). */
-  set(attributes: SpanAttributes): void
-}
-
-export interface SpanOptions {
-  /** A W3C `traceparent` header: the span continues the caller's trace. A malformed one starts a new trace. */
-  traceparent?: string | undefined
-  kind?: 'internal' | 'server' | 'client' | 'producer' | 'consumer'
-}
-
-/** What `tracing.ts` puts here when it starts. */
-export interface Tracing {
-  span<T>(name: string, attributes: SpanAttributes, run: (span: Span) => T, options: SpanOptions): T
-  traceId(): string | undefined
-  traceparent(): string | undefined
-  stop(): Promise<void>
-}
+import type { Span, SpanAttributes, SpanOptions, Tracing, TracingOptions } from './span.ts'
 
 let tracing: Tracing | undefined
 
@@ -53,18 +31,6 @@ export function traceId(): string | undefined {
 /** The W3C `traceparent` header for a call we make; undefined while tracing is off. */
 export function traceparent(): string | undefined {
   return tracing?.traceparent()
-}
-
-export interface TracingOptions {
-  version: string
-  /** `api`, `worker` or `all`. */
-  role: string
-  /** Where collector trouble is told. */
-  log: Log
-  /** Base URL of an OTLP/HTTP collector; `/v1/traces` is added. Other `OTEL_*` settings are read by the SDK. */
-  endpoint?: string | undefined
-  /** Instead of an endpoint. */
-  exporter?: SpanExporter
 }
 
 /**

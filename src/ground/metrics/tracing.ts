@@ -20,7 +20,7 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import { redactFields, redactText } from './redact.ts'
-import type { Span, SpanAttributes, SpanOptions, Tracing, TracingOptions } from './trace.ts'
+import type { Span, SpanAttributes, SpanOptions, Tracing, TracingOptions } from './span.ts'
 
 /** Longer than a healthy collector ever takes, shorter than the patience of who pressed Ctrl-C. */
 const STOP_TIMEOUT_MS = 2_000

@@ -1,4 +1,4 @@
--- Makes the daily partitions of the coming week and drops those whose events are all older than 30 days (spec/events.md).
+-- Makes the daily partitions of the coming week and drops those whose events are all older than 30 days.
 -- Runs as the owner of the table: the roles may neither create nor drop. Answers how many were dropped.
 create or replace function events_maintain() returns integer
   language plpgsql

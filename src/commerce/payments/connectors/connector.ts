@@ -1,6 +1,6 @@
 /**
  * The port every processor is plugged into. A business outcome is a value, never an exception: a caller handles the
- * union whole, and "we do not know" is an outcome of its own, because money may have moved (spec/payments.md).
+ * union whole, and "we do not know" is an outcome of its own, because money may have moved.
  *
  * `reference` is ours, made before the call and committed before it is sent; it is also the downstream idempotency
  * key, so the same reference sent twice moves money once as long as `facts.idempotency_window_ms` has not passed.

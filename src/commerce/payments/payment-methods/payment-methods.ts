@@ -1,6 +1,6 @@
 /**
  * Payment methods: how a customer pays. A card's number goes to the processor and comes back as a token; it is never
- * kept, logged or shown here (spec/payments.md).
+ * kept, logged or shown here.
  */
 import { z } from 'zod'
 import { sql, type Tx } from '#db'
