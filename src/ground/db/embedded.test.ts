@@ -113,6 +113,18 @@ describe('a later start', () => {
     expect(await ask(server.url, 'select 1 as one')).toEqual([{ one: 1 }])
   })
 
+  test('comes back by itself when the server alone was killed, with every commit', async () => {
+    const { server, said } = await start()
+    await ask(server.url, 'create table kept (n int); insert into kept values (1)')
+    const killed = serverPid()
+    process.kill(killed, 'SIGKILL')
+    await expect
+      .poll(() => ask(server.url, 'select n from kept').catch(() => []), { timeout: 30_000 })
+      .toEqual([{ n: 1 }])
+    expect(serverPid()).not.toBe(killed)
+    await expect.poll(() => said).toContain('PostgreSQL runs again')
+  })
+
   test('is not misled by a pid that belongs to another process now', async () => {
     startAndDie()
     process.kill(serverPid(), 'SIGKILL')

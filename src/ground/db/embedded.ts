@@ -37,6 +37,7 @@ import {
   stopServer,
 } from './embedded-postmaster.ts'
 import { serverSettings } from './embedded-settings.ts'
+import { watchServer } from './embedded-watch.ts'
 
 /** Recovery replays at most max_wal_size; ten minutes is a very slow disk. */
 const RECOVERY_MS = 600_000
@@ -98,15 +99,32 @@ async function startLocked(
   const cluster = ensureCluster(place, account, binaries, password, is_throwaway)
   if (cluster === 'made') log(`made a new PostgreSQL ${binaries.version} database in ${place.data}`)
 
-  const server =
+  const bringUp = async () =>
     (await takeOver(place, password, log)) ?? (await launch(place, account, binaries, password, is_throwaway))
+  let server = await bringUp()
   await ensureDatabase(server, password)
+  const url = databaseUrl(server, password, DATABASE_USER)
+  const watch = watchServer({
+    log,
+    isAlive: () => isServerOf(server.pid, place.data),
+    async restart() {
+      server = await bringUp()
+      // Through a socket the address never changes; a port may have been taken by somebody else meanwhile.
+      if (databaseUrl(server, password, DATABASE_USER) !== url) {
+        await stopServer(server.pid, place.data)
+        throw new Error('its port was taken by another program meanwhile; restart Bursar')
+      }
+    },
+  })
   let stopped: Promise<void> | null = null
   return {
-    url: databaseUrl(server, password, DATABASE_USER),
+    url,
     version: binaries.version,
     stop() {
-      stopped ??= stopServer(server.pid, place.data).finally(unlock)
+      stopped ??= watch
+        .stop()
+        .then(() => stopServer(server.pid, place.data))
+        .finally(unlock)
       return stopped
     },
   }
