@@ -394,6 +394,8 @@ export interface PaymentMethodRow {
   /** What the processor charges in place of the number. */
   processor_token: string
   metadata: unknown
+  /** Since then it pays for nobody: whoever was charged with it has taken it back, or was deleted. */
+  detached_at: Date | null
   /** Counts the changes of the row; the version of its events. */
   version: bigint
   /** The instant in the id. */

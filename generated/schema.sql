@@ -424,11 +424,13 @@ create table payment_methods (
   processor text not null,
   processor_token text not null, -- What the processor charges in place of the number.
   metadata jsonb default '{}'::jsonb not null,
+  detached_at timestamp with time zone, -- Since then it pays for nobody: whoever was charged with it has taken it back, or was deleted.
   version bigint not null, -- Counts the changes of the row; the version of its events.
   created_at timestamp with time zone not null -- The instant in the id.
 );
 comment on table payment_methods is 'How a customer pays. The card number is not here and nowhere else: only what the processor gives in exchange for it.';
 alter table payment_methods add constraint payment_methods_account_id_livemode_customer_id_fkey FOREIGN KEY (account_id, livemode, customer_id) REFERENCES customers(account_id, livemode, id);
+alter table payment_methods add constraint payment_methods_detached_belongs_to_nobody CHECK (((detached_at IS NULL) OR (customer_id IS NULL)));
 alter table payment_methods add constraint payment_methods_pkey PRIMARY KEY (account_id, livemode, id);
 alter table payment_methods add constraint payment_methods_type_is_known CHECK ((type = 'card'::text));
 CREATE INDEX payment_methods_by_customer ON public.payment_methods USING btree (account_id, livemode, customer_id, id) WHERE (customer_id IS NOT NULL);

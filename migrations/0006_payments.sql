@@ -45,13 +45,16 @@ create table payment_methods (
   processor text not null,
   processor_token text not null,
   metadata jsonb not null default '{}',
+  detached_at timestamptz,
   version bigint not null,
   created_at timestamptz not null,
   primary key (account_id, livemode, id),
-  foreign key (account_id, livemode, customer_id) references customers
+  foreign key (account_id, livemode, customer_id) references customers,
+  constraint payment_methods_detached_belongs_to_nobody check (detached_at is null or customer_id is null)
 );
 comment on table payment_methods is 'How a customer pays. The card number is not here and nowhere else: only what the processor gives in exchange for it.';
 comment on column payment_methods.customer_id is 'Null until attached, and again once detached.';
+comment on column payment_methods.detached_at is 'Since then it pays for nobody: whoever was charged with it has taken it back, or was deleted.';
 comment on column payment_methods.fingerprint is 'The processor''s: the same number gives the same one.';
 comment on column payment_methods.processor_token is 'What the processor charges in place of the number.';
 create index payment_methods_by_customer on payment_methods (account_id, livemode, customer_id, id) where customer_id is not null;

@@ -6,7 +6,7 @@ export const customerColumns = raw(
 )
 export const methodColumns = raw(
   `account_id, livemode, id, customer_id, type, brand, last4, exp_month, exp_year, fingerprint, processor,
-    processor_token, metadata, version, created_at`,
+    processor_token, metadata, detached_at, version, created_at`,
 )
 export const intentColumns = raw(
   `account_id, livemode, id, amount, amount_capturable, amount_received, currency, status, capture_method, off_session,

@@ -159,7 +159,7 @@ const deleteCustomer: Endpoint = endpoint({
         where account_id = ${account_id} and livemode = ${livemode} and id = ${id}`
       await tx.run`
         update payment_methods
-        set customer_id = null, version = version + 1
+        set customer_id = null, detached_at = ${customer.deleted_at}, version = version + 1
         where account_id = ${account_id} and livemode = ${livemode} and customer_id = ${id}`
       await emit(tx, eventOf(context, 'customer.deleted', customerSubject(customer)))
       return customer

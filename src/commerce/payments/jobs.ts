@@ -1,89 +1,70 @@
 /** What time brings about in payments: holds that lapse, and money that becomes available. */
 import { z } from 'zod'
 import type { Db } from '#db'
-import { type Cause, eventOf } from '#events'
-import { assert, type Clock, newId, type Tenant } from '#kernel'
+import type { Cause } from '#events'
+import { ApiError, type Clock, type Tenant } from '#kernel'
 import { defineJob, type Job, type Schedule } from '#jobs'
 import { post } from '#ledger'
-import { balanceTransactionColumns, chargeColumns } from './columns.ts'
+import { balanceTransactionColumns } from './columns.ts'
 import { releaseTransfers } from './money-moves.ts'
-import { intentSubject } from './payment-intents/object.ts'
-import { lockIntent } from './payment-intents/lock.ts'
-import { nextStatus } from './payment-intents/state.ts'
+import { heldAmount, openOwnFollowUp } from './payment-intents/follow-up.ts'
 import type { Payments } from './payments.ts'
-import { record } from './record.ts'
-import type { AttemptRow, BalanceTransactionRow, ChargeRow, PaymentIntentRow } from './rows.ts'
+import type { BalanceTransactionRow } from './rows.ts'
 
 /** One transaction's worth: a few hundred rows lock the balance accounts for some milliseconds. */
 const BATCH = 500
+
+/** A challenge nobody has taken by then is not taken any more: banks close theirs after minutes, and the hold must end. */
+const CHALLENGE_HOURS = 24
 
 const expireHolds = (payments: Payments): Job =>
   defineJob({
     name: 'payment_intents.expire_holds',
     payload: z.object({}),
     async run(context) {
-      let expired = 0
-      for (;;) {
-        const due = await context.db.many<Tenant & { id: string }>`
-          select account_id, livemode, id
+      const due = await context.db.many<Due>`
+        (
+          select account_id, livemode, id, 'hold_expired' as reason
           from payment_intents
           where status = 'requires_capture' and capture_before <= now()
           order by capture_before
-          limit ${BATCH}`
-        for (const intent of due) await expireHold(context.db, payments.clock, intent)
-        expired += due.length
-        if (due.length < BATCH || context.signal.aborted) break
+          limit ${BATCH}
+        )
+        union all
+        (
+          select account_id, livemode, payment_intent_id, 'challenge_abandoned'
+          from payment_attempts
+          where next_check_at is not null and state = 'requires_action'
+            and sent_at <= now() - ${CHALLENGE_HOURS} * interval '1 hour'
+          limit ${BATCH}
+        )`
+      const failures: unknown[] = []
+      for (const intent of due) {
+        await expireHold(context.db, payments.clock, intent).catch((error: unknown) => failures.push(error))
       }
-      context.note({ expired })
+      context.note({ expired: due.length - failures.length, failed: failures.length })
+      // One that cannot be expired holds up no other, and is not kept quiet about either.
+      if (failures.length > 0) throw new AggregateError(failures, 'some holds could not be expired')
     },
   })
 
+type Due = Tenant & { id: string; reason: string }
+
 /** Opens the void as an operation of our own; the resolver drives it, as it does whatever no request waits for. */
-async function expireHold(db: Db, clock: Clock, due: Tenant & { id: string }): Promise<void> {
+async function expireHold(db: Db, clock: Clock, due: Due): Promise<void> {
   const tenant = { account_id: due.account_id, livemode: due.livemode }
   const cause: Cause = { tenant, clock, request_id: null, idempotency_key: null }
-  await db.as(tenant).transaction(async tx => {
-    const known = await lockIntent(tx, tenant, due.id)
-    if (known.status !== 'requires_capture') return
-    const charge = await tx.one<ChargeRow>`
-      select ${chargeColumns}
-      from charges
-      where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${known.latest_charge_id}`
-    const now = clock.now()
-    const intent: PaymentIntentRow = {
-      ...known,
-      status: nextStatus(known, 'cancel'),
-      cancellation_reason: 'automatic',
-      version: known.version + 1n,
-    }
-    const attempt: AttemptRow = {
-      ...tenant,
-      id: newId(now),
-      payment_intent_id: intent.id,
-      charge_id: charge.id,
-      refund_id: null,
+  try {
+    await openOwnFollowUp(db, cause, due.id, {
       operation: 'void',
-      state: 'prepared',
-      amount: known.amount_capturable,
-      currency: intent.currency,
-      processor: charge.processor,
-      target_processor_id: charge.processor_id,
-      processor_id: null,
-      hold_transfer_id: charge.hold_transfer_id,
-      idempotency_key: null,
-      request_id: null,
-      reason: 'hold_expired',
-      sent_at: null,
-      next_check_at: now,
-      checks: 0,
-      created_at: now,
-    }
-    await record(tx, {
-      payment_intent_updates: [intent],
-      payment_attempts: [attempt],
-      events: [eventOf(cause, 'payment_intent.processing', intentSubject(intent))],
+      amountOf: heldAmount,
+      change: { cancellation_reason: 'automatic' },
+      own_reason: due.reason,
     })
-  })
+  } catch (error) {
+    // Captured, cancelled or taken up by a request meanwhile: nothing is left to expire.
+    if (!(error instanceof ApiError)) throw error
+  }
 }
 
 const releaseFunds = (payments: Payments): Job =>
@@ -93,16 +74,19 @@ const releaseFunds = (payments: Payments): Job =>
     async run(context) {
       let released = 0
       for (;;) {
-        const count = await releaseBatch(context.db, payments.clock)
-        released += count
-        if (count < BATCH || context.signal.aborted) break
+        const batch = await releaseBatch(context.db, payments.clock)
+        released += batch.released
+        context.note({ released, refused: batch.refused })
+        // What the ledger refuses stays pending and due; the rest was released, and the refusal is not kept quiet.
+        if (batch.refused > 0)
+          throw new Error(`the ledger refused to release ${batch.refused} balance transactions`)
+        if (batch.released < BATCH || context.signal.aborted) return
       }
-      context.note({ released })
     },
   })
 
 /** Moves what is due from pending to available, in the ledger and on the rows, in one transaction. */
-export function releaseBatch(db: Db, clock: Clock): Promise<number> {
+export function releaseBatch(db: Db, clock: Clock): Promise<{ released: number; refused: number }> {
   return db.transaction(async tx => {
     const due = await tx.many<BalanceTransactionRow>`
       select ${balanceTransactionColumns}
@@ -111,20 +95,25 @@ export function releaseBatch(db: Db, clock: Clock): Promise<number> {
       order by available_on
       limit ${BATCH}
       for update skip locked`
-    if (due.length === 0) return 0
     const transfers = due.flatMap(balance => {
       const tenant = { account_id: balance.account_id, livemode: balance.livemode }
       return releaseTransfers({ tenant, clock, request_id: null, idempotency_key: null }, balance)
     })
-    const refused = (await post(tx, transfers)).find(result => result !== 'posted' && result !== 'exists')
-    assert(refused === undefined, `the ledger releases what it booked, but says ${refused}`)
+    const results = await post(tx, transfers)
+    const refused = new Set(
+      transfers
+        .filter((_, i) => results[i] !== 'posted' && results[i] !== 'exists')
+        .map(transfer => transfer.source_id),
+    )
+    const moved = due
+      .filter(balance => !refused.has(balance.id))
+      .map(({ account_id, livemode, id }) => ({ account_id, livemode, id }))
     await tx.run`
       update balance_transactions as balance
       set status = 'available', version = balance.version + 1
-      from jsonb_to_recordset(${JSON.stringify(due.map(({ account_id, livemode, id }) => ({ account_id, livemode, id })))}::jsonb)
-        as due (account_id uuid, livemode boolean, id uuid)
+      from jsonb_to_recordset(${JSON.stringify(moved)}::jsonb) as due (account_id uuid, livemode boolean, id uuid)
       where balance.account_id = due.account_id and balance.livemode = due.livemode and balance.id = due.id`
-    return due.length
+    return { released: moved.length, refused: refused.size }
   })
 }
 

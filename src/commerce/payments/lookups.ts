@@ -44,8 +44,16 @@ export async function findMethod(
   return method
 }
 
-/** A method that belongs to a customer pays for that customer only. */
+/** A detached method was taken back by whom it belonged to. */
+export const detached = (): ApiError =>
+  new ApiError('payment_method_unexpected_state', {
+    param: 'payment_method_id',
+    message: 'This payment method was detached from its customer and cannot be used again. Ask for another.',
+  })
+
+/** A method that belongs to a customer pays for that customer only, and a detached one for nobody. */
 export function checkOwner(method: PaymentMethodRow, customer_id: string | null): void {
+  if (method.detached_at !== null) throw detached()
   if (method.customer_id === null || method.customer_id === customer_id) return
   throw new ApiError('parameter_invalid', {
     param: 'payment_method_id',

@@ -7,6 +7,7 @@ import { createGroup, type Db, type Queries, type QueryStats, sqlState } from '#
 import { FencedError, KeyTakenError } from '#http'
 import { ApiError, assert } from '#kernel'
 import { postingsLiteral, type Transfer } from '#ledger'
+import { detached } from './lookups.ts'
 import { rowsLiteral } from './record-rows.ts'
 import type { PaymentMethodRow } from './rows.ts'
 import type { Writes } from './writes.ts'
@@ -31,20 +32,35 @@ export type Recorder = (writes: Writes, stats?: QueryStats) => Promise<Recorded>
 const STALE = 'BU001'
 const LOCK_NOT_AVAILABLE = '55P03'
 
+/** How often a request is tried alone after its row was found held: with the wait of each, the five seconds of any lock. */
+const PATIENT_TRIES = 20
+
 /** A recorder that shares its transactions among the requests that wait at the same moment. */
 export function groupedRecorder(db: Db): Recorder {
+  const run = (writes: readonly Writes[]) => recordAll(db, writes)
   // One lane: a second would halve the groups, each call of which has a price of its own, only to wait for the first at
   // the ledger's busiest accounts. Other processes have lanes of theirs.
-  const group = createGroup<Writes, RecordedRow | undefined>({
-    lanes: 1,
-    run: writes => recordAll(db, writes),
-  })
+  const group = createGroup({ lanes: 1, run })
+  // Who meets a row that somebody holds waits apart, so that nobody waits with it.
+  const patient = createGroup({ lanes: 4, most_items: 1, run })
+
+  async function submit(writes: Writes): Promise<RecordedRow | undefined> {
+    let lane = group
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await lane.submit(writes)
+      } catch (error) {
+        if (sqlState(error) !== LOCK_NOT_AVAILABLE || writes.claim || attempt === PATIENT_TRIES) throw error
+        lane = patient
+      }
+    }
+  }
   return async (writes, stats) => {
     if (stats) {
       stats.statements += 1
       stats.round_trips += 1
     }
-    return recorded(await named(group.submit(writes), writes))
+    return recorded(await named(submit(writes), writes))
   }
 }
 
@@ -75,6 +91,7 @@ interface RecordedRow {
     | 'customer_missing'
     | 'payment_method_missing'
     | 'payment_method_of_another'
+    | 'payment_method_detached'
     | null
   method: PaymentMethodRow | null
 }
@@ -114,6 +131,8 @@ function recorded(row: RecordedRow | undefined): Recorded {
         param: 'payment_method_id',
         message: 'No such payment method.',
       })
+    case 'payment_method_detached':
+      throw detached()
     case 'payment_method_of_another':
       throw new ApiError('parameter_invalid', {
         param: 'payment_method_id',

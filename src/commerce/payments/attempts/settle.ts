@@ -52,7 +52,10 @@ const retryExpiryAt = (cause: Cause) => new Date(cause.clock.now().getTime() + 2
 export function settle(cause: Cause, operation: Operation, outcome: Outcome): Settlement {
   switch (outcome.kind) {
     case 'approved':
-      return approve(cause, operation, outcome)
+      // Never more than was asked for is booked on a processor's word; a person or a later answer must explain it.
+      return outcome.amount > operation.attempt.amount || outcome.amount <= 0n
+        ? leaveOpen(cause, operation, { kind: 'unknown', reason: 'amount_mismatch' })
+        : approve(cause, operation, outcome)
     case 'declined':
       return decline(cause, operation, outcome)
     case 'requires_action':
@@ -191,7 +194,8 @@ function decline(
     // The processor would not capture or void: the hold stands as it was, and the caller hears why.
     const intent = moved(operation.intent, operation.charge ? 'hold' : 'challenge', {
       cancellation_reason: null,
-      ...(operation.intent.cancellation_reason === 'automatic' && { capture_before: retryExpiryAt(cause) }),
+      ...(operation.charge &&
+        operation.intent.cancellation_reason === 'automatic' && { capture_before: retryExpiryAt(cause) }),
     })
     return {
       writes: {

@@ -9,7 +9,7 @@ import { runnerOf } from '../attempts/runner.ts'
 import type { Payments } from '../payments.ts'
 import { record } from '../record.ts'
 import type { PaymentIntentRow } from '../rows.ts'
-import { openFollowUp } from './follow-up.ts'
+import { heldAmount, openFollowUp } from './follow-up.ts'
 import { findIntent, lockIntent } from './lock.ts'
 import { cancellationReason, intentSubject, PaymentIntent } from './object.ts'
 import { nextStatus } from './state.ts'
@@ -35,13 +35,13 @@ export const cancelPaymentIntent = (payments: Payments): Endpoint =>
       }
       const operation = await openFollowUp(context, path.id, {
         operation: 'void',
-        amountOf: intent => (intent.amount_capturable === 0n ? intent.amount : intent.amount_capturable),
+        amountOf: heldAmount,
         change: { cancellation_reason },
       })
       return drive(payments, runnerOf(context), operation)
     },
     resume: async (context, attempt_id) =>
-      drive(payments, runnerOf(context), await gatherOperation(payments.db, context.tenant, attempt_id)),
+      drive(payments, runnerOf(context), await gatherOperation(context.db, context.tenant, attempt_id)),
   })
 
 /** Nothing was asked of a processor yet: one commit. */

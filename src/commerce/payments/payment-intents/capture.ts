@@ -32,7 +32,7 @@ export const capturePaymentIntent = (payments: Payments): Endpoint =>
       return drive(payments, runnerOf(context), operation)
     },
     resume: async (context, attempt_id) =>
-      drive(payments, runnerOf(context), await gatherOperation(payments.db, context.tenant, attempt_id)),
+      drive(payments, runnerOf(context), await gatherOperation(context.db, context.tenant, attempt_id)),
   })
 
 function decideAmount(intent: PaymentIntentRow, params: CaptureParams): bigint {

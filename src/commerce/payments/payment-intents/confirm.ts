@@ -11,7 +11,7 @@ import { drive } from '../attempts/drive.ts'
 import { gatherOperation } from '../attempts/operations.ts'
 import { runnerOf } from '../attempts/runner.ts'
 import { attemptColumns } from '../columns.ts'
-import { checkOwner, findMethod } from '../lookups.ts'
+import { checkOwner, findCustomer, findMethod } from '../lookups.ts'
 import { holdTransfer } from '../money-moves.ts'
 import { mintMagicMethod, paymentMethodRef } from '../payment-methods/magic.ts'
 import type { Payments } from '../payments.ts'
@@ -52,14 +52,10 @@ export const confirmPaymentIntent = (payments: Payments): Endpoint =>
         if (waiting) decideRecheck(intent, params)
         else await openConfirm(payments, context, tx, intent, attempt, params)
       })
-      return drive(
-        payments,
-        runnerOf(context),
-        await gatherOperation(payments.db, context.tenant, attempt.id),
-      )
+      return drive(payments, runnerOf(context), await gatherOperation(context.db, context.tenant, attempt.id))
     },
     resume: async (context, attempt_id) =>
-      drive(payments, runnerOf(context), await gatherOperation(payments.db, context.tenant, attempt_id)),
+      drive(payments, runnerOf(context), await gatherOperation(context.db, context.tenant, attempt_id)),
   })
 
 async function openConfirm(
@@ -74,6 +70,8 @@ async function openConfirm(
   const method_id = minted?.id ?? params.payment_method_id ?? known.payment_method_id
   const method = minted ?? (method_id === null ? undefined : await findMethod(tx, context.tenant, method_id))
   const intent = decideConfirm(known, method, params)
+  // A customer who was deleted meanwhile is charged no more.
+  if (intent.customer_id !== null) await findCustomer(tx, context.tenant, intent.customer_id)
   assert(prepared.hold_transfer_id, 'an authorization has a hold')
   // The amount may have been updated since the attempt was prepared: the locked row is what counts.
   const attempt = {

@@ -67,7 +67,7 @@ export const createPaymentIntent = (payments: Payments): Endpoint =>
       return params.confirm ? confirmNew(payments, context, plan) : recordNew(payments, context, plan)
     },
     resume: async (context, attempt_id) =>
-      drive(payments, runnerOf(context), await gatherOperation(payments.db, context.tenant, attempt_id)),
+      drive(payments, runnerOf(context), await gatherOperation(context.db, context.tenant, attempt_id)),
   })
 
 interface CreatePlan {

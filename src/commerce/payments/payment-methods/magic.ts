@@ -54,6 +54,7 @@ export function mintMagicMethod(
     processor: payments.connectorFor(cause.tenant).name,
     processor_token: card.token,
     metadata: {},
+    detached_at: null,
     version: 1n,
     created_at: now,
   }

@@ -29,7 +29,7 @@ import { CardDetails } from '../charges/object.ts'
 import { methodColumns } from '../columns.ts'
 import type { Decline } from '../connectors/connector.ts'
 import { magicCard } from '../connectors/magic-cards.ts'
-import { findCustomer, findMethod } from '../lookups.ts'
+import { detached, findCustomer, findMethod } from '../lookups.ts'
 import type { Payments } from '../payments.ts'
 import type { PaymentMethodRow } from '../rows.ts'
 import { mintMagicMethod, paymentMethodRef } from './magic.ts'
@@ -108,6 +108,7 @@ const createPaymentMethod = (payments: Payments): Endpoint =>
           processor: connector.name,
           processor_token: token,
           metadata: params.metadata,
+          detached_at: null,
           version: 1n,
           created_at: now,
         }
@@ -132,7 +133,7 @@ const insertMethod = (tx: Tx, method: PaymentMethodRow) => tx.run`
 /** To a customer, or away from one. */
 const moveMethod = (tx: Tx, method: PaymentMethodRow) => tx.run`
   update payment_methods
-  set customer_id = ${method.customer_id}, version = ${method.version}
+  set customer_id = ${method.customer_id}, detached_at = ${method.detached_at}, version = ${method.version}
   where account_id = ${method.account_id} and livemode = ${method.livemode} and id = ${method.id}`
 
 function cardError(decline: Decline, param: string): ApiError {
@@ -158,6 +159,7 @@ const attachPaymentMethod = (payments: Payments): Endpoint =>
         const minted = mintMagicMethod(context, payments, path.id)
         const known = minted ?? (await findMethod(tx, context.tenant, path.id, { param: 'id', lock: true }))
         await findCustomer(tx, context.tenant, params.customer_id)
+        if (known.detached_at !== null) throw detached()
         if (known.customer_id !== null) {
           throw new ApiError('payment_method_unexpected_state', {
             message: 'This payment method is attached already. Detach it first.',
@@ -192,7 +194,12 @@ const detachPaymentMethod: Endpoint = endpoint({
           message: 'This payment method is not attached.',
         })
       }
-      const method = { ...known, customer_id: null, version: known.version + 1n }
+      const method = {
+        ...known,
+        customer_id: null,
+        detached_at: context.clock.now(),
+        version: known.version + 1n,
+      }
       await moveMethod(tx, method)
       await emit(tx, eventOf(context, 'payment_method.detached', methodSubject(method)))
       return shown(method)

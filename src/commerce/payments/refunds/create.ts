@@ -42,14 +42,10 @@ export const createRefund = (payments: Payments): Endpoint =>
         const charge = await lockCharge(tx, context, params)
         await openRefund(context, tx, charge, decideRefund(context, charge, params), attempt_id)
       })
-      return drive(
-        payments,
-        runnerOf(context),
-        await gatherOperation(payments.db, context.tenant, attempt_id),
-      )
+      return drive(payments, runnerOf(context), await gatherOperation(context.db, context.tenant, attempt_id))
     },
     resume: async (context, attempt_id) =>
-      drive(payments, runnerOf(context), await gatherOperation(payments.db, context.tenant, attempt_id)),
+      drive(payments, runnerOf(context), await gatherOperation(context.db, context.tenant, attempt_id)),
   })
 
 /** Opens the refund: what is left of the charge shrinks, and the ledger reserves the money, before anything is sent. */
