@@ -263,7 +263,7 @@ class Run {
       request_id: this.#request_id,
       route: this.#endpoint.definition.route,
       path: this.#incoming.path,
-      fingerprint: fingerprintOf(this.#endpoint.method, this.#incoming.path, canonical),
+      fingerprint: fingerprintOf(caller.kind, this.#endpoint.method, this.#incoming.path, canonical),
       params: canonical,
     }
     context.keyed(claim)
@@ -273,7 +273,7 @@ class Run {
     for (let attempt = 1; attempt <= OWNERSHIP_TRIES_MOST; attempt++) {
       try {
         if (step === 'join') {
-          const first = await joinFirstUse(context.db, claim, this.#ownEpoch(context))
+          const first = await joinFirstUse(context.db, claim, caller.kind, this.#ownEpoch(context))
           if (first.kind === 'finished') {
             this.#original_request = encodeId('req_', first.request_id)
             this.#is_replayed = first.request_id !== this.#request_id

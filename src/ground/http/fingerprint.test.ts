@@ -46,14 +46,16 @@ test('the digest of one account says nothing about another, nor without the secr
   expect(canonical(raw)).not.toBe(canonicalParams(schema, raw, 'another secret', shop))
 })
 
-test('method, path and parameters all count', () => {
+test('the kind of caller, method, path and parameters all count', () => {
   const all = [
-    fingerprintOf('POST', '/v1/a', '{}'),
-    fingerprintOf('DELETE', '/v1/a', '{}'),
-    fingerprintOf('POST', '/v1/b', '{}'),
-    fingerprintOf('POST', '/v1/a', '{"a":1}'),
+    fingerprintOf('secret', 'POST', '/v1/a', '{}'),
+    fingerprintOf('publishable', 'POST', '/v1/a', '{}'),
+    fingerprintOf('secret', 'DELETE', '/v1/a', '{}'),
+    fingerprintOf('secret', 'POST', '/v1/b', '{}'),
+    fingerprintOf('secret', 'POST', '/v1/a', '{"a":1}'),
   ]
-  expect(new Set(all).size).toBe(4)
+  expect(new Set(all).size).toBe(5)
+  expect(fingerprintOf('restricted', 'POST', '/v1/a', '{}')).toBe(all[0])
 })
 
 test('what differs is named by its path, and never by its value', () => {

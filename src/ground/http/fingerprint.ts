@@ -1,13 +1,16 @@
 /**
- * What makes two requests the same: sha-256 over method, path and the canonical body (RFC 8785). Values of secret
- * parameters (schema.ts marks them) are replaced by keyed digests first: equal secrets stay equal, and no card number
- * can be recovered from a key's row, not even by trying all of them, without the installation's secret.
+ * What makes two requests the same: sha-256 over the kind of caller, method, path and the canonical body (RFC 8785). A
+ * stored answer is given before the endpoint asks for its own proof (a client_secret), so a browser must never be the
+ * same as a server, of whom none is asked. Values of secret parameters (schema.ts marks them) are replaced by keyed
+ * digests first: equal secrets stay equal, and no card number can be recovered from a key's row, not even by trying all
+ * of them, without the installation's secret.
  */
 import canonicalize from 'canonicalize'
 import { createHmac, hash } from 'node:crypto'
 import { z } from 'zod'
 import { assert, type Tenant } from '#kernel'
 import { CONFLICT_PARAMS_MOST } from './limits.ts'
+import type { Caller } from './types.ts'
 import { maskSecrets } from './validate.ts'
 
 function canonical(value: unknown): string {
@@ -38,8 +41,14 @@ export function canonicalParams(
   return canonical(maskSecrets(schema, raw, digest))
 }
 
-export const fingerprintOf = (method: string, path: string, params: string): string =>
-  hash('sha256', `${method} ${path}\n${params}`, 'hex')
+/**
+ * Secret and restricted keys are one kind, the server's: a scope is asked for before any key is looked at. A server's
+ * fingerprint says nothing of its kind, so that the keys of an installation from before browsers were told apart stay.
+ */
+export function fingerprintOf(kind: Caller['kind'], method: string, path: string, params: string): string {
+  const caller = kind === 'publishable' ? 'publishable ' : ''
+  return hash('sha256', `${caller}${method} ${path}\n${params}`, 'hex')
+}
 
 /** Paths of the parameters in which two canonical bodies differ: `items[0].price_id`. Never their values. */
 export function differingParams(first: string, second: string): string[] {

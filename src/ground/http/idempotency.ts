@@ -8,7 +8,7 @@ import { ApiError, backoffMs, encodeId, sleep, type Tenant } from '#kernel'
 import { counter } from '#metrics'
 import { differingParams } from './fingerprint.ts'
 import { IDEMPOTENCY_KEY_LENGTH_MOST, JOIN_POLL, JOIN_WAIT_MS } from './limits.ts'
-import type { Answer, Claim, Fence, Route } from './types.ts'
+import type { Answer, Caller, Claim, Fence, Route } from './types.ts'
 
 const conflicts = counter({
   name: 'bursar_idempotency_conflicts_total',
@@ -66,12 +66,17 @@ export function findKey(db: Db, tenant: Tenant, key: string): Promise<KeyRow | u
  * Joins the first use of a key. `own_epoch` is the caller's when it may still be the owner (its commit was lost).
  * Throws `idempotency_conflict`, or `idempotency_in_progress` after two seconds of waiting.
  */
-export async function joinFirstUse(db: Db, claim: Claim, own_epoch: number | null): Promise<FirstUse> {
+export async function joinFirstUse(
+  db: Db,
+  claim: Claim,
+  caller: Caller['kind'],
+  own_epoch: number | null,
+): Promise<FirstUse> {
   const give_up_ms = performance.now() + JOIN_WAIT_MS
   for (let attempt = 1; ; attempt++) {
     const row = await findKey(db, claim, claim.key)
     if (!row) return { kind: 'absent' }
-    if (row.fingerprint !== claim.fingerprint) throw conflict(row, claim)
+    if (row.fingerprint !== claim.fingerprint) throw conflict(row, claim, caller)
     if (row.status !== null && row.body !== null) {
       return {
         kind: 'finished',
@@ -108,8 +113,10 @@ const owned = (claim: Claim, row: KeyRow, epoch: number, is_takeover: boolean): 
   is_takeover,
 })
 
-function conflict(row: KeyRow, claim: Claim): ApiError {
+function conflict(row: KeyRow, claim: Claim, caller: Caller['kind']): ApiError {
   conflicts.inc({ account: encodeId('acct_', claim.account_id), kind: 'conflict' })
+  // A browser has shown no proof yet: what another request was about is not for everybody who holds a publishable key.
+  if (caller === 'publishable') return new ApiError('idempotency_conflict')
   const original_request = encodeId('req_', row.request_id)
   if (row.path !== claim.path || row.route !== claim.route) {
     return new ApiError('idempotency_conflict', {
@@ -118,6 +125,12 @@ function conflict(row: KeyRow, claim: Claim): ApiError {
     })
   }
   const params = differingParams(row.params, claim.params)
+  if (params.length === 0) {
+    return new ApiError('idempotency_conflict', {
+      message: 'This Idempotency-Key was used with a publishable API key. Use a new key.',
+      detail: { params, original_request },
+    })
+  }
   return new ApiError('idempotency_conflict', {
     message: `This Idempotency-Key was used with other values of: ${params.join(', ')}. Use a new key.`,
     detail: { params, original_request },
