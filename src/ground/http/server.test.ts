@@ -172,6 +172,26 @@ test.each([
   expect(answer.headers['bursar-version']).toBe('2027-01-01')
 })
 
+test.each([
+  ['utf-8', 201],
+  ['"UTF-8"', 201],
+  ['utf8; profile=x', 201],
+  ['utf-16', 415],
+  ['"UTF-16"', 415],
+  ['iso-8859-1', 415],
+  ['utf-8; charset=utf-16', 415],
+  ['', 415],
+])('a body that says charset=%s is %i', async (charset, status) => {
+  const answer = await api.server.inject({
+    method: 'POST',
+    url: '/v1/notes',
+    headers: { ...authorized(), 'content-type': `application/json; charset=${charset}` },
+    body: '{"text":"a"}',
+  })
+  expect(answer.status).toBe(status)
+  if (status === 415) expect(answer.json()).toMatchObject({ error: { code: 'unsupported_media_type' } })
+})
+
 test('405 names the methods the path has', async () => {
   const answer = await api.server.inject({ method: 'PUT', url: '/v1/notes/cus_x', headers: authorized() })
   expect(answer.headers.allow).toBe('GET')

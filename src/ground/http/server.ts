@@ -31,7 +31,14 @@ import {
   REQUEST_TIMEOUT_MS,
   REQUESTS_MOST,
 } from './limits.ts'
-import { answerOnSocket, brokenHttp, flawOf, isAnswered, transportError } from './transport.ts'
+import {
+  answerOnSocket,
+  brokenHttp,
+  flawOf,
+  isAnswered,
+  saysOtherCharset,
+  transportError,
+} from './transport.ts'
 import type { Endpoint } from './types.ts'
 import { type Version, versionTable } from './versions.ts'
 
@@ -156,9 +163,10 @@ export function createServer(options: ServerOptions): Server {
   })
   // The body stays bytes until the caller is known: nobody without a key makes us parse a megabyte of JSON.
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
-    done(null, body),
-  )
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    if (!saysOtherCharset(request.headers['content-type'] ?? '')) return done(null, body)
+    done(new ApiError('unsupported_media_type', { message: 'Send the body as application/json in UTF-8.' }))
+  })
   app.setErrorHandler((error, request, reply) => refuse(request.raw, reply, transportError(error)))
   app.setNotFoundHandler((request, reply) => refuse(request.raw, reply, notFound(request.raw)))
   app.server.on('connect', (_request, socket) => answerOnSocket(socket, failure(brokenHttp('CONNECT'))))

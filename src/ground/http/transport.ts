@@ -28,8 +28,18 @@ export function flawOf(request: IncomingMessage): ApiError | undefined {
   return undefined
 }
 
-/** What Fastify refused. Anything unexpected is our own failure. */
+const CHARSET = /;\s*charset\s*=\s*"?([^;"]*)/gi
+
+/**
+ * Whether a Content-Type names another encoding than UTF-8, the only one JSON travels in (RFC 8259, 8.1): its bytes
+ * may be valid UTF-8 and mean something else.
+ */
+export const saysOtherCharset = (content_type: string): boolean =>
+  [...content_type.matchAll(CHARSET)].some(([, charset]) => !/^utf-?8$/i.test(charset?.trim() ?? ''))
+
+/** What Fastify refused, or we in its place. Anything unexpected is our own failure. */
 export function transportError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error
   const { code, statusCode } = error as { code?: string; statusCode?: number }
   switch (code) {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
