@@ -270,16 +270,21 @@ class Run {
     this.#original_request = this.#public_id
     const { definition } = this.#endpoint
     let step: 'run' | 'join' | { resume: string } = 'run'
+    let tried_ms = performance.now()
+    let waiting_since_ms: number | undefined
     for (let attempt = 1; attempt <= OWNERSHIP_TRIES_MOST; attempt++) {
       try {
         if (step === 'join') {
-          const first = await joinFirstUse(context.db, claim, caller.kind, this.#ownEpoch(context))
+          // After a lost commit the key may still be ours: under the fence, or as the claim would have made it.
+          const own_epoch = context.fence?.epoch ?? 1
+          const first = await joinFirstUse(context.db, claim, caller.kind, own_epoch, waiting_since_ms)
           if (first.kind === 'finished') {
             this.#original_request = encodeId('req_', first.request_id)
             this.#is_replayed = first.request_id !== this.#request_id
             return first.answer
           }
           step = 'run'
+          tried_ms = performance.now()
           if (first.kind === 'owned') {
             context.own(first.fence, first.request_id)
             this.#original_request = encodeId('req_', first.request_id)
@@ -296,14 +301,11 @@ class Run {
       } catch (error) {
         if (!(await this.#shouldJoin(context, error, step === 'join'))) throw error
         step = 'join'
+        // The wait for a twin begins with the claim that met it, and all claims of a request share it.
+        waiting_since_ms = error instanceof KeyTakenError ? (waiting_since_ms ?? tried_ms) : undefined
       }
     }
     throw new ApiError('service_unavailable', { headers: { 'Retry-After': '1' } })
-  }
-
-  /** After a lost commit the key may still be ours: under the fence, or as the claim would have made it. */
-  #ownEpoch(context: RequestContext): number {
-    return context.fence?.epoch ?? 1
   }
 
   /** Whether a failure means that the key's row has the answer, or the next step. Releases what we hold otherwise. */

@@ -30,15 +30,15 @@ beforeAll(async () => {
 afterAll(() => api.close())
 
 /** Sends under the key `k` with another API key of the account. */
-async function sender({ account_id, send }: TestAccount, kind: KeyKind, scopes?: string[]) {
+async function sender(shop: TestAccount, kind: KeyKind, scopes?: string[]) {
   const { key } = await createApiKey(api.db, systemClock, {
-    account_id,
+    account_id: shop.account_id,
     livemode: false,
     kind,
     ...(scopes && { scopes }),
   })
   return (body: object, route = 'POST /v1/notes') =>
-    send(route, body, { authorization: `Bearer ${key}`, 'idempotency-key': 'k' })
+    shop.send(route, body, { authorization: `Bearer ${key}`, 'idempotency-key': 'k' })
 }
 const errorOf = (answer: { json(): unknown }) => (answer.json() as { error: Record<string, unknown> }).error
 

@@ -246,6 +246,28 @@ test('a twin inside its first transaction is waited for as well', async () => {
   expect(await notesOf(shop)).toHaveLength(1)
 })
 
+test('a twin that stays inside its first transaction is waited for two seconds in all, then it is 409', async () => {
+  const shop = await api.account()
+  const [reached, released] = [gate(), gate()]
+  hooks.inside = async () => {
+    delete hooks.inside
+    reached.resolve()
+    await released.promise
+  }
+  const first = create(shop, 'k')
+  await reached.promise
+  const started_ms = performance.now()
+  const second = await create(shop, 'k')
+  const waited_ms = performance.now() - started_ms
+  released.resolve()
+  expect([second.status, errorOf(second).code]).toEqual([409, 'idempotency_in_progress'])
+  expect(second.headers['retry-after']).toBe('1')
+  expect(waited_ms).toBeGreaterThanOrEqual(JOIN_WAIT_MS)
+  expect(waited_ms).toBeLessThan(JOIN_WAIT_MS + 1_000)
+  expect((await create(shop, 'k')).body).toBe((await first).body)
+  expect(await notesOf(shop)).toHaveLength(1)
+})
+
 test('a lapsed lease is taken over at the recovery point; the old runner wakes, writes nothing and joins', async () => {
   const shop = await api.account()
   const [reached, released] = [gate(), gate()]

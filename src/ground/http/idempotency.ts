@@ -64,18 +64,24 @@ export function findKey(db: Db, tenant: Tenant, key: string): Promise<KeyRow | u
 
 /**
  * Joins the first use of a key. `own_epoch` is the caller's when it may still be the owner (its commit was lost).
- * Throws `idempotency_conflict`, or `idempotency_in_progress` after two seconds of waiting.
+ * Throws `idempotency_conflict`, or `idempotency_in_progress` after two seconds of waiting, here and for the claim that
+ * brought us here (since `waiting_since_ms`, on the monotonic clock).
  */
 export async function joinFirstUse(
   db: Db,
   claim: Claim,
   caller: Caller['kind'],
   own_epoch: number | null,
+  waiting_since_ms = performance.now(),
 ): Promise<FirstUse> {
-  const give_up_ms = performance.now() + JOIN_WAIT_MS
+  const give_up_ms = waiting_since_ms + JOIN_WAIT_MS
   for (let attempt = 1; ; attempt++) {
     const row = await findKey(db, claim, claim.key)
-    if (!row) return { kind: 'absent' }
+    if (!row) {
+      // A claim that met a twin's uncommitted row has waited for it already; another would wait as long again.
+      if (performance.now() >= give_up_ms) throw inProgress(claim)
+      return { kind: 'absent' }
+    }
     if (row.fingerprint !== claim.fingerprint) throw conflict(row, claim, caller)
     if (row.status !== null && row.body !== null) {
       return {
@@ -94,13 +100,7 @@ export async function joinFirstUse(
         return owned(claim, row, epoch, true)
       }
     }
-    if (performance.now() >= give_up_ms) {
-      conflicts.inc({ account: encodeId('acct_', claim.account_id), kind: 'in_progress' })
-      throw new ApiError('idempotency_in_progress', {
-        headers: { 'Retry-After': '1' },
-        detail: { original_request: encodeId('req_', row.request_id) },
-      })
-    }
+    if (performance.now() >= give_up_ms) throw inProgress(claim, row)
     await sleep(backoffMs(JOIN_POLL, attempt))
   }
 }
@@ -112,6 +112,14 @@ const owned = (claim: Claim, row: KeyRow, epoch: number, is_takeover: boolean): 
   subject_id: row.subject_id,
   is_takeover,
 })
+
+function inProgress({ account_id }: Claim, row?: KeyRow): ApiError {
+  conflicts.inc({ account: encodeId('acct_', account_id), kind: 'in_progress' })
+  return new ApiError('idempotency_in_progress', {
+    headers: { 'Retry-After': '1' },
+    ...(row && { detail: { original_request: encodeId('req_', row.request_id) } }),
+  })
+}
 
 function conflict(row: KeyRow, claim: Claim, caller: Caller['kind']): ApiError {
   conflicts.inc({ account: encodeId('acct_', claim.account_id), kind: 'conflict' })
