@@ -118,11 +118,20 @@ export function authorize(
       if (endpoint.auth !== 'publishable') throw new ApiError('secret_key_required')
       return
     case 'restricted': {
-      const write = `${endpoint.resource}:write`
-      const read = `${endpoint.resource}:read`
-      if (caller.scopes.includes(write) || (!endpoint.is_write && caller.scopes.includes(read))) return
-      const needed = endpoint.is_write ? write : read
-      throw new ApiError('scope_missing', { message: `This restricted key lacks the scope "${needed}".` })
+      const scope = missingScope(caller.scopes, endpoint)
+      if (scope === undefined) return
+      throw new ApiError('scope_missing', { message: `This restricted key lacks the scope "${scope}".` })
     }
   }
+}
+
+/** The scope that a restricted key would need and does not have; write includes read. */
+export function missingScope(
+  scopes: readonly string[],
+  { resource, is_write }: { resource: string; is_write: boolean },
+): string | undefined {
+  const write = `${resource}:write`
+  const read = `${resource}:read`
+  if (scopes.includes(write) || (!is_write && scopes.includes(read))) return undefined
+  return is_write ? write : read
 }

@@ -2,7 +2,7 @@ import { beforeEach, expect, test } from 'vitest'
 import { z } from 'zod'
 import { openDatabase } from '#db'
 import { ApiError, newId } from '#kernel'
-import { type Reader, expandMany, expandOne, loads, parseExpand } from './expand.ts'
+import { assertExpansionsLoad, type Reader, expandMany, expandOne, loads, parseExpand } from './expand.ts'
 import { expandable, nullable, object, text } from './schema.ts'
 
 const Customer = object('customer', 'cus_', { name: text(50) })
@@ -30,7 +30,12 @@ const intents = charges.map((charge, i) => ({
 
 // The loaders below read lists: expansion itself asks the database nothing, so none needs to be running.
 const database = openDatabase({ url: 'postgresql://127.0.0.1:9/none' })
-const reader: Reader = { db: database, tenant: { account_id: newId(at), livemode: false } }
+const readerFor = (kind: Reader['caller']['kind'], ...scopes: string[]): Reader => ({
+  db: database,
+  tenant: { account_id: newId(at), livemode: false },
+  caller: { kind, scopes },
+})
+const reader = readerFor('secret')
 let loaded: [string, number][] = []
 beforeEach(() => {
   loaded = []
@@ -99,6 +104,59 @@ test.each([
     expect(error).toBeInstanceOf(ApiError)
     expect(error).toMatchObject({ code: 'expand_invalid', param: 'expand[1]' })
   }
+})
+
+test('a restricted key expands to what it may read and to nothing else, at any level', async () => {
+  const paths = ['latest_charge', 'latest_charge.customer']
+  const expandFor = (...scopes: string[]) =>
+    expandMany(readerFor('restricted', ...scopes), Intent, intents, parseExpand(Intent, paths))
+  const scopes = ['payment_intents:write', 'charges:read']
+  await expect(expandFor('payment_intents:write')).rejects.toMatchObject({
+    code: 'scope_missing',
+    param: 'expand[0]',
+    message: 'This restricted key lacks the scope "charges:read", which expand[0] needs.',
+  })
+  await expect(expandFor(...scopes)).rejects.toMatchObject({ code: 'scope_missing', param: 'expand[1]' })
+  expect(loaded).toEqual([])
+  expect(await expandFor(...scopes, 'customers:read')).toEqual(
+    await expandMany(reader, Intent, intents, parseExpand(Intent, paths)),
+  )
+  expect(await expandFor(...scopes, 'customers:write')).toHaveLength(intents.length)
+})
+
+test('a path asks for the scopes of all that it leads through', async () => {
+  const through = parseExpand(Intent, ['latest_charge.customer'])
+  const caller = readerFor('restricted', 'payment_intents:read', 'customers:read')
+  await expect(expandMany(caller, Intent, intents, through)).rejects.toMatchObject({ param: 'expand[0]' })
+})
+
+test('a scope is asked for on an empty page as on a full one', async () => {
+  const caller = readerFor('restricted', 'payment_intents:read')
+  await expect(expandMany(caller, Intent, [], parseExpand(Intent, ['customer']))).rejects.toMatchObject({
+    code: 'scope_missing',
+  })
+})
+
+test('a publishable key expands nothing', async () => {
+  const [intent] = intents
+  const caller = readerFor('publishable')
+  await expect(
+    expandOne(caller, Intent, intent as (typeof intents)[number], ['customer']),
+  ).rejects.toMatchObject({ code: 'secret_key_required', param: 'expand[0]' })
+  expect(loaded).toEqual([])
+  await expect(expandMany(caller, Intent, intents, parseExpand(Intent, []))).resolves.toHaveLength(6)
+})
+
+test('an object that can be expanded to belongs to a resource whose scope can be given', () => {
+  const resources = [
+    { resource: 'customers', returns: Customer },
+    { resource: 'charges', returns: Charge },
+    { resource: 'payment_intents', returns: Intent },
+  ]
+  expect(() => assertExpansionsLoad(resources)).not.toThrow()
+  expect(() => assertExpansionsLoad(resources.slice(1))).toThrow('customers')
+  const elsewhere = { resource: 'people', returns: Customer }
+  expect(() => assertExpansionsLoad([elsewhere, ...resources.slice(1)])).toThrow('customers')
 })
 
 test('an object that is gone leaves null beside its id', async () => {

@@ -6,8 +6,10 @@
 import { z } from 'zod'
 import type { Db } from '#db'
 import { ApiError, assert, type IdPrefix, idPrefixes, type Tenant } from '#kernel'
+import { missingScope } from './auth.ts'
 import { JsonText } from './encoder.ts'
 import { type AnyObject, declaredObjects, objectOf, type ObjectOf } from './schema.ts'
+import type { Caller, Endpoint } from './types.ts'
 
 /** A limit of the API (docs/api.md). */
 const DEPTH_MAX = 4
@@ -29,6 +31,8 @@ export const retrieveParams = z.strictObject({ expand: expandParam })
 export interface Reader {
   readonly db: Db
   readonly tenant: Tenant
+  /** Whose scopes say what may be expanded. */
+  readonly caller: Pick<Caller, 'kind' | 'scopes'>
 }
 
 type Loader<Row> = (reader: Reader, ids: readonly string[]) => Promise<readonly Row[]>
@@ -43,13 +47,25 @@ export function loads<Row extends { id: string }>(object: ObjectOf<NoInfer<Row>>
   loaders.set(object.prefix, load)
 }
 
-/** A field that can be expanded, but whose target nobody loads, is found when the program starts and not by a caller. */
-export function assertExpansionsLoad(): void {
+/** The resource that an object belongs to, whose scope lets it be read: `charges` of a charge. */
+const resourceOf = (object: AnyObject): string => `${object.name}s`
+
+/**
+ * A field that can be expanded, but whose target nobody loads, or whose target's scope nobody could be given, is found
+ * when the program starts and not by a caller.
+ */
+export function assertExpansionsLoad(endpoints: readonly Pick<Endpoint, 'resource' | 'returns'>[]): void {
   for (const object of declaredObjects()) {
     for (const { field, target_prefix } of object.expansions.values()) {
       assert(
         loaders.has(target_prefix),
         `${idPrefixes[target_prefix]} says how it is loaded, for ${object.name}.${field}`,
+      )
+      const target = objectOf(target_prefix)
+      const resource = resourceOf(target)
+      assert(
+        endpoints.some(endpoint => endpoint.resource === resource && endpoint.returns === target),
+        `an endpoint of ${resource} returns a ${target.name}, for ${object.name}.${field}`,
       )
     }
   }
@@ -61,6 +77,8 @@ interface ExpansionNode {
   readonly field: string
   readonly target: AnyObject
   readonly children: Map<string, ExpansionNode>
+  /** The first parameter that leads here. */
+  readonly param: string
 }
 export const NOTHING_EXPANDED: Expansions = new Map()
 
@@ -86,6 +104,7 @@ export function parseExpand(object: AnyObject, paths: readonly string[] | undefi
         field: expansion.field,
         target: objectOf(expansion.target_prefix),
         children: new Map<string, ExpansionNode>(),
+        param,
       }
       level.set(name, node)
       level = node.children
@@ -101,6 +120,25 @@ function cannotExpand(param: string, from: AnyObject): string {
   return `${param} cannot be expanded. ${choice} expanded on a ${from.name.replaceAll('_', ' ')}.`
 }
 
+/**
+ * Throws 403 when the caller may not read what an expansion leads to or through. A restricted key needs the scope it
+ * would need to retrieve the object by itself. A publishable key expands nothing: the proof it brings is for one object.
+ */
+function authorizeExpansions(caller: Reader['caller'], expansions: Expansions): void {
+  for (const { param, target, children } of expansions.values()) {
+    if (caller.kind === 'publishable') {
+      const message = 'A publishable key cannot expand. Use a secret key from your server.'
+      throw new ApiError('secret_key_required', { param, message })
+    }
+    const scope = missingScope(caller.scopes, { resource: resourceOf(target), is_write: false })
+    if (scope !== undefined) {
+      const message = `This restricted key lacks the scope "${scope}", which ${param} needs.`
+      throw new ApiError('scope_missing', { param, message })
+    }
+    authorizeExpansions(caller, children)
+  }
+}
+
 /** One row with its expansions, as an answer's text. */
 export async function expandOne<Row extends object>(
   reader: Reader,
@@ -113,8 +151,22 @@ export async function expandOne<Row extends object>(
   return new JsonText(text)
 }
 
-/** The texts of rows with their expansions, in the order of the rows. One query per node of the tree. */
+/**
+ * The texts of rows with their expansions, in the order of the rows. One query per node of the tree. Throws
+ * `scope_missing` and `secret_key_required`.
+ */
 export async function expandMany<Row extends object>(
+  reader: Reader,
+  object: ObjectOf<NoInfer<Row>>,
+  rows: readonly Row[],
+  expansions: Expansions,
+): Promise<string[]> {
+  // An endpoint that asks nobody who they are has no caller, and no expansions.
+  if (expansions.size > 0 && reader.caller.kind !== 'secret') authorizeExpansions(reader.caller, expansions)
+  return textsOf(reader, object, rows, expansions)
+}
+
+async function textsOf<Row extends object>(
   reader: Reader,
   object: ObjectOf<NoInfer<Row>>,
   rows: readonly Row[],
@@ -144,6 +196,6 @@ async function loadTexts(
   const load = target.prefix === null ? undefined : loaders.get(target.prefix)
   assert(load, `the object ${target.name} says how it is loaded`)
   const rows = await load(reader, ids)
-  const texts = await expandMany(reader, target as ObjectOf<object>, rows, children)
+  const texts = await textsOf(reader, target as ObjectOf<object>, rows, children)
   return new Map(rows.map((row, i) => [row.id, texts[i] as string]))
 }

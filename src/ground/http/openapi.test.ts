@@ -74,6 +74,15 @@ const endpoints: Endpoint[] = [
     run,
   },
   {
+    route: 'GET /v1/customers/:id',
+    summary: 'Read one.',
+    resource: 'customers',
+    path: z.object({ id: id('cus_') }),
+    params: retrieveParams,
+    returns: Customer,
+    run,
+  },
+  {
     route: 'POST /v1/webhooks/:processor',
     summary: 'Hear from a processor.',
     resource: 'webhooks',
@@ -176,6 +185,7 @@ test('operations are named for what they do, and keys for who may', () => {
     'payment_intents.list',
     'payment_intents.retrieve',
     'payment_intents.confirm',
+    'customers.retrieve',
     'webhooks.create',
   ])
   expect(operation('post', '/v1/webhooks/{processor}')['security']).toEqual([])

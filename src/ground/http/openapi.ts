@@ -36,10 +36,10 @@ const COMPONENTS = '#/components/schemas/'
 
 /**
  * Throws when two endpoints or two schemas claim one name, because one of them would be described wrongly, and when a
- * field is expandable to what is not declared or not loaded.
+ * field is expandable to what is not declared, not loaded or in no scope.
  */
 export function openapi(endpoints: readonly Endpoint[], info: ApiInfo): OpenApiDocument {
-  assertExpansionsLoad()
+  assertExpansionsLoad(endpoints)
   const schemas = new SchemaCollector()
   const paths: OpenApiDocument['paths'] = {}
   const operation_ids = new Set<string>()
