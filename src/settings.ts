@@ -69,7 +69,7 @@ const definitions = {
     about: 'Where the embedded database, the simulator and the credentials are kept.',
   }),
   DATABASE_URL: define({
-    must_be: 'a URL like postgres://user:password@host:5432/database',
+    must_be: 'a URL like postgres://host:5432/database, with the user and password in it',
     schema: url('postgres:', 'postgresql:') as z.ZodType<string | null, string>,
     absent: null,
     absent_shown: 'the embedded PostgreSQL',

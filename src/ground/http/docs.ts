@@ -23,13 +23,26 @@ export function referencePages(document: OpenApiDocument): Page[] {
   const openapi = { content_type: 'application/json; charset=utf-8', body: JSON.stringify(document) }
   const docs = { content_type: HTML, body: docsPage(document) }
   const errors = { content_type: HTML, body: errorsPage() }
+  const home = { content_type: HTML, body: HOME }
   return [
     { path: '/openapi.json', render: () => openapi },
+    { path: '/', render: () => home },
     { path: '/docs', render: () => docs },
+    { path: '/docs/', render: () => home },
     { path: '/docs/errors', render: () => errors },
     { path: '/docs/scalar.js', render: () => scalarBundle() },
   ]
 }
+
+/** Whoever opens the API in a browser wants to read about it. */
+const HOME = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="0; url=/docs">
+<title>Bursar</title>
+<p>The API answers below <code>/v1</code>. Its <a href="/docs">reference</a> is at /docs.</p>
+</html>
+`
 
 const configuration = {
   url: '/openapi.json',

@@ -10,11 +10,12 @@ create or replace function idempotency_lease() returns interval
   return interval '30 seconds';
 
 -- Claims keys; answers the items whose key is theirs now. A twin in another transaction is waited for: the unique index
--- decides, so two claims of one key never both succeed. The wait is bounded by what a caller is told to expect (2 s).
+-- decides, so two claims of one key never both succeed. The wait is short, because a group of requests waits with the one
+-- that meets its twin (once for every halving); the runner tries again until the two seconds that a caller is promised.
 -- With status and body the key is finished at once. Rows go in in key order, so that groups do not deadlock.
 create or replace function idempotency_claim(claims jsonb) returns setof integer
   language plpgsql
-  set lock_timeout = '2s'
+  set lock_timeout = '500ms'
   set enable_hashjoin = off
   set enable_mergejoin = off
 as $$

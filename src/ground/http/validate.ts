@@ -81,7 +81,12 @@ function explain(issue: z.core.$ZodIssue, given: unknown, above: readonly Proper
         return { code: 'parameter_missing', path, message: 'is required.' }
       }
       if (['int', 'number', 'bigint', 'nan'].includes(issue.expected)) {
-        return { code: 'parameter_invalid_integer', path, message: 'must be a whole number.' }
+        return {
+          code: 'parameter_invalid_integer',
+          path,
+          message:
+            'must be a whole number, sent as a JSON number without quotes or decimals: 1000 for 10.00 USD.',
+        }
       }
       return invalid(`must be ${kindNames[issue.expected] ?? 'another type of value'}.`)
     case 'too_small':

@@ -74,7 +74,7 @@ function noting(
   })
   return { job, seen }
 }
-const until = (check: () => unknown, timeout = 15_000) =>
+const until = (check: () => unknown, timeout = 40_000) =>
   vi.waitFor(async () => expect(await check()).toBeTruthy(), { timeout, interval: 20 })
 const queued = (name: string) =>
   db.many<{ state: string; jobs: bigint }>`select state, jobs from job_counts() where job = ${name}`

@@ -131,6 +131,11 @@ async function settleOutcome(
 ): Promise<Answer> {
   const { processor, operation: asked } = operation.attempt
   outcomes.inc({ processor, operation: asked, outcome: outcome.kind })
+  runner.note?.({
+    processor,
+    outcome: outcome.kind,
+    ...(outcome.kind === 'unknown' && { reason: outcome.reason }),
+  })
   let current = operation
   for (let attempt = 1; attempt <= SETTLE_TRIES; attempt++) {
     try {

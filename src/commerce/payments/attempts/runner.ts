@@ -10,6 +10,8 @@ import type { Operation, Settlement } from './settle.ts'
 export interface Runner extends Cause {
   readonly fence: Fence | null
   readonly stats?: QueryStats
+  /** Adds to the one log line of the request. */
+  readonly note?: (fields: Record<string, unknown>) => void
 }
 
 /** Adds the key's final answer to the writes: the answer is stored in the transaction of its effect. */
@@ -43,4 +45,5 @@ export const runnerOf = (context: Context): Runner => ({
   idempotency_key: context.idempotency_key,
   fence: context.fence,
   stats: context.stats,
+  note: context.note,
 })

@@ -17,9 +17,9 @@ export function unexpectedState(intent: PaymentIntentRow, action: string): ApiEr
   const hint =
     intent.status === 'processing'
       ? ' The processor is being asked; wait for its answer.'
-      : ` It is ${intent.status}.`
+      : ` Its status is ${intent.status}.`
   return new ApiError('payment_intent_unexpected_state', {
-    message: `This payment intent cannot be asked to ${action.replaceAll('_', ' ')}.${hint}`,
+    message: `This payment intent cannot ${action.replaceAll('_', ' ')} now.${hint}`,
     detail: { payment_intent: JSON.parse(shownWithoutSecret(intent)) as unknown },
   })
 }
