@@ -76,7 +76,12 @@ begin
         end if;
       end loop;
     end if;
-    if word is null and p.pending_id is not null then
+    -- That it was resolved earlier in this batch outweighs what else is wrong with it, as it does across batches.
+    if p.pending_id is not null and (
+      word is null
+      or word in ('currency_mismatch', 'exceeds_pending', 'pending_expired', 'account_closed', 'source_already_used')
+      or (word = 'amount_invalid' and p.amount >= 1)
+    ) then
       foreach k in array array_positions(pending_ids, p.pending_id) loop
         exit when k >= n;
         other := batch[k];
