@@ -10,10 +10,10 @@ const LOOK_EVERY_MS = 1_000
 const RETRY_MOST_MS = 60_000
 
 export interface Watched {
-  isAlive(): boolean
+  isAlive: () => boolean
   /** Starts it again, at the same address. */
-  restart(): Promise<void>
-  log(line: string): void
+  restart: () => Promise<void>
+  log: (line: string) => void
 }
 
 /** Watches until `stop`, which waits for a restart that is under way. */
