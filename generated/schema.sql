@@ -508,7 +508,7 @@ grant insert, select, update on users to bursar_system;
 
 create function ensure_time_partitions(parent regclass, period text, ahead integer) returns void; -- Creates the partitions, by uuid v7 range, of this period and the next ones.
 
-create function events_append(batch jsonb) returns void;
+create function events_append(batch recorded_event[]) returns void;
 
 create function events_maintain() returns integer security definer;
 

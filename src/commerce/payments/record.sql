@@ -289,10 +289,10 @@ begin
   end if;
 
   if new_events <> '{}' then
-    insert into events (account_id, livemode, id, type, object_id, object_version, request_id, body, created_at)
-    select account_id, livemode, id, type, object_id, object_version, request_id, body, created_at
-    from unnest(new_events) as new_row
-    where new_row.item <> all(gone);
+    if gone <> '{}' then
+      new_events := array(select new_row from unnest(new_events) as new_row where new_row.item <> all(gone));
+    end if;
+    perform events_append(new_events);
   end if;
 
   -- The ledger's busy accounts are another matter: everybody waits for them, a commit at a time.
