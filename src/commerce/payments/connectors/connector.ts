@@ -59,6 +59,7 @@ export interface Authorize {
   off_session: boolean
   return_url: string | null
   statement_descriptor: string | null
+  owner: Owner
 }
 
 export interface FollowUp {
@@ -69,12 +70,105 @@ export interface FollowUp {
   currency: string
 }
 
+/** Moves money we hold at the processor to a bank account. */
+export interface PayOut {
+  reference: string
+  amount: bigint
+  currency: string
+  /** Where to, in the processor's words; null: the bank account it knows of us. */
+  destination: string | null
+  statement_descriptor: string | null
+}
+
+/**
+ * What a processor tells by itself, in a webhook or in its feed of events, read into our words. `subject` names what it
+ * is about (a payment, a payout): news of one subject is taken in turn. Times and order are the processor's claim, not
+ * proof: news comes twice, late and in any order, so whoever takes it moves forward by rank and never back.
+ */
+export interface ProcessorEvent {
+  /** The processor's own id of it: the same news has the same one, however often it is told. */
+  id: string
+  /** In its words, kept for the record. */
+  type: string
+  subject: string
+  created_at: Date
+  news: News
+}
+
+export type News =
+  /** An operation of ours, by our reference, as it is now. `owner` is what we told the processor whose it is. */
+  | {
+      kind: 'operation'
+      operation: 'authorize' | 'capture' | 'void' | 'refund'
+      reference: string
+      owner: Owner | null
+      /** The payment (authorize, capture, void) or the refund at the processor. */
+      processor_id: string
+      /** The payment it belongs to. */
+      payment_id: string
+      amount: bigint
+      currency: string
+      outcome: Outcome
+      /** For an authorization: whether its money was captured with it. */
+      captured: boolean
+    }
+  | {
+      kind: 'dispute'
+      dispute_id: string
+      payment_id: string
+      /** Our reference of the payment it contests. */
+      reference: string
+      status: 'warning_needs_response' | 'warning_closed' | 'needs_response' | 'under_review' | 'won' | 'lost'
+      reason: string
+      amount: bigint
+      currency: string
+      /** What the processor charges for it; given back by some when it is won. */
+      fee: bigint
+      fee_refunded: boolean
+      evidence_due_by: Date | null
+    }
+  | {
+      kind: 'payout'
+      payout_id: string
+      reference: string
+      /** `returned`: it was paid, and the bank sent it back. */
+      status: 'in_transit' | 'paid' | 'failed' | 'returned'
+      failure_code: string | null
+      amount: bigint
+      currency: string
+      arrival_date: Date | null
+    }
+  /** Known to the connector and of no consequence, or not known at all. */
+  | { kind: 'ignored'; why: string }
+
+/** Whose operation it is: sent with it, and told back by the processor, so that nothing is without an owner. */
+export interface Owner {
+  account_id: string
+  payment_intent_id: string
+}
+
+/** Reads and proves what a processor sends to `POST /v1/webhooks/:processor`. Pure. */
+export interface WebhookReader {
+  /** Null when the signature proves it; else one word for why not. Compares in constant time. */
+  refusal(raw: Uint8Array, headers: Record<string, string | undefined>, received_at: Date): string | null
+  /** Of a body that was proven; undefined when it cannot be read as an event. */
+  read(body: unknown): ProcessorEvent | undefined
+}
+
+/** A page of the processor's feed, oldest first; `next` is where to go on, the same as `after` when there is no more. */
+export interface EventPage {
+  events: { body: unknown; event: ProcessorEvent }[]
+  next: string
+}
+
 export interface ConnectorFacts {
   /** How long the processor remembers a reference as an idempotency key; a resend after it may move money twice. */
   idempotency_window_ms: number
   /** An operation that is absent this long after it was sent was never received. */
   longest_processing_ms: number
   supports_lookup: boolean
+  /** Whether an operation can be taken back by its reference alone, also one that never arrived. */
+  supports_reversal: boolean
   settlement_format: 'simulator-csv' | 'stripe-csv'
 }
 
@@ -87,4 +181,28 @@ export interface Connector {
   void(request: FollowUp, deadline_ms: number): Promise<Outcome>
   refund(request: FollowUp, deadline_ms: number): Promise<Outcome>
   lookup(reference: string, deadline_ms: number): Promise<LookupOutcome>
+  /**
+   * Takes back whatever was or will be done under a reference: approved means it holds and moves no money and never
+   * will. Repeated until it is acknowledged; needs `facts.supports_reversal`.
+   */
+  reverse(request: { reference: string; of: string }, deadline_ms: number): Promise<Outcome>
+  /** Approved means on its way; whether it arrives is told by an event or a lookup. */
+  payOut(request: PayOut, deadline_ms: number): Promise<Outcome>
+  /** How a payout stands, by our reference. */
+  lookupPayout(
+    reference: string,
+    deadline_ms: number,
+  ): Promise<Extract<News, { kind: 'payout' }> | { kind: 'absent' } | { kind: 'unknown'; reason: string }>
+  /** Answers what the processor then says of the dispute; `text` is all the evidence there is. */
+  submitEvidence(dispute_id: string, text: string, deadline_ms: number): Promise<DisputeAnswer>
+  /** Gives the dispute up. */
+  closeDispute(dispute_id: string, deadline_ms: number): Promise<DisputeAnswer>
+  webhooks: WebhookReader
+  /** What happened after a place in the processor's feed (null: from its start): what a lost webhook would have told. */
+  events(after: string | null, deadline_ms: number): Promise<EventPage | { kind: 'unknown'; reason: string }>
 }
+
+export type DisputeAnswer =
+  | Extract<News, { kind: 'dispute' }>
+  | { kind: 'refused'; message: string }
+  | { kind: 'unknown'; reason: string }
