@@ -56,6 +56,7 @@ const authorize = (reference: string, payment_token: string, capture: boolean, a
     capture,
     off_session: false,
     return_url: null,
+    owner: null,
   }) as const
 
 const action = fc.oneof(

@@ -157,6 +157,7 @@ export function openBank(options: {
       capture: request.capture,
       off_session: request.off_session,
       return_url: request.return_url,
+      owner: request.owner,
       status,
       ...(decline === undefined ? {} : { decline }),
     })

@@ -33,8 +33,16 @@ interface Said {
   answered: boolean
 }
 
+/** Whose payment it is, in the caller's own ids: kept and told back, never understood. */
+export interface Owner {
+  account_id: string
+  payment_intent_id: string
+}
+
 export interface AuthorizeEntry extends Said {
   op: 'authorize'
+  /** Absent in lines written before owners were told. */
+  owner?: Owner | null
   token: string
   capture: boolean
   off_session: boolean
@@ -95,7 +103,8 @@ function ownFields(entry: Entry): string {
     case 'authorize':
       return (
         `,"token":${JSON.stringify(entry.token)},"capture":${entry.capture},"off_session":${entry.off_session},` +
-        `"return_url":${JSON.stringify(entry.return_url)},"status":"${entry.status}"${declineField(entry)}`
+        `"return_url":${JSON.stringify(entry.return_url)},"owner":${JSON.stringify(entry.owner ?? null)},` +
+        `"status":"${entry.status}"${declineField(entry)}`
       )
     case 'capture':
     case 'void':

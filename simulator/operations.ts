@@ -186,6 +186,8 @@ export function operationJson(operation: Operation, url: string): string {
     `{"id":"${operation.id}","type":"${kind}","status":"${status}",` +
     `"reference":${JSON.stringify(operation.reference)},"amount":${operation.amount},` +
     `"currency":"${operation.currency}","payment_id":"${payment.id}","payment_state":"${payment.state}"`
+  if (payment.owner !== null) json += `,"owner":${JSON.stringify(payment.owner)}`
+  if (kind === 'authorize') json += `,"captured":${status === 'approved' && payment.capture}`
   if (status === 'requires_action') json += `,"redirect_url":"${url}/challenge/${payment.id}"`
   if (payment.behaviour.funds_available_at_once) json += ',"funds_available_at_once":true'
   if (decline !== undefined) json += `,"decline":${JSON.stringify(decline)}`

@@ -1,5 +1,6 @@
 /** What callers send, checked field by field and by hand: a schema library would cost more than the whole request. */
 import { isCurrency } from '#money'
+import type { Owner } from './entry.ts'
 import { Refused } from './refused.ts'
 import type { AuthorizeRequest, FollowUpRequest } from './state.ts'
 
@@ -8,6 +9,8 @@ export type Body = Record<string, unknown>
 /** Long enough for any prefix and uuid, short enough for an index. */
 const MAX_REFERENCE_CHARS = 255
 const MAX_URL_CHARS = 2048
+/** A prefix and a uuid take 36; every payment keeps two of these in memory. */
+const MAX_ID_CHARS = 64
 const REFERENCE = /^[\x21-\x7e]+$/
 const AUTHORIZE_FIELDS = new Set([
   'reference',
@@ -17,7 +20,9 @@ const AUTHORIZE_FIELDS = new Set([
   'capture',
   'off_session',
   'return_url',
+  'owner',
 ])
+const OWNER_FIELDS = new Set(['account_id', 'payment_intent_id'])
 const FOLLOW_UP_FIELDS = new Set(['reference', 'amount', 'currency'])
 const CARD_FIELDS = new Set(['number', 'exp_month', 'exp_year', 'cvc'])
 
@@ -36,6 +41,7 @@ export function parseAuthorize(body: Body): AuthorizeRequest {
     capture: parseBoolean(body.capture, 'capture', true),
     off_session: parseBoolean(body.off_session, 'off_session', false),
     return_url: parseUrl(body.return_url),
+    owner: parseOwner(body.owner),
   }
 }
 
@@ -79,6 +85,20 @@ function parseBoolean(value: unknown, param: string, absent: boolean): boolean {
   if (typeof value === 'boolean') return value
   throw invalid(param, `${param} is true or false.`)
 }
+
+function parseOwner(value: unknown): Owner | null {
+  if (value === undefined || value === null) return null
+  if (typeof value !== 'object') throw invalid('owner', 'owner is an object.')
+  refuseUnknown(value as Body, OWNER_FIELDS)
+  const { account_id, payment_intent_id } = value as Body
+  if (!isId(account_id) || !isId(payment_intent_id)) {
+    throw invalid('owner', 'owner has an account_id and a payment_intent_id.')
+  }
+  return { account_id, payment_intent_id }
+}
+
+const isId = (value: unknown): value is string =>
+  typeof value === 'string' && value.length <= MAX_ID_CHARS && REFERENCE.test(value)
 
 /** Only http and https: the page redirects a browser there, and `javascript:` must never be followed. */
 function parseUrl(value: unknown): string | null {

@@ -1,5 +1,5 @@
 /** What the bank remembers of the world, and what it can be asked to do. */
-import type { OperationKind, OperationStatus, Refusal } from './entry.ts'
+import type { OperationKind, OperationStatus, Owner, Refusal } from './entry.ts'
 import type { Behaviour, MagicDecline } from './magic.ts'
 
 export interface Operation {
@@ -23,6 +23,7 @@ export interface Payment extends Operation {
   capture: boolean
   off_session: boolean
   return_url: string | null
+  owner: Owner | null
   captured_amount: bigint
   /** Succeeded and pending refunds together: both are promised away. */
   refunded_amount: bigint
@@ -46,6 +47,7 @@ export interface AuthorizeRequest {
   capture: boolean
   off_session: boolean
   return_url: string | null
+  owner: Owner | null
 }
 export interface FollowUpRequest {
   kind: 'capture' | 'void' | 'refund'

@@ -108,6 +108,7 @@ export function makeWorld(tokens: Tokens, onPending: (id: string) => void): Worl
       capture: entry.capture,
       off_session: entry.off_session,
       return_url: entry.return_url,
+      owner: entry.owner ?? null,
       captured_amount: 0n,
       refunded_amount: 0n,
       dispute: undefined,

@@ -80,6 +80,10 @@ function call(connector: Connector, { attempt, intent, method }: Operation): Pro
         off_session: intent.off_session,
         return_url: intent.return_url,
         statement_descriptor: intent.statement_descriptor,
+        owner: {
+          account_id: encodeId('acct_', attempt.account_id),
+          payment_intent_id: encodeId('pi_', intent.id),
+        },
       },
       CALL_DEADLINE_MS,
     )

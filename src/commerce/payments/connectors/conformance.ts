@@ -62,6 +62,7 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
     off_session: false,
     return_url: null,
     statement_descriptor: null,
+    owner: { account_id: 'acct_1', payment_intent_id: 'pi_1' },
     ...over,
   })
 

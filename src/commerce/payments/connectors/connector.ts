@@ -118,6 +118,8 @@ export type News =
       payment_id: string
       /** Our reference of the payment it contests. */
       reference: string
+      /** Whose payment it contests, as we told the processor. */
+      owner: Owner | null
       status: 'warning_needs_response' | 'warning_closed' | 'needs_response' | 'under_review' | 'won' | 'lost'
       reason: string
       amount: bigint
@@ -180,10 +182,14 @@ export interface Connector {
   capture(request: FollowUp, deadline_ms: number): Promise<Outcome>
   void(request: FollowUp, deadline_ms: number): Promise<Outcome>
   refund(request: FollowUp, deadline_ms: number): Promise<Outcome>
+  /** A reversed operation is declined with the code `reversed`, also one that was never received. */
   lookup(reference: string, deadline_ms: number): Promise<LookupOutcome>
   /**
-   * Takes back whatever was or will be done under a reference: approved means it holds and moves no money and never
-   * will. Repeated until it is acknowledged; needs `facts.supports_reversal`.
+   * Takes back whatever was or will be done under a reference (a hold is voided, an open challenge ended, what a
+   * payment captured is given back): approved means it holds and moves no money and never will, and `amount` is what
+   * was taken back. Declined means that it stays as it is, because it cannot be taken back (money that left as a
+   * refund or a payout, a payment under dispute): ask what it is. Repeated until it is acknowledged; needs
+   * `facts.supports_reversal`.
    */
   reverse(request: { reference: string; of: string }, deadline_ms: number): Promise<Outcome>
   /** Approved means on its way; whether it arrives is told by an event or a lookup. */
@@ -198,7 +204,10 @@ export interface Connector {
   /** Gives the dispute up. */
   closeDispute(dispute_id: string, deadline_ms: number): Promise<DisputeAnswer>
   webhooks: WebhookReader
-  /** What happened after a place in the processor's feed (null: from its start): what a lost webhook would have told. */
+  /**
+   * What happened after a place in the processor's feed (null: from its start): what a lost webhook would have told.
+   * A place that the processor does not know is answered from the start: news told twice costs less than news lost.
+   */
   events(after: string | null, deadline_ms: number): Promise<EventPage | { kind: 'unknown'; reason: string }>
 }
 

@@ -26,8 +26,8 @@ const MAX_CONNECTIONS = 64
 /** Below the 120 s after which the simulator closes an idle connection, so that we are the one to close it. */
 const KEEP_ALIVE_MS = 60_000
 const CONNECT_TIMEOUT_MS = 5_000
-/** Answers are under 1 kB; more than this is not an answer. */
-const MAX_ANSWER_BYTES = 64 * 1024
+/** An answer is under 1 kB, a page of 200 events under 400 kB; more than this is not an answer. */
+const MAX_ANSWER_BYTES = 1024 * 1024
 
 export function makeExchange(url: string): Exchange {
   const { origin } = new URL(url)

@@ -107,6 +107,7 @@ describe('the simulator connector', () => {
         off_session: false,
         return_url: null,
         statement_descriptor: null,
+        owner: { account_id: 'acct_1', payment_intent_id: 'pi_1' },
       },
       5_000,
     )
@@ -129,6 +130,7 @@ describe('the simulator connector', () => {
           off_session: false,
           return_url: null,
           statement_descriptor: null,
+          owner: { account_id: 'acct_1', payment_intent_id: 'pi_1' },
         },
         deadline_ms,
       )
