@@ -2,7 +2,7 @@
  * A flaw changes a draft so that it must be refused before it does anything, and says with which statuses; or answers
  * nothing when it does not apply to the operation.
  */
-import type { Dice } from './dice.ts'
+import type { Dice } from '../support/dice.ts'
 import type { Draft, Pool } from './requests.ts'
 
 export interface FlawContext {

@@ -3,7 +3,7 @@
  * schemas, and ids that are really there. What is wrong with a request is added by flaws.ts.
  */
 import type { OpenApiDocument } from '#http'
-import type { Dice } from './dice.ts'
+import type { Dice } from '../support/dice.ts'
 
 export interface Schema {
   type?: string

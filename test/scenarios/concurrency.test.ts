@@ -5,16 +5,11 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { encodeId, sleep } from '#kernel'
-import { countRows, heldBy, movementsOf, openWork } from '../support/audit.ts'
+import { countRows, movementsOf } from '../support/audit.ts'
+import { answerChallenge } from '../support/challenge.ts'
+import { expectConsistent, expectDocumented } from '../support/consistency.ts'
 import { createStops } from '../support/stops.ts'
-import {
-  eventually,
-  type Json,
-  type Reply,
-  startWorld,
-  type TestAccount,
-  type World,
-} from '../support/testing.ts'
+import { type Json, type Reply, startWorld, type TestAccount, type World } from '../support/testing.ts'
 
 const stops = createStops({ patience_ms: 2_000 })
 let world: World
@@ -37,56 +32,6 @@ const create = async ({ api }: TestAccount, more: object = {}): Promise<Json> =>
 const intentOf = async ({ api }: TestAccount, id: string): Promise<Json> =>
   (await api.get(`/v1/payment_intents/${id}`)).body
 const statuses = (replies: Reply[]) => replies.map(reply => reply.status).sort((a, b) => a - b)
-
-/** What is still open is settled, and then nothing is held and the books of both sides agree. */
-async function expectConsistent(account: TestAccount): Promise<void> {
-  await eventually(async () => {
-    await world.resolve()
-    expect(await openWork(world, account)).toEqual([])
-  })
-  const { data: intents } = (await account.api.get('/v1/payment_intents?limit=100')).body
-  const capturable = intents.reduce((sum: number, intent: Json) => sum + intent.amount_capturable, 0)
-  // A hold is on both sides of the ledger.
-  expect(await heldBy(world, account)).toBe(BigInt(2 * capturable))
-  const { data: charges } = (await account.api.get('/v1/charges?limit=100')).body
-  const { data: refunds } = (await account.api.get('/v1/refunds?limit=100')).body
-  const sum = (values: number[]) => values.reduce((total, value) => total + value, 0)
-  const moved = (await movementsOf(world, account)).map(movement => movement.split(' ') as [string, string])
-  const bookOf = (type: string) =>
-    sum(moved.filter(([name]) => name === type).map(([, amount]) => Number(amount)))
-  expect(sum(charges.map((charge: Json) => charge.amount_captured))).toBe(bookOf('capture'))
-  expect(
-    sum(refunds.filter((refund: Json) => refund.status === 'succeeded').map((refund: Json) => refund.amount)),
-  ).toBe(bookOf('refund'))
-  expect(sum(intents.map((intent: Json) => intent.amount_received))).toBe(bookOf('capture'))
-  for (const charge of charges) {
-    const its = refunds.filter((refund: Json) => refund.charge_id === charge.id && refund.status !== 'failed')
-    expect(charge.amount_refunded).toBe(sum(its.map((refund: Json) => refund.amount)))
-  }
-  // A refund that the processor had to refuse should not have been asked for.
-  expect(refunds.filter((refund: Json) => refund.status === 'failed')).toEqual([])
-  const { data: movements } = (await account.api.get('/v1/balance_transactions?limit=100')).body
-  const { pending } = (await account.api.get('/v1/balance')).body
-  expect(pending[0]?.amount ?? 0).toBe(sum(movements.map((movement: Json) => movement.net)))
-}
-
-/** Every answer is a success or a refusal that tells what to do. */
-function expectDocumented(replies: Reply[]): void {
-  const surprises = replies.filter(
-    ({ status, body }) =>
-      status !== 200 &&
-      ![
-        'payment_intent_unexpected_state',
-        'lock_timeout',
-        'resource_missing',
-        'charge_not_captured',
-        'charge_already_refunded',
-        'refund_amount_too_large',
-        'capture_amount_too_large',
-      ].includes(body.error.code),
-  )
-  expect(surprises.map(reply => reply.body)).toEqual([])
-}
 
 describe('one key', () => {
   test.each([
@@ -152,7 +97,7 @@ describe('one intent', () => {
     expectDocumented(replies)
     expect(replies.filter(reply => reply.status === 200)).toHaveLength(1)
     expect(await movementsOf(world, account)).toEqual(['authorize 1000', 'capture 1000'])
-    await expectConsistent(account)
+    await expectConsistent(world, account)
   })
 
   const calls: Record<string, (account: TestAccount, id: string) => Promise<Reply>> = {
@@ -201,7 +146,7 @@ describe('one intent', () => {
           expect((await calls.cancel?.(account, id))?.body.status).toBe('canceled')
         }
       }
-      await expectConsistent(account)
+      await expectConsistent(world, account)
     }
   })
 
@@ -227,7 +172,7 @@ describe('one intent', () => {
         metadata: { before: '1', a: 'a', b: 'b', c: 'c' },
       })
       expect((await intentOf(account, intent.id)).metadata).toEqual({ before: '1', a: 'a', b: 'b', c: 'c' })
-      await expectConsistent(account)
+      await expectConsistent(world, account)
     }
   })
 })
@@ -236,21 +181,11 @@ describe('a challenge', () => {
   const challenged = (account: TestAccount) =>
     create(account, { confirm: true, payment_method_id: 'pm_card_threeDSecure2Required' })
 
-  async function finish(intent: Json, result: 'complete' | 'fail'): Promise<void> {
-    const { url } = intent.next_action.redirect_to_url
-    const page = await (await fetch(url)).text()
-    const action = new RegExp(`action="([^"]*${result}[^"]*)"`).exec(page)?.[1]
-    await fetch(action ? new URL(action.replaceAll('&amp;', '&'), url) : `${url}/${result}`, {
-      method: 'POST',
-      redirect: 'manual',
-    })
-  }
-
   test('whose end many ask for at once is settled once', async () => {
     for (let round = 0; round < 5; round++) {
       const account = await world.account()
       const intent = await challenged(account)
-      await finish(intent, 'complete')
+      await answerChallenge(intent, 'complete')
       const replies = await Promise.all([
         ...Array.from({ length: 8 }, () => account.api.post(`/v1/payment_intents/${intent.id}/confirm`)),
         world.resolve(),
@@ -259,14 +194,14 @@ describe('a challenge', () => {
       expect(await countRows(world, account)).toMatchObject({ charges: 1, balance_transactions: 1 })
       expect((await account.api.get('/v1/balance')).body.pending).toEqual([{ amount: 941, currency: 'usd' }])
       expect(await movementsOf(world, account)).toEqual(['authorize 1000', 'capture 1000'])
-      await expectConsistent(account)
+      await expectConsistent(world, account)
     }
   })
 
   test('that fails is a decline for all who ask at once', async () => {
     const account = await world.account()
     const intent = await challenged(account)
-    await finish(intent, 'fail')
+    await answerChallenge(intent, 'fail')
     const replies = await Promise.all(
       Array.from({ length: 8 }, () => account.api.post(`/v1/payment_intents/${intent.id}/confirm`)),
     )
@@ -275,7 +210,7 @@ describe('a challenge', () => {
     for (const reply of declined) expect(reply.body.error.code).toBe('payment_intent_authentication_failure')
     for (const reply of replies) expect([400, 402]).toContain(reply.status)
     expect(await countRows(world, account)).toMatchObject({ charges: 1 })
-    await expectConsistent(account)
+    await expectConsistent(world, account)
   })
 
   test('stays open while the processor cannot be asked how it ended', async () => {
@@ -285,9 +220,9 @@ describe('a challenge', () => {
     const { status, body } = await account.api.post(`/v1/payment_intents/${intent.id}/confirm`)
     expect(status).toBe(200)
     expect(body.status).toBe('requires_action')
-    await finish(intent, 'complete')
+    await answerChallenge(intent, 'complete')
     expect((await account.api.post(`/v1/payment_intents/${intent.id}/confirm`)).body.status).toBe('succeeded')
-    await expectConsistent(account)
+    await expectConsistent(world, account)
   })
 
   test('cannot be passed by while another confirm looks at what was there before it', async () => {
@@ -319,10 +254,10 @@ describe('a challenge', () => {
     expectDocumented([reply])
     expect(reply.status).not.toBe(200)
     expect(await movementsOf(world, account)).toEqual([])
-    await finish(first, 'complete')
+    await answerChallenge(first, 'complete')
     expect((await account.api.post(path)).body.status).toBe('succeeded')
     expect(await movementsOf(world, account)).toEqual(['authorize 1000', 'capture 1000'])
-    await expectConsistent(account)
+    await expectConsistent(world, account)
   })
 
   test.each(['complete', 'fail', undefined] as const)(
@@ -334,7 +269,7 @@ describe('a challenge', () => {
         const stop = stops.at(point)
         const cancel = account.api.post(`/v1/payment_intents/${intent.id}/cancel`)
         await stop.reached
-        if (result) await finish(intent, result)
+        if (result) await answerChallenge(intent, result)
         await world.resolve()
         stop.wake()
         const { status, body } = await cancel
@@ -342,7 +277,7 @@ describe('a challenge', () => {
         const ended = point === 'done' ? undefined : result
         expect(status).toBe(ended ? 402 : 200)
         if (ended) expect(body.error.type).toBe('card_error')
-        await expectConsistent(account)
+        await expectConsistent(world, account)
         const wanted = { complete: 'succeeded', fail: 'requires_payment_method' }
         expect((await intentOf(account, intent.id)).status).toBe(ended ? wanted[ended] : 'canceled')
         const passed = ended === 'complete'
@@ -391,7 +326,7 @@ describe('many at once', () => {
     expectDocumented(replies)
     expect(replies.filter(reply => reply.status === 429)).toEqual([])
     expect(await deadlocks()).toBe(before)
-    await expectConsistent(account)
+    await expectConsistent(world, account)
   })
 
   async function deadlocks(): Promise<bigint> {

@@ -16,24 +16,19 @@ export interface Stop {
   wake: () => void
 }
 
-export interface Stops {
-  /** The next runner that comes to the point hangs there; only that one. */
-  at(point: Point): Stop
+/** What makes a world's runners pass the points. */
+export interface Gates {
   payments(payments: Payments): Payments
   connector(connector: Connector): Connector
 }
 
-/** `patience_ms` shortens every call to the processor: tests of its silence need not wait for the real deadline. */
-export function createStops({ patience_ms = 15_000 } = {}): Stops {
-  let armed: { point: Point; reached: () => void; woken: Promise<void> } | undefined
+export interface Stops extends Gates {
+  /** The next runner that comes to the point hangs there; only that one. */
+  at(point: Point): Stop
+}
 
-  async function pass(point: Point): Promise<void> {
-    if (armed?.point !== point) return
-    const { reached, woken } = armed
-    armed = undefined
-    reached()
-    await woken
-  }
+/** Has every runner pass the points; `patience_ms` shortens its calls to the processor. */
+export function gated(pass: (point: Point) => Promise<void>, patience_ms = 15_000): Gates {
   const call =
     <Request, Outcome>(ask: (request: Request, deadline_ms: number) => Promise<Outcome>) =>
     async (request: Request, deadline_ms: number): Promise<Outcome> => {
@@ -42,14 +37,7 @@ export function createStops({ patience_ms = 15_000 } = {}): Stops {
       await pass('done')
       return outcome
     }
-
   return {
-    at(point) {
-      const reached = Promise.withResolvers<void>()
-      const woken = Promise.withResolvers<void>()
-      armed = { point, reached: reached.resolve, woken: woken.promise }
-      return { reached: reached.promise, wake: woken.resolve }
-    },
     payments: payments => ({
       ...payments,
       async record(writes, stats) {
@@ -65,5 +53,28 @@ export function createStops({ patience_ms = 15_000 } = {}): Stops {
       refund: call((request, deadline_ms) => connector.refund(request, deadline_ms)),
       lookup: (reference, deadline_ms) => connector.lookup(reference, Math.min(deadline_ms, patience_ms)),
     }),
+  }
+}
+
+/** `patience_ms` shortens every call to the processor: tests of its silence need not wait for the real deadline. */
+export function createStops({ patience_ms = 15_000 } = {}): Stops {
+  let armed: { point: Point; reached: () => void; woken: Promise<void> } | undefined
+
+  async function pass(point: Point): Promise<void> {
+    if (armed?.point !== point) return
+    const { reached, woken } = armed
+    armed = undefined
+    reached()
+    await woken
+  }
+
+  return {
+    at(point) {
+      const reached = Promise.withResolvers<void>()
+      const woken = Promise.withResolvers<void>()
+      armed = { point, reached: reached.resolve, woken: woken.promise }
+      return { reached: reached.promise, wake: woken.resolve }
+    },
+    ...gated(pass, patience_ms),
   }
 }

@@ -32,7 +32,7 @@ import {
   createResolver,
 } from '#payments'
 import { type Simulator, startSimulator } from '#simulator'
-import type { Stops } from './stops.ts'
+import type { Gates } from './stops.ts'
 
 export interface Reply<Body = Json> {
   status: number
@@ -101,7 +101,7 @@ export interface Movement {
 export interface WorldOptions {
   clock?: Clock
   /** Points at which runners can be made to hang. */
-  stops?: Stops
+  stops?: Gates
   timeouts?: ServerOptions['timeouts']
 }
 
