@@ -99,7 +99,7 @@ async function start(
   stops.push(() => db.close())
   const processor = simulatorConnector({ url: simulator.url })
   stops.push(() => processor.close())
-  const payments = createPayments({ db, clock, connectors: { test: processor, live: null } })
+  const payments = createPayments({ db, clock, log, connectors: { test: processor, live: null } })
   const endpoints = await allEndpoints(payments)
 
   if (is_worker) {

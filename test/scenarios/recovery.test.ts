@@ -215,7 +215,7 @@ describe.each(names)('%s whose runner dies', name => {
     const traces = await tracesOf(world, account)
     await world.db.run`
       update idempotency_keys
-      set epoch = epoch + 1, lease_until = now() + interval '30 seconds'
+      set epoch = epoch + 1, lease_until = now() + idempotency_lease()
       where account_id = ${account.account_id} and finished_at is null`
     wake()
     const { status, body } = await first

@@ -113,12 +113,6 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const db = openDatabase({ url: database.url })
   const connector = simulatorConnector({ url: simulator.url })
   const { stops } = options
-  const known = createPayments({
-    db,
-    clock,
-    connectors: { test: stops ? stops.connector(connector) : connector, live: null },
-  })
-  const payments = stops ? stops.payments(known) : known
   const lines: string[] = []
   const log = createLog({
     level: 'debug',
@@ -129,6 +123,13 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       },
     },
   })
+  const known = createPayments({
+    db,
+    clock,
+    log,
+    connectors: { test: stops ? stops.connector(connector) : connector, live: null },
+  })
+  const payments = stops ? stops.payments(known) : known
   const endpoints = [...paymentsEndpoints(payments), ...eventsEndpoints()]
   const completer = createCompleter({ endpoints, db, clock, log })
   const server = createServer({

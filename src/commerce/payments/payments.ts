@@ -1,6 +1,7 @@
 /** What every payment action is given: the database, the recorder of its decisions, the connectors, the clock. */
 import type { Database } from '#db'
 import { ApiError, type Clock, type Tenant } from '#kernel'
+import { createLog, type Log } from '#metrics'
 import type { Connector } from './connectors/connector.ts'
 import { groupedRecorder, type Recorder } from './record.ts'
 
@@ -9,11 +10,14 @@ export interface PaymentsOptions {
   clock: Clock
   /** The processor of each mode; none is configured for live mode until one is plugged in. */
   connectors: { test: Connector; live: Connector | null }
+  /** Told what processors say by themselves and nobody waits for; nothing, when left out. */
+  log?: Log
 }
 
 export interface Payments {
   readonly db: Database
   readonly clock: Clock
+  readonly log: Log
   /** Records a decision together with those of other requests that wait at the same moment. */
   readonly record: Recorder
   /** The processor that new operations of this tenant go to. */
@@ -27,6 +31,7 @@ export function createPayments(options: PaymentsOptions): Payments {
   return {
     db,
     clock,
+    log: options.log ?? createLog({ level: 'silent', destination: { write: () => undefined } }),
     record: groupedRecorder(db),
     connectorFor(tenant) {
       const connector = tenant.livemode ? connectors.live : connectors.test

@@ -46,14 +46,14 @@ async function die(shop: TestAccount, key = 'k'): Promise<void> {
   await sendNote(shop, key)
   delete hooks.between
   await api.db
-    .run`update idempotency_keys set lease_until = now() + interval '30 seconds' where finished_at is null`
+    .run`update idempotency_keys set lease_until = now() + idempotency_lease() where finished_at is null`
 }
 
 test('an operation whose runner died is finished once its lease has lapsed, not before', async () => {
   const shop = await api.account()
   await die(shop)
   expect(await completer.runOnce()).toBe(0)
-  await age('31 seconds')
+  await age('21 seconds')
   expect(await completer.runOnce()).toBe(1)
   expect(await stateOf(shop)).toEqual({ state: 'sent' })
   expect(await keyOf(shop)).toMatchObject({ epoch: 2, status: 200 })
@@ -65,7 +65,7 @@ test('an operation whose runner died is finished once its lease has lapsed, not 
 test('the answer carries the id of the request that began it', async () => {
   const shop = await api.account()
   await die(shop)
-  await age('31 seconds')
+  await age('21 seconds')
   await completer.runOnce()
   const replay = await sendNote(shop)
   expect(replay.headers['original-request']).toBe(lines[0]?.request_id)
@@ -74,7 +74,7 @@ test('the answer carries the id of the request that began it', async () => {
 test('several completers share the work: each operation is resumed once', async () => {
   const shops = await Promise.all(Array.from({ length: 10 }, () => api.account()))
   for (const shop of shops) await die(shop)
-  await age('31 seconds')
+  await age('21 seconds')
   const taken = await Promise.all([completer.runOnce(), completer.runOnce(), completer.runOnce()])
   expect(taken.reduce((sum, count) => sum + count)).toBe(10)
   for (const shop of shops) expect(await keyOf(shop)).toMatchObject({ epoch: 2, status: 200 })
@@ -87,7 +87,7 @@ test('an operation that fails again waits longer each time and holds up no other
   const { account_id } = bad
   hooks.delivering = tenant =>
     tenant.account_id === account_id ? Promise.reject(new Error('still broken')) : Promise.resolve()
-  await age('31 seconds')
+  await age('21 seconds')
   expect(await completer.runOnce()).toBe(2)
   expect(await keyOf(good)).toMatchObject({ status: 200 })
   const first = await keyOf(bad)
@@ -109,7 +109,7 @@ test('an operation that fails again waits longer each time and holds up no other
 test('a key of an endpoint that is gone is left, and said so, rather than lost', async () => {
   const shop = await api.account()
   await die(shop)
-  await age('31 seconds')
+  await age('21 seconds')
   const without = createCompleter({ endpoints: [], db: api.db, clock: systemClock, log })
   await without.runOnce()
   expect(await keyOf(shop)).toMatchObject({ status: null })
@@ -159,7 +159,7 @@ test('a retention of less than a day is refused', () => {
 test('a started completer finds the work by itself and stops after what is under way', async () => {
   const shop = await api.account()
   await die(shop)
-  await age('31 seconds')
+  await age('21 seconds')
   const started = startCompleter({ endpoints: noteEndpoints(hooks), db: api.db, clock: systemClock, log })
   await expect.poll(async () => (await keyOf(shop)).status, { timeout: 5_000 }).toBe(200)
   await started.stop()

@@ -150,11 +150,17 @@ export function createCompleter(options: CompleterOptions): Completer {
 /** Starts the completer's two loops in this process. */
 export function startCompleter(options: CompleterOptions): Completer {
   const completer = createCompleter(options)
-  const stopLooking = every(LOOK_EVERY_MS, () => completer.runOnce(), options.log)
+  // A full batch means that more is waiting, as after a crash under load: go on at once.
+  const lookWhileFull = async () => {
+    while (!is_stopping && (await completer.runOnce()) === BATCH_MOST);
+  }
+  let is_stopping = false
+  const stopLooking = every(LOOK_EVERY_MS, lookWhileFull, options.log)
   const stopReaping = every(REAP_EVERY_MS, () => completer.reapOnce(), options.log)
   return {
     ...completer,
     async stop() {
+      is_stopping = true
       stopLooking()
       stopReaping()
       await completer.stop()

@@ -3,11 +3,12 @@
 -- PostgreSQL 18. Hash and merge joins and whole-table reads are switched off inside: a plan made while the table was
 -- small would otherwise be kept after it has grown.
 
--- How long a runner may be silent. Longer than any call to a processor and the look-up after it (15 s) with the commits around it, so a
--- healthy runner is never replaced; short enough that a retry after a crash succeeds within the patience of a client.
+-- How long a runner may be silent. Longer than a call to a processor and the look-up after it (10 s and 5 s) with the
+-- commits around them, so a healthy runner is never replaced; and short enough that what a crash interrupted is taken
+-- over, looked up and finished within 30 s of the restart: the lease, the completer's second, and calls that answer.
 create or replace function idempotency_lease() returns interval
   language sql immutable parallel safe
-  return interval '30 seconds';
+  return interval '20 seconds';
 
 -- Claims keys; answers the items whose key is theirs now. A twin in another transaction is waited for: the unique index
 -- decides, so two claims of one key never both succeed. The wait is short, because a group of requests waits with the one

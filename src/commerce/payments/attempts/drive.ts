@@ -15,17 +15,8 @@ import { gatherOperation, silenceMs } from './operations.ts'
 import { fenced, type Runner, withAnswer } from './runner.ts'
 import { concluded } from './concluded.ts'
 import { UNSETTLED } from './lifecycle.ts'
+import { CALL_DEADLINE_MS, LOOKUP_DEADLINE_MS, TAKEN_FOR } from './limits.ts'
 import { type Operation, resolved, settle, type Settlement } from './settle.ts'
-
-/**
- * A call must end well inside the lease of the key (30 s), with the look-up that follows a silence; and before the
- * processor's longest processing time, so that a silence is never taken for an absence while somebody waits.
- */
-const CALL_DEADLINE_MS = 10_000
-const LOOKUP_DEADLINE_MS = 5_000
-
-/** Longer than both calls and the commits around them. */
-const DRIVE_MOST = '1 minute'
 
 /** A settle loses to a change of the same intent at most a few times; more is a bug. */
 const SETTLE_TRIES = 10
@@ -45,13 +36,13 @@ export async function drive(payments: Payments, runner: Runner, operation: Opera
   const sent = await send(payments, runner, operation)
   const outcome = await span(`${connector.name}.${sent.attempt.operation}`, {}, () => call(connector, sent))
   if (outcome.kind !== 'unknown') return settleOutcome(payments, runner, sent, outcome)
-  return settleOutcome(payments, runner, sent, await ask(payments, connector, sent))
+  return settleOutcome(payments, runner, sent, await ask(payments, connector, sent, { may_send: false }))
 }
 
 /** Marks the attempt `sent`, durably, before anything leaves: what is `prepared` after a crash was never sent. */
-async function send(payments: Payments, runner: Runner, operation: Operation): Promise<Operation> {
+export async function send(payments: Payments, runner: Runner, operation: Operation): Promise<Operation> {
   // With a key its lease brings back what dies here; without one the resolver does, when driving it would have ended.
-  const update = resolved(operation.attempt, 'send', runner.fence ? {} : { check_after: DRIVE_MOST })
+  const update = resolved(operation.attempt, 'send', runner.fence ? {} : { check_after: TAKEN_FOR })
   try {
     await payments.record(
       { ...fenced(runner), payment_attempt_updates: [{ ...update, from_states: ['prepared'] }] },
@@ -106,12 +97,18 @@ function call(connector: Connector, { attempt, intent, method }: Operation): Pro
  * After a silence: ask by our reference. Absence counts only after the processor's longest processing time; then the
  * operation is sent again inside its idempotency window, with the same reference, and never outside it.
  */
-async function ask(payments: Payments, connector: Connector, operation: Operation): Promise<Outcome> {
+async function ask(
+  payments: Payments,
+  connector: Connector,
+  operation: Operation,
+  // Who has just called has no time left in its lease for another call: the resolver comes back in two seconds.
+  { may_send = true } = {},
+): Promise<Outcome> {
   const { attempt } = operation
   const found: LookupOutcome = await connector.lookup(encodeId('att_', attempt.id), LOOKUP_DEADLINE_MS)
   if (found.kind !== 'absent') return found
   const silence_ms = await silenceMs(payments.db, attempt)
-  if (silence_ms === null || silence_ms < connector.facts.longest_processing_ms) {
+  if (!may_send || silence_ms === null || silence_ms < connector.facts.longest_processing_ms) {
     return { kind: 'unknown', reason: 'absent_so_far' }
   }
   if (silence_ms < connector.facts.idempotency_window_ms) return call(connector, operation)
@@ -127,7 +124,8 @@ async function ask(payments: Payments, connector: Connector, operation: Operatio
   }
 }
 
-async function settleOutcome(
+/** Records what the processor's outcome means. Throws FencedError when another runner settles it, or has. */
+export async function settleOutcome(
   payments: Payments,
   runner: Runner,
   operation: Operation,

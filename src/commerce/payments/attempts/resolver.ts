@@ -9,6 +9,7 @@ import type { Tenant } from '#kernel'
 import type { Log } from '#metrics'
 import type { Payments } from '../payments.ts'
 import { drive } from './drive.ts'
+import { TAKEN_FOR } from './limits.ts'
 import { gatherOperation } from './operations.ts'
 
 /** Taken at once: each costs a call to the processor, and more in parallel would crowd out the paying requests. */
@@ -57,10 +58,10 @@ export function startResolver(payments: Payments, log: Log): { stop(): Promise<v
 
 type Due = Tenant & { id: string; request_id: string | null; idempotency_key: string | null }
 
-/** Takes attempts that are due for a minute: longer than driving one takes, so nobody else drives it meanwhile. */
+/** Takes attempts that are due, for as long as driving one may take: nobody else drives them meanwhile. */
 const takeDue = (payments: Payments): Promise<Due[]> => payments.db.many<Due>`
   update payment_attempts
-  set next_check_at = now() + interval '1 minute'
+  set next_check_at = now() + ${TAKEN_FOR}::interval
   where (account_id, livemode, id) in (
     select account_id, livemode, id
     from payment_attempts

@@ -1,0 +1,56 @@
+/** What a processor tells by itself, made by hand: any outcome of any operation, in any order. */
+import type { News, ProcessorEvent } from '#payments'
+import { encodeId } from '#kernel'
+import type { TestAccount, World } from './testing.ts'
+
+export type OperationNews = Extract<News, { kind: 'operation' }>
+
+let told = 0
+
+export function eventOf(news: News): ProcessorEvent {
+  told += 1
+  const subject = news.kind === 'operation' ? news.payment_id : 'other'
+  return { id: `told_${told}`, type: news.kind, subject, created_at: new Date(0), news }
+}
+
+/** News of the account's last operation of a kind: approved, unless the test says otherwise. */
+export async function newsOf(
+  world: World,
+  account: TestAccount,
+  operation: OperationNews['operation'],
+  change: Partial<OperationNews> = {},
+): Promise<OperationNews> {
+  const { account_id } = account
+  const attempt = await world.db.one<{
+    id: string
+    payment_intent_id: string
+    amount: bigint
+    currency: string
+    processor_id: string | null
+    target_processor_id: string | null
+  }>`
+    select id, payment_intent_id, amount, currency, processor_id, target_processor_id
+    from payment_attempts
+    where account_id = ${account_id} and operation = ${operation}
+    order by id desc
+    limit 1`
+  const reference = encodeId('att_', attempt.id)
+  const movement = (await world.book()).find(entry => entry.reference === reference)
+  const processor_id = attempt.processor_id ?? movement?.processor_id ?? 'pay_nobody_knows'
+  return {
+    kind: 'operation',
+    operation,
+    reference,
+    owner: {
+      account_id: encodeId('acct_', account_id),
+      payment_intent_id: encodeId('pi_', attempt.payment_intent_id),
+    },
+    processor_id,
+    payment_id: attempt.target_processor_id ?? processor_id,
+    amount: attempt.amount,
+    currency: attempt.currency,
+    outcome: { kind: 'approved', processor_id, amount: attempt.amount },
+    captured: true,
+    ...change,
+  }
+}
