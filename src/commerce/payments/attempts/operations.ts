@@ -5,13 +5,16 @@ import { attemptColumns, chargeColumns, intentColumns, methodColumns, refundColu
 import type { AttemptRow, ChargeRow, PaymentIntentRow, PaymentMethodRow, RefundRow } from '../rows.ts'
 import type { Operation } from './settle.ts'
 
-/** The operation of an attempt, read without locks: recording carries the versions, so a change shows as stale. */
+/**
+ * The operation of an attempt, read without locks: recording carries the versions, so a change shows as stale. The
+ * attempt itself is read last: while it is open, nothing that its outcome changes can have been read after that change.
+ */
 export async function gatherOperation(db: Queries, tenant: Tenant, attempt_id: string): Promise<Operation> {
-  const attempt = await db.one<AttemptRow>`
-    select ${attemptColumns}
+  const named = await db.one<Pick<AttemptRow, 'payment_intent_id' | 'charge_id' | 'refund_id'>>`
+    select payment_intent_id, charge_id, refund_id
     from payment_attempts
     where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${attempt_id}`
-  const { payment_intent_id, charge_id, refund_id } = attempt
+  const { payment_intent_id, charge_id, refund_id } = named
   const [intent, charge, refund, challenged] = await Promise.all([
     db.one<PaymentIntentRow>`
       select ${intentColumns}
@@ -32,10 +35,16 @@ export async function gatherOperation(db: Queries, tenant: Tenant, attempt_id: s
         and payment_intent_id = ${payment_intent_id} and operation = 'authorize' and state = 'requires_action'
         and id <> ${attempt_id}`,
   ])
-  const method = await db.maybe<PaymentMethodRow>`
-    select ${methodColumns}
-    from payment_methods
-    where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${intent.payment_method_id}`
+  const [method, attempt] = await Promise.all([
+    db.maybe<PaymentMethodRow>`
+      select ${methodColumns}
+      from payment_methods
+      where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${intent.payment_method_id}`,
+    db.one<AttemptRow>`
+      select ${attemptColumns}
+      from payment_attempts
+      where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${attempt_id}`,
+  ])
   return {
     attempt,
     intent,
