@@ -205,8 +205,37 @@ export interface LedgerAccountRow {
   debits_must_not_exceed_credits: boolean
   /** Refuses a credit when pending and posted credits would exceed posted debits. */
   credits_must_not_exceed_debits: boolean
-  /** From then on nothing new is posted or reserved; open pendings may be voided. */
+  /** Since then nothing new is posted or reserved; open pendings may be voided. */
   closed_at: Date | null
+  /** The instant in the id, kept readable. */
+  created_at: Date
+  /** Counts the changes made by hand (limits, closing), for the events about it. */
+  version: bigint
+}
+
+export interface LedgerActRow {
+  /** Whose books. */
+  account_id: string
+  /** In which of the account's modes. */
+  livemode: boolean
+  /** uuid v7; lact_… outside. */
+  id: string
+  /** What was done. */
+  kind: string
+  /** To which ledger account; null for a period. */
+  ledger_account_id: string | null
+  /** The limit as it was set. */
+  debits_must_not_exceed_credits: boolean | null
+  /** The limit as it was set. */
+  credits_must_not_exceed_debits: boolean | null
+  /** Counts the acts on periods without a gap; the highest says what is closed now. */
+  period_number: bigint | null
+  /** From this act on, everything effective before this instant is closed; null: nothing is. */
+  closed_before: Date | null
+  /** Why. */
+  reason: string
+  /** By whom: what the caller said and the API key it came with. */
+  author: string
   /** The instant in the id, kept readable. */
   created_at: Date
 }
@@ -243,6 +272,17 @@ export interface LedgerEntryRow {
   balance: bigint
   /** Debit or credit. */
   side: 'debit' | 'credit'
+}
+
+export interface LedgerExpiryRow {
+  /** Whose books. */
+  account_id: string
+  /** In which of the account's modes. */
+  livemode: boolean
+  /** The pending. */
+  transfer_id: string
+  /** Copied from it. */
+  expires_at: Date
 }
 
 export interface LedgerRefusalRow {

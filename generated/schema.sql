@@ -211,8 +211,9 @@ create table ledger_accounts (
   entry_count bigint default 0 not null, -- How many entries it has; the sequence of the newest.
   debits_must_not_exceed_credits boolean default false not null, -- Refuses a debit when pending and posted debits would exceed posted credits.
   credits_must_not_exceed_debits boolean default false not null, -- Refuses a credit when pending and posted credits would exceed posted debits.
-  closed_at timestamp with time zone, -- From then on nothing new is posted or reserved; open pendings may be voided.
-  created_at timestamp with time zone not null -- The instant in the id, kept readable.
+  closed_at timestamp with time zone, -- Since then nothing new is posted or reserved; open pendings may be voided.
+  created_at timestamp with time zone not null, -- The instant in the id, kept readable.
+  version bigint default 1 not null -- Counts the changes made by hand (limits, closing), for the events about it.
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_cost_delay=0);
 comment on table ledger_accounts is 'A ledger account of one currency with its running totals, opened by the first transfer that names it.';
 alter table ledger_accounts add constraint ledger_accounts_by_name UNIQUE (owner_id, code, currency, account_id, livemode); -- Rooms name accounts, so a name is one account.
@@ -224,6 +225,9 @@ alter table ledger_accounts add constraint ledger_accounts_debits_pending_check 
 alter table ledger_accounts add constraint ledger_accounts_debits_posted_check CHECK ((debits_posted >= 0));
 alter table ledger_accounts add constraint ledger_accounts_entry_count_check CHECK ((entry_count >= 0));
 alter table ledger_accounts add constraint ledger_accounts_pkey PRIMARY KEY (account_id, livemode, id);
+CREATE INDEX ledger_accounts_by_code ON public.ledger_accounts USING btree (account_id, livemode, code, id); -- Lists by code.
+CREATE INDEX ledger_accounts_by_code_and_currency ON public.ledger_accounts USING btree (account_id, livemode, code, currency, id); -- Lists by code and currency.
+CREATE INDEX ledger_accounts_by_currency ON public.ledger_accounts USING btree (account_id, livemode, currency, id); -- Lists by currency.
 alter table ledger_accounts enable row level security;
 create policy system on ledger_accounts for select to bursar_system using (true);
 create policy tenant on ledger_accounts for select to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -231,6 +235,40 @@ CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.ledger_accounts FOR EACH 
 CREATE TRIGGER permanent BEFORE DELETE ON public.ledger_accounts FOR EACH ROW EXECUTE FUNCTION ledger_refuse_change();
 grant select on ledger_accounts to bursar_app;
 grant select on ledger_accounts to bursar_system;
+
+create table ledger_acts (
+  account_id uuid not null, -- Whose books.
+  livemode boolean not null, -- In which of the account's modes.
+  id uuid not null, -- uuid v7; lact_… outside.
+  kind text collate "C" not null, -- What was done.
+  ledger_account_id uuid, -- To which ledger account; null for a period.
+  debits_must_not_exceed_credits boolean, -- The limit as it was set.
+  credits_must_not_exceed_debits boolean, -- The limit as it was set.
+  period_number bigint, -- Counts the acts on periods without a gap; the highest says what is closed now.
+  closed_before timestamp with time zone, -- From this act on, everything effective before this instant is closed; null: nothing is.
+  reason text not null, -- Why.
+  author text not null, -- By whom: what the caller said and the API key it came with.
+  created_at timestamp with time zone not null -- The instant in the id, kept readable.
+);
+comment on table ledger_acts is 'What was done to the books by hand beside postings: limits set, accounts and periods closed and reopened. Never changed, never removed.';
+alter table ledger_acts add constraint ledger_acts_author_check CHECK (((length(author) >= 1) AND (length(author) <= 300)));
+alter table ledger_acts add constraint ledger_acts_check CHECK (((kind = ANY (ARRAY['set_limits'::text, 'close_account'::text, 'reopen_account'::text])) = (ledger_account_id IS NOT NULL)));
+alter table ledger_acts add constraint ledger_acts_check1 CHECK (((kind = 'set_limits'::text) = (debits_must_not_exceed_credits IS NOT NULL)));
+alter table ledger_acts add constraint ledger_acts_check2 CHECK (((kind = 'set_limits'::text) = (credits_must_not_exceed_debits IS NOT NULL)));
+alter table ledger_acts add constraint ledger_acts_check3 CHECK (((kind = ANY (ARRAY['close_period'::text, 'reopen_period'::text])) = (period_number IS NOT NULL)));
+alter table ledger_acts add constraint ledger_acts_check4 CHECK (((kind = 'reopen_period'::text) OR ((kind = 'close_period'::text) = (closed_before IS NOT NULL))));
+alter table ledger_acts add constraint ledger_acts_kind_check CHECK ((kind = ANY (ARRAY['set_limits'::text, 'close_account'::text, 'reopen_account'::text, 'close_period'::text, 'reopen_period'::text])));
+alter table ledger_acts add constraint ledger_acts_period_number_check CHECK ((period_number > 0));
+alter table ledger_acts add constraint ledger_acts_pkey PRIMARY KEY (account_id, livemode, id);
+alter table ledger_acts add constraint ledger_acts_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)));
+CREATE UNIQUE INDEX ledger_acts_of_periods ON public.ledger_acts USING btree (account_id, livemode, period_number) WHERE (period_number IS NOT NULL); -- Finds what is closed now, and keeps two acts from being the same one.
+alter table ledger_acts enable row level security;
+create policy system on ledger_acts for select to bursar_system using (true);
+create policy tenant on ledger_acts for select to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.ledger_acts FOR EACH ROW EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.ledger_acts FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+grant select on ledger_acts to bursar_app;
+grant select on ledger_acts to bursar_system;
 
 create table ledger_chart (
   code text collate "C" not null, -- The name by which rooms post: merchant_pending.
@@ -269,6 +307,21 @@ CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.ledger_entries FOR EA
 CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.ledger_entries FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 grant select on ledger_entries to bursar_app;
 grant select on ledger_entries to bursar_system;
+
+create table ledger_expiries (
+  account_id uuid not null, -- Whose books.
+  livemode boolean not null, -- In which of the account's modes.
+  transfer_id uuid not null, -- The pending.
+  expires_at timestamp with time zone not null -- Copied from it.
+);
+comment on table ledger_expiries is 'Pendings that expire, until the job that voids them has looked at them; resolved ones are found then.';
+alter table ledger_expiries add constraint ledger_expiries_pkey PRIMARY KEY (account_id, livemode, transfer_id);
+CREATE INDEX ledger_expiries_due ON public.ledger_expiries USING btree (expires_at); -- What is due, longest first.
+alter table ledger_expiries enable row level security;
+create policy system on ledger_expiries for all to bursar_system using (true) with check (true);
+create policy tenant on ledger_expiries for select to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant select on ledger_expiries to bursar_app;
+grant delete, select, update on ledger_expiries to bursar_system;
 
 create table ledger_refusals (
   account_id uuid not null, -- Whose books.
@@ -319,6 +372,7 @@ alter table ledger_transfers add constraint ledger_transfers_once UNIQUE (source
 alter table ledger_transfers add constraint ledger_transfers_pkey PRIMARY KEY (account_id, livemode, id);
 alter table ledger_transfers add constraint ledger_transfers_source_type_check CHECK (((octet_length(source_type) >= 1) AND (octet_length(source_type) <= 40)));
 alter table ledger_transfers add constraint ledger_transfers_step_check CHECK (((octet_length(step) >= 1) AND (octet_length(step) <= 60)));
+CREATE INDEX ledger_transfers_by_hand ON public.ledger_transfers USING btree (account_id, livemode, id) WHERE (reason IS NOT NULL); -- Lists of adjustments. Payments have no reason, so they pay nothing for it.
 CREATE INDEX ledger_transfers_in_time ON public.ledger_transfers USING brin (id) WITH (autosummarize='on');
 CREATE UNIQUE INDEX ledger_transfers_resolution ON public.ledger_transfers USING btree (pending_id, account_id, livemode) WHERE (pending_id IS NOT NULL); -- A pending is resolved at most once; also finds the resolution.
 alter table ledger_transfers enable row level security;
@@ -536,17 +590,31 @@ create function job_release_lost(worker_ids text[]) returns integer security def
 
 create function job_retry_dead(job_id bigint) returns boolean security definer; -- Gives a dead job all its attempts again, at once; false when there is no such dead job.
 
+create function ledger_adjust(batch ledger_posting[], reason text, author text) returns TABLE(item integer, result text) security definer; -- Posts transfers that are made by hand, with their reason and author.
+
+create function ledger_change_account(of_account_id uuid, of_livemode boolean, of_ledger_account_id uuid, act_id uuid, act_at timestamp with time zone, act_kind text, debits_limited boolean, credits_limited boolean, act_reason text, act_author text) returns text security definer; -- Sets limits, closes or reopens an account, when what is on it allows it; the act is written down.
+
+create function ledger_check_batch(batch ledger_posting[]) returns void; -- Refuses a batch that is too large or for books that its caller does not see.
+
 create function ledger_decide_in_order(batch ledger_posting[], INOUT words text[], INOUT debit_at integer[], INOUT credit_at integer[], INOUT amounts bigint[], INOUT moved bigint[], INOUT reserved bigint[], debits_pending bigint[], debits_posted bigint[], credits_pending bigint[], credits_posted bigint[], debits_limited boolean[], credits_limited boolean[], OUT accepted boolean[]) returns record; -- Decides a batch whose transfers depend on one another, in order; used by ledger_post().
 
 create function ledger_ensure_partitions() returns void; -- Creates the partitions of this month and the next three, each as immutable as the table.
 
+create function ledger_is_walled() returns boolean; -- Whether the caller sees one tenant only; for functions that run as the owner.
+
+create function ledger_keep_periods(batch ledger_posting[]) returns void; -- Keeps the periods into which a batch posts as they are until the transaction ends.
+
 create function ledger_maintain() returns void security definer;
+
+create function ledger_move_period(of_account_id uuid, of_livemode boolean, act_id uuid, act_at timestamp with time zone, act_kind text, new_closed_before timestamp with time zone, act_reason text, act_author text, OUT word text, OUT was_closed_before timestamp with time zone) returns record security definer; -- Closes everything effective before an instant, or reopens it, under the lock of the tenant's periods.
 
 create function ledger_post(batch jsonb) returns TABLE(item integer, result text); -- ledger_post(ledger_posting[]) for a batch held as a jsonb array of objects.
 
-create function ledger_post(batch ledger_posting[]) returns TABLE(item integer, result text) security definer; -- The only way to write to the ledger: posts a batch, answers a word for each transfer.
+create function ledger_post(batch ledger_posting[]) returns TABLE(item integer, result text) security definer; -- Posts a batch, answers a word for each transfer; with ledger_adjust() the only way to write to the ledger.
 
-create function ledger_post_at_once(batch ledger_posting[]) returns integer[]; -- Posts a batch of independent transfers to accounts without limits; used by ledger_post().
+create function ledger_post_at_once(batch ledger_posting[], may_be_dated boolean) returns integer[]; -- Posts a batch of independent transfers to accounts without limits; used by ledger_post().
+
+create function ledger_post_with_care(batch ledger_posting[], given_reason text, given_author text) returns TABLE(item integer, result text); -- Posts any batch, with the reason and author of an adjustment; used by ledger_post() and ledger_adjust().
 
 create function ledger_refuse_change() returns trigger; -- Refuses what would rewrite the books, to the tables' owner as well.
 

@@ -71,7 +71,7 @@ begin
         if accepted[k] then
           other.item := p.item;
           word := case when other is not distinct from p then 'exists' else 'id_already_used' end;
-        elsif words[k] in ('account_closed', 'exceeds_credits', 'exceeds_debits', 'pending_not_found', 'total_too_large') then
+        elsif words[k] in ('account_closed', 'exceeds_credits', 'exceeds_debits', 'pending_not_found', 'period_closed', 'total_too_large') then
           word := words[k];
         end if;
       end loop;
@@ -79,7 +79,7 @@ begin
     -- That it was resolved earlier in this batch outweighs what else is wrong with it, as it does across batches.
     if p.pending_id is not null and (
       word is null
-      or word in ('currency_mismatch', 'exceeds_pending', 'pending_expired', 'account_closed', 'source_already_used')
+      or word in ('currency_mismatch', 'exceeds_pending', 'pending_expired', 'account_closed', 'period_closed', 'source_already_used')
       or (word = 'amount_invalid' and p.amount >= 1)
     ) then
       foreach k in array array_positions(pending_ids, p.pending_id) loop

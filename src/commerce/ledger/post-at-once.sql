@@ -1,6 +1,6 @@
 -- The part of ledger_post() for the batch that is nearly every batch: each transfer is a post, a pending or a resolution
--- of an earlier batch's pending, in a whole amount; accounts exist and have no limit; nothing was posted before and no
--- groups are asked for. Then no transfer depends on another, and one statement does all: it looks names up, nets the
+-- of an earlier batch's pending, in a whole amount; accounts exist and have no limit; nothing was posted before, nothing
+-- expires, and no groups are asked for. Then no transfer depends on another, and one statement does all: it looks names up, nets the
 -- amounts into one ordered update an account, and writes transfers and entries numbered on from what the update found.
 -- One statement, because starting one costs more than posting ten transfers with it.
 --
@@ -9,6 +9,9 @@
 -- before or twice), check_violation (a pending total would be negative: resolved before), LE001 (an account got a limit
 -- or was closed since it was looked up, or is near the end of bigint).
 --
+-- With `may_be_dated` transfers may say when they are effective; the caller then keeps periods from being closed meanwhile.
+-- What is effective as of now needs no look at the periods (close-period.sql).
+--
 -- Runs under the planner settings and search_path of ledger_post().
 
 -- sum(bigint) is numeric; these sums stay within bigint by the limits on amounts below.
@@ -16,7 +19,10 @@ create or replace aggregate ledger_sum(bigint) (sfunc = int8pl, stype = bigint, 
 comment on aggregate ledger_sum(bigint) is 'sum() that stays bigint and is zero of nothing.';
 revoke execute on function ledger_sum(bigint) from public;
 
-create or replace function ledger_post_at_once(batch ledger_posting[])
+-- As it was before transfers could meet a closed period.
+drop function if exists ledger_post_at_once(ledger_posting[]);
+
+create or replace function ledger_post_at_once(batch ledger_posting[], may_be_dated boolean)
 returns integer[]
 language plpgsql
 as $$
@@ -33,6 +39,15 @@ begin
   with asked as materialized (
     select
       named.is_fit and p.linked_id is null and (
+        p.effective_at is null
+        or may_be_dated and p.effective_at >= coalesce((
+          select act.closed_before
+          from ledger_acts act
+          where act.account_id = p.account_id and act.livemode = p.livemode and act.period_number is not null
+          order by act.period_number desc
+          limit 1
+        ), '-infinity')
+      ) and (
         select true from ledger_refusals r
         where r.account_id = p.account_id and r.livemode = p.livemode and r.id = p.id
       ) is null as is_fit,
@@ -45,7 +60,7 @@ begin
         case p.kind when 'post' then p.amount::bigint else 0 end as moved,
         case p.kind when 'post' then 0 else p.amount::bigint end as reserved,
         p.kind in ('post', 'pending') and debit.id <> credit.id and p.amount = trunc(p.amount)
-          and (p.expires_at is null or p.kind = 'pending') as is_fit
+          and p.expires_at is null as is_fit
       from ledger_accounts debit, ledger_accounts credit
       where debit.owner_id = coalesce(p.debit_owner_id, nobody) and debit.code = p.debit_code
         and debit.currency = p.currency and debit.account_id = p.account_id and debit.livemode = p.livemode
@@ -115,7 +130,7 @@ begin
     ) net
     where a.account_id = net.account_id and a.livemode = net.livemode and a.id = net.ledger_account_id
       and not a.debits_must_not_exceed_credits and not a.credits_must_not_exceed_debits
-      and (a.closed_at is null or a.closed_at > now())
+      and a.closed_at is null
       and greatest(a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted) <= high
     returning net.at, a.entry_count - net.entries as entries, a.debits_posted - a.credits_posted - net.change as change,
       case a.normal_side when 'debit' then 1 else -1 end as sign

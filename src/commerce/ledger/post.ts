@@ -2,7 +2,7 @@
  * Posting from the process. `post` is one call of the SQL function in the caller's transaction; `poster` lets callers
  * that wait at the same moment share a transaction, so that a commit and a round trip are paid once for hundreds.
  */
-import { createGroup, type Db, type Queries } from '#db'
+import { createGroup, type Db, type Fragment, type Queries, sql } from '#db'
 import type { Result, Transfer } from './transfer.ts'
 
 /** Callers that share a transaction: accounts named twice are updated once. Beyond it the first would wait for 0.2 s. */
@@ -19,12 +19,32 @@ const CALL_MOST = 10_000
 export async function post(db: Queries, transfers: readonly Transfer[]): Promise<Result[]> {
   if (transfers.length === 0) return []
   if (transfers.length > CALL_MOST) throw new RangeError(`post() takes at most ${CALL_MOST} transfers`)
-  // Nearly all are posted, so only the others are named in the answer.
+  return answered(db, transfers, sql`ledger_post(${postingsLiteral(transfers)}::ledger_posting[])`)
+}
+
+/** Why a transfer is made by hand, and by whom. */
+export interface Note {
+  readonly reason: string
+  readonly author: string
+}
+
+/** As `post`, for transfers made by hand: each is kept with the reason and the author. */
+export async function postByHand(
+  db: Queries,
+  transfers: readonly Transfer[],
+  { reason, author }: Note,
+): Promise<Result[]> {
+  const batch = postingsLiteral(transfers)
+  return answered(db, transfers, sql`ledger_adjust(${batch}::ledger_posting[], ${reason}, ${author})`)
+}
+
+/** Calls a posting function. Nearly all transfers are posted, so only the others are named in its answer. */
+async function answered(db: Queries, transfers: readonly Transfer[], call: Fragment): Promise<Result[]> {
   const answer = await db.one<{ count: number; items: number[] | null; words: Result[] | null }>`
     select count(*)::integer as count,
       array_agg(posted.item) filter (where posted.result <> 'posted') as items,
       array_agg(posted.result) filter (where posted.result <> 'posted') as words
-    from ledger_post(${postingsLiteral(transfers)}::ledger_posting[]) posted`
+    from ${call} posted`
   if (answer.count !== transfers.length) {
     throw new Error(`${transfers.length} transfers got ${answer.count} results`)
   }

@@ -35,7 +35,7 @@ export interface Transfer extends Tenant {
   readonly source_id: string
   /** `capture`, `fee`: lower-case letters, digits, `_`, `.`, `:`, `-`; at most 60. */
   readonly step: string
-  /** When it counts in the books; now when left out. */
+  /** When it counts in the books; now when left out. In a closed period it is refused. */
   readonly effective_at?: Date
   /** Of a pending: from then on, by the database's clock, it may only be voided. */
   readonly expires_at?: Date
@@ -62,6 +62,7 @@ export const refusals = {
   pending_expired: 'The pending has expired and may only be voided.',
   pending_id_mismatch: 'Resolutions name a pending, other transfers do not.',
   pending_not_found: 'There is no such pending.',
+  period_closed: 'It would be effective in a period that is closed.',
   source_already_used: 'This step of this source was posted under another id.',
   total_too_large: 'A total of an account would exceed 9223372036854775807.',
 } as const
@@ -79,5 +80,6 @@ export const finalRefusals = [
   'exceeds_credits',
   'exceeds_debits',
   'pending_not_found',
+  'period_closed',
   'total_too_large',
 ] as const satisfies readonly Refusal[]
