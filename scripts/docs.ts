@@ -11,7 +11,7 @@ import { type ErrorCode, errorCodes, systemClock } from '#kernel'
 import { metricsText } from '#metrics'
 import { createPayments, simulatorConnector } from '#payments'
 import { endpoints, jobs } from '../src/catalog.ts'
-import { describeSettings } from '../src/settings.ts'
+import { describeSettings, readSettings } from '../src/settings.ts'
 
 const PROJECT = join(import.meta.dirname, '..')
 
@@ -62,7 +62,7 @@ async function makeBlocks(): Promise<Map<string, string>> {
         'jobs',
         table(
           ['Job', 'When (UTC)'],
-          (await jobs(payments)).schedules.map(s => [code(s.job.name), code(s.cron)]),
+          (await jobs(payments, readSettings({}))).schedules.map(s => [code(s.job.name), code(s.cron)]),
         ),
       ],
       ['metrics', metricsTable(await metricsText())],

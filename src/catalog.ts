@@ -40,6 +40,10 @@ export const routes = [
   // #events: what happened
   'GET /v1/events',
   'GET /v1/events/:id',
+  // #http: what was asked and answered
+  'GET /v1/request_logs',
+  'GET /v1/request_logs/:id',
+  'GET /v1/request_logs/:id/comparison',
 ] as const satisfies readonly Route[]
 
 /** Every job, by room. */
@@ -47,26 +51,32 @@ export const jobNames = [
   'payment_intents.expire_holds',
   'balance_transactions.release',
   'events.maintain_partitions',
+  'request_logs.maintain_partitions',
   'ledger.maintain_partitions',
 ] as const
 
 /** The endpoints themselves. */
 export async function endpoints(payments: Payments): Promise<Endpoint[]> {
-  const [{ paymentsEndpoints }, { eventsEndpoints }] = await Promise.all([
+  const [{ paymentsEndpoints }, { eventsEndpoints }, { requestLogEndpoints }] = await Promise.all([
     import('#payments'),
     import('#events'),
+    import('#http'),
   ])
-  return [...paymentsEndpoints(payments), ...eventsEndpoints()]
+  return [...paymentsEndpoints(payments), ...eventsEndpoints(), ...requestLogEndpoints()]
 }
 
 /** The jobs themselves, and when the clock asks for them. */
-export async function jobs(payments: Payments): Promise<{ jobs: Job[]; schedules: Schedule[] }> {
-  const [{ paymentsJobs }, { eventsJobs }, { ledgerJobs }] = await Promise.all([
+export async function jobs(
+  payments: Payments,
+  { request_log_days }: { request_log_days: number },
+): Promise<{ jobs: Job[]; schedules: Schedule[] }> {
+  const [{ paymentsJobs }, { eventsJobs }, { ledgerJobs }, { requestLogJobs }] = await Promise.all([
     import('#payments'),
     import('#events'),
     import('#ledger'),
+    import('#http'),
   ])
-  const rooms = [paymentsJobs(payments), eventsJobs(), ledgerJobs()]
+  const rooms = [paymentsJobs(payments), eventsJobs(), ledgerJobs(), requestLogJobs(request_log_days)]
   return { jobs: rooms.flatMap(room => room.jobs), schedules: rooms.flatMap(room => room.schedules) }
 }
 
@@ -79,5 +89,6 @@ export const verbs = {
   keys: 'Make, list and revoke API keys.',
   demo: 'Play a day of payments against a running server and check every cent.',
   ledger: 'Prove the books.',
+  requests: 'Read the request log, and see which clients reuse Idempotency-Keys.',
 } as const
 export type VerbName = keyof typeof verbs

@@ -21,6 +21,7 @@ const files: Record<VerbName, () => Promise<Verb>> = {
   keys: () => import('./cli/keys.ts'),
   demo: () => import('./cli/demo.ts'),
   ledger: () => import('./cli/ledger.ts'),
+  requests: () => import('./cli/requests.ts'),
 }
 
 /**

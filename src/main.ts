@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openDatabase } from '#db'
 import { API_VERSION } from '#events'
-import { createServer, openapi, referencePages, startCompleter } from '#http'
+import { createServer, openapi, referencePages, startCompleter, startRequestLog } from '#http'
 import { startWorker } from '#jobs'
 import { systemClock as clock } from '#kernel'
 import { type Log, startProcessMetrics, startTracing } from '#metrics'
@@ -89,7 +89,7 @@ async function start(
   const store = await openStore(settings, say)
   stops.push(() => store.close())
   // Neither needs the other, and each takes a while.
-  const [simulator] = await whole([startProcessor(settings, log, say, stops), prepareStore(store.url, say)])
+  const [simulator] = await whole([startProcessor(settings, log, say, stops), prepareStore(store.url, settings, say)])
 
   const db = openDatabase({
     url: store.url,
@@ -97,6 +97,11 @@ async function start(
     connections: CONNECTIONS,
   })
   stops.push(() => db.close())
+  // A connection of its own: the log waits for requests and never they for it.
+  const log_db = openDatabase({ url: store.url, application_name: 'bursar request log', connections: 1 })
+  stops.push(() => log_db.close())
+  const request_log = startRequestLog({ db: log_db, log })
+  stops.push(() => request_log.stop())
   const processor = simulatorConnector({ url: simulator.url })
   stops.push(() => processor.close())
   const payments = createPayments({ db, clock, log, connectors: { test: processor, live: null } })
@@ -108,7 +113,7 @@ async function start(
       db,
       log,
       concurrency: JOBS_AT_ONCE,
-      ...(await allJobs(payments)),
+      ...(await allJobs(payments, settings)),
     })
     stops.push(() => worker.stop())
     const resolver = startResolver(payments, log)
@@ -133,6 +138,8 @@ async function start(
     clock,
     log,
     secret,
+    request_log,
+    proxies: settings.proxies,
     isReady: async () => is_started && (await answersSoon(db.one`select 1 as one`)),
   })
   const { port } = await server

@@ -118,6 +118,24 @@ const definitions = {
     absent: 30,
     about: 'How long an Idempotency-Key and its answer are kept. A retry after that is a new request.',
   }),
+  BURSAR_REQUEST_LOG_DAYS: define({
+    must_be: 'a whole number of days from 1 to 3650',
+    schema: z
+      .string()
+      .regex(/^\d{1,4}$/)
+      .transform(Number)
+      .refine(days => days >= 1 && days <= 3_650),
+    absent: 30,
+    about:
+      'How long requests and their answers are kept, secrets masked. They hold what customers typed: addresses, names.',
+  }),
+  BURSAR_PROXIES: define({
+    must_be: 'a whole number from 0 to 9',
+    schema: z.string().regex(/^\d$/).transform(Number),
+    absent: 0,
+    about:
+      'How many proxies of yours stand in front, each adding to X-Forwarded-For: where the request log finds the address of a caller.',
+  }),
   OTEL_EXPORTER_OTLP_ENDPOINT: define({
     must_be: 'a URL like http://127.0.0.1:4318',
     schema: url('http:', 'https:') as z.ZodType<string | null, string>,
@@ -173,6 +191,8 @@ export interface Settings {
   /** Whether the level was set; else a terminal gets fewer lines. */
   is_log_level_set: boolean
   idempotency_days: number
+  request_log_days: number
+  proxies: number
   otlp_endpoint: string | null
 }
 
@@ -200,6 +220,8 @@ export function readSettings(environment: Environment): Settings {
     log_level: values.BURSAR_LOG_LEVEL,
     is_log_level_set: given('BURSAR_LOG_LEVEL', environment) !== undefined,
     idempotency_days: values.BURSAR_IDEMPOTENCY_DAYS,
+    request_log_days: values.BURSAR_REQUEST_LOG_DAYS,
+    proxies: values.BURSAR_PROXIES,
     otlp_endpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
   }
 }

@@ -7,6 +7,7 @@ import { migrate } from '#db/migrate'
 import { startEmbedded } from '#db/embedded'
 import { hasEmbeddedData, openDatabase, runningEmbedded, serverVersion } from '#db'
 import { maintainEvents } from '#events'
+import { maintainRequestLogs } from '#http'
 import { migrateJobs } from '#jobs'
 import { maintainLedger } from '#ledger'
 import type { Settings } from '../settings.ts'
@@ -51,13 +52,18 @@ async function external(url: string): Promise<Store> {
 }
 
 /** Tables, functions, queue and partitions, as this version expects them. Answers what was applied. */
-export async function prepareStore(url: string, say: (line: string) => void): Promise<string[]> {
+export async function prepareStore(
+  url: string,
+  settings: Pick<Settings, 'request_log_days'>,
+  say: (line: string) => void,
+): Promise<string[]> {
   const { applied } = await migrate({ url, log: say })
   await migrateJobs(url)
   const db = openDatabase({ url, application_name: 'bursar start', connections: 1 })
   try {
     await maintainEvents(db)
     await maintainLedger(db)
+    await maintainRequestLogs(db, settings.request_log_days)
   } finally {
     await db.close()
   }

@@ -10,10 +10,13 @@ import { type Authenticator, authorize } from './auth.ts'
 import { readJsonObject } from './body.ts'
 import { type Ground, RequestContext } from './context.ts'
 import { asApiError, errorText } from './errors.ts'
-import { canonicalParams, fingerprintOf, hasSecrets } from './fingerprint.ts'
+import { canonicalParams, fingerprintOf } from './fingerprint.ts'
+import { countIdempotent } from './idempotency-signals.ts'
 import { findKey, joinFirstUse, readIdempotencyKey, releaseLease } from './idempotency.ts'
 import { OWNERSHIP_TRIES_MOST } from './limits.ts'
 import { assertMatches } from './matches.ts'
+import type { PreparedEndpoint } from './prepared.ts'
+import type { IdempotencyOutcome, LoggedRequest } from './request-log/entry.ts'
 import {
   type Answer,
   type Caller,
@@ -21,7 +24,6 @@ import {
   type EndpointDefinition,
   FencedError,
   KeyTakenError,
-  type Method,
 } from './types.ts'
 import { parseParams, parseQuery } from './validate.ts'
 import { type PinnedVersion, upgradeParams, type VersionTable } from './versions.ts'
@@ -33,51 +35,6 @@ export function endpoint<Path extends z.ZodType, Params extends z.ZodType>(
   return definition as Endpoint
 }
 
-/** An endpoint with what would otherwise be found out at every request. */
-export interface PreparedEndpoint {
-  readonly definition: Endpoint
-  readonly method: Method
-  /** `/v1/payment_intents/:id`. */
-  readonly path: string
-  readonly auth: 'secret' | 'publishable' | 'none'
-  readonly resource: string
-  readonly is_write: boolean
-  /** `payment_intents.confirm`: the log line's name. */
-  readonly name: `${string}.${string}`
-  /** The parameters when some of them are secret; null when a body can be kept as it is. */
-  readonly masked: Endpoint['params'] | null
-}
-
-export function prepare(definition: Endpoint): PreparedEndpoint {
-  const [method, path] = definition.route.split(' ') as [Method, string]
-  return {
-    definition,
-    method,
-    path,
-    auth: definition.auth ?? 'secret',
-    resource: definition.resource,
-    is_write: method !== 'GET',
-    name: nameOf(definition, method, path),
-    masked: hasSecrets(definition.params) ? definition.params : null,
-  }
-}
-
-/** `payment_intents.confirm`, `balance.retrieve`: the reference and the SDKs call the operation the same. */
-function nameOf({ returns }: Endpoint, method: Method, path: string): `${string}.${string}` {
-  const segments = path.split('/').filter(segment => segment !== '' && segment !== 'v1')
-  const names = segments.filter(segment => !segment.startsWith(':')).join('.')
-  const last = segments.at(-1) ?? ''
-  const is_list = returns.meta()?.id?.endsWith('_list') === true
-  const is_action = !last.startsWith(':') && segments.some(segment => segment.startsWith(':'))
-  if (is_action && !is_list) return names as `${string}.${string}`
-  const verbs = {
-    GET: is_list ? 'list' : 'retrieve',
-    POST: last === ':id' ? 'update' : 'create',
-    DELETE: 'delete',
-  }
-  return `${names}.${verbs[method]}`
-}
-
 /** A request as the server received it. Header names in lower case. */
 export interface Incoming {
   /** Path without the query, as it was sent. */
@@ -86,6 +43,8 @@ export interface Incoming {
   readonly path_params: Record<string, unknown>
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: Buffer | undefined
+  /** The caller's address. */
+  readonly ip: string | undefined
 }
 
 export interface Outgoing {
@@ -95,6 +54,8 @@ export interface Outgoing {
   content_type?: string
   /** Name, value, name, value, …: `Request-Id`, `Bursar-Version` and what this answer adds. */
   headers: string[]
+  /** For the request log, once the answer has left; undefined when nobody knows whose request it was. */
+  logged?: LoggedRequest | undefined
 }
 
 export interface RunnerOptions extends Ground {
@@ -155,9 +116,15 @@ class Run {
   #version: PinnedVersion
   #caller: Caller | undefined
   #context: RequestContext | undefined
-  /** Whose request the answer is, as the outside knows it: this one, or the first use of the key. */
-  #original_request: string | undefined
-  #is_replayed = false
+  /** The parameters as they came; undefined until they could be read. */
+  #raw: Record<string, unknown> | undefined
+  /** uuid of the request whose answer it is: this one, or the first use of the key. */
+  #original_id: string | undefined
+  /** What the key made of the request; undefined while there is none. */
+  #outcome: IdempotencyOutcome | undefined
+  /** uuid of the first use that refuses this one. */
+  #refused_by: string | undefined
+  #differing_params: string[] | undefined
   #error: ApiError | undefined
 
   constructor(options: RunnerOptions, endpoint: PreparedEndpoint, incoming: Incoming) {
@@ -179,14 +146,13 @@ class Run {
       answer = { status: this.#error.status, body: errorText(this.#error, this.#request_id) }
     }
     const headers = requestHeaders(this.#public_id, this.#version)
-    if (this.#original_request !== undefined) {
-      headers.push('Original-Request', this.#original_request)
+    if (this.#original_id !== undefined) {
+      headers.push('Original-Request', encodeId('req_', this.#original_id))
     }
-    if (this.#is_replayed) headers.push('Idempotent-Replayed', 'true')
+    if (this.#outcome === 'replayed') headers.push('Idempotent-Replayed', 'true')
     if (this.#error)
       for (const name in this.#error.headers) headers.push(name, this.#error.headers[name] ?? '')
-    this.#observe(answer, performance.now() - started_ms)
-    return { ...answer, headers }
+    return { ...answer, headers, logged: this.#observe(answer, performance.now() - started_ms) }
   }
 
   async #handle(): Promise<Answer> {
@@ -200,6 +166,7 @@ class Run {
       authorize(this.#caller, this.#endpoint)
     }
     const raw = upgradeParams(this.#version, this.#endpoint.definition.route, this.#readParams())
+    this.#raw = raw
     const path = this.#readPath()
     const source = this.#endpoint.is_write ? 'body' : 'query'
     const params = parseParams(this.#endpoint.definition.params, raw, source)
@@ -267,7 +234,8 @@ class Run {
       params: canonical,
     }
     context.keyed(claim)
-    this.#original_request = this.#public_id
+    this.#original_id = this.#request_id
+    this.#outcome = 'first'
     const { definition } = this.#endpoint
     let step: 'run' | 'join' | { resume: string } = 'run'
     let tried_ms = performance.now()
@@ -278,17 +246,26 @@ class Run {
           // After a lost commit the key may still be ours: under the fence, or as the claim would have made it.
           const own_epoch = context.fence?.epoch ?? 1
           const first = await joinFirstUse(context.db, claim, caller.kind, own_epoch, waiting_since_ms)
+          if (first.kind === 'conflict' || first.kind === 'in_progress') {
+            this.#outcome = first.kind
+            this.#refused_by = first.request_id
+            this.#differing_params = first.differing_params
+            throw first.error
+          }
           if (first.kind === 'finished') {
-            this.#original_request = encodeId('req_', first.request_id)
-            this.#is_replayed = first.request_id !== this.#request_id
+            this.#original_id = first.request_id
+            if (first.request_id !== this.#request_id) this.#outcome = 'replayed'
             return first.answer
           }
           step = 'run'
           tried_ms = performance.now()
           if (first.kind === 'owned') {
             context.own(first.fence, first.request_id)
-            this.#original_request = encodeId('req_', first.request_id)
-            if (first.is_takeover) context.note({ took_over: true, epoch: first.fence.epoch })
+            this.#original_id = first.request_id
+            if (first.is_takeover) {
+              this.#outcome = 'resumed'
+              context.note({ took_over: true, epoch: first.fence.epoch })
+            }
             if (definition.resume && first.subject_id !== null) step = { resume: first.subject_id }
           }
         }
@@ -335,32 +312,68 @@ class Run {
     }
   }
 
-  #observe(answer: Answer, duration_ms: number): void {
+  /** Counts the request, writes its one line, and answers what the request log is told. */
+  #observe(answer: Answer, duration_ms: number): LoggedRequest | undefined {
     const { definition, name } = this.#endpoint
     const labels = { route: definition.route, status: `${Math.floor(answer.status / 100)}xx` }
     requests.inc(labels)
     durations.observe(labels, duration_ms / 1000)
     const context = this.#context
     const error = this.#error
+    const code = error?.code ?? storedCode(answer)
+    const rounded_ms = Math.round(duration_ms * 100) / 100
+    const of_caller = this.#caller && fieldsOf(this.#caller)
     const fields: Record<string, unknown> = {
       request_id: this.#public_id,
-      ...(this.#caller && fieldsOf(this.#caller)),
+      ...of_caller,
       path: this.#incoming.path,
       status: answer.status,
-      code: error?.code ?? storedCode(answer),
+      code,
       param: error?.param,
-      duration_ms: Math.round(duration_ms * 100) / 100,
+      duration_ms: rounded_ms,
       statements: context?.stats.statements,
       round_trips: context?.stats.round_trips,
     }
-    if (this.#is_replayed) {
+    if (this.#outcome === 'replayed') {
       fields.replayed = true
-      fields.original_request = this.#original_request
+      fields.original_request = this.#original_id && encodeId('req_', this.#original_id)
     }
     if (context?.notes) Object.assign(fields, context.notes)
     const { log } = this.#options
     if (answer.status < 500) log.event(name, fields)
     else log.error(name, { ...fields, error: error?.cause ?? error })
+    if (of_caller && this.#outcome) countIdempotent(of_caller.account_id, of_caller.api_key_id, this.#outcome)
+    return this.#caller && this.#logged(this.#caller, answer, code, rounded_ms)
+  }
+
+  #logged(
+    caller: Caller,
+    answer: Answer,
+    error_code: string | undefined,
+    duration_ms: number,
+  ): LoggedRequest {
+    const { path, query, body, headers, ip } = this.#incoming
+    const original = this.#refused_by ?? this.#original_id
+    return {
+      request_id: this.#request_id,
+      caller,
+      endpoint: this.#endpoint.definition,
+      method: this.#endpoint.method,
+      route: this.#endpoint.path,
+      path,
+      params: this.#raw,
+      params_length: body?.length ?? query.length,
+      answer,
+      error_code,
+      // Only one that was accepted: what is too long or unprintable is named by the error.
+      idempotency_key: this.#outcome && single(headers['idempotency-key']),
+      outcome: this.#outcome,
+      original_request_id: original === this.#request_id ? undefined : original,
+      differing_params: this.#differing_params,
+      version: this.#version.date,
+      ip,
+      duration_ms,
+    }
   }
 }
 

@@ -10,11 +10,6 @@ import { differingParams } from './fingerprint.ts'
 import { IDEMPOTENCY_KEY_LENGTH_MOST, JOIN_POLL, JOIN_WAIT_MS } from './limits.ts'
 import type { Answer, Caller, Claim, Fence, Route } from './types.ts'
 
-const conflicts = counter({
-  name: 'bursar_idempotency_conflicts_total',
-  help: 'Idempotency keys that met another use: with a different request (conflict) or a running one (in_progress)',
-  labels: ['account', 'kind'],
-})
 const takeovers = counter({
   name: 'bursar_idempotency_takeovers_total',
   help: 'Operations whose runner died or failed and that another one went on with',
@@ -28,6 +23,17 @@ export type FirstUse =
   | { kind: 'absent' }
   /** It is ours now, or still is: go on at its recovery point. */
   | { kind: 'owned'; fence: Fence; request_id: string; subject_id: string | null; is_takeover: boolean }
+  | Refusal
+
+/** The key is another's: with a different request, or with this one, still running after the wait. */
+export interface Refusal {
+  kind: 'conflict' | 'in_progress'
+  error: ApiError
+  /** uuid of the first use; undefined while that has not committed. */
+  request_id: string | undefined
+  /** Of a conflict: the paths of the parameters that differ, none when the path or the kind of caller does. */
+  differing_params: string[] | undefined
+}
 
 interface KeyRow {
   request_id: string
@@ -64,8 +70,8 @@ export function findKey(db: Db, tenant: Tenant, key: string): Promise<KeyRow | u
 
 /**
  * Joins the first use of a key. `own_epoch` is the caller's when it may still be the owner (its commit was lost).
- * Throws `idempotency_conflict`, or `idempotency_in_progress` after two seconds of waiting, here and for the claim that
- * brought us here (since `waiting_since_ms`, on the monotonic clock).
+ * A conflict is told at once, a running twin after two seconds of waiting, here and for the claim that brought us here
+ * (since `waiting_since_ms`, on the monotonic clock).
  */
 export async function joinFirstUse(
   db: Db,
@@ -79,10 +85,10 @@ export async function joinFirstUse(
     const row = await findKey(db, claim, claim.key)
     if (!row) {
       // A claim that met a twin's uncommitted row has waited for it already; another would wait as long again.
-      if (performance.now() >= give_up_ms) throw inProgress(claim)
+      if (performance.now() >= give_up_ms) return inProgress()
       return { kind: 'absent' }
     }
-    if (row.fingerprint !== claim.fingerprint) throw conflict(row, claim, caller)
+    if (row.fingerprint !== claim.fingerprint) return conflict(row, claim, caller)
     if (row.status !== null && row.body !== null) {
       return {
         kind: 'finished',
@@ -100,7 +106,7 @@ export async function joinFirstUse(
         return owned(claim, row, epoch, true)
       }
     }
-    if (performance.now() >= give_up_ms) throw inProgress(claim, row)
+    if (performance.now() >= give_up_ms) return inProgress(row)
     await sleep(backoffMs(JOIN_POLL, attempt))
   }
 }
@@ -113,36 +119,37 @@ const owned = (claim: Claim, row: KeyRow, epoch: number, is_takeover: boolean): 
   is_takeover,
 })
 
-function inProgress({ account_id }: Claim, row?: KeyRow): ApiError {
-  conflicts.inc({ account: encodeId('acct_', account_id), kind: 'in_progress' })
-  return new ApiError('idempotency_in_progress', {
+function inProgress(row?: KeyRow): Refusal {
+  const error = new ApiError('idempotency_in_progress', {
     headers: { 'Retry-After': '1' },
     ...(row && { detail: { original_request: encodeId('req_', row.request_id) } }),
   })
+  return { kind: 'in_progress', error, request_id: row?.request_id, differing_params: undefined }
 }
 
-function conflict(row: KeyRow, claim: Claim, caller: Caller['kind']): ApiError {
-  conflicts.inc({ account: encodeId('acct_', claim.account_id), kind: 'conflict' })
+function conflict(row: KeyRow, claim: Claim, caller: Caller['kind']): Refusal {
+  const is_same_target = row.path === claim.path && row.route === claim.route
+  const params = is_same_target ? differingParams(row.params, claim.params) : []
+  const error = conflictError(row, is_same_target, params, caller)
+  return { kind: 'conflict', error, request_id: row.request_id, differing_params: params }
+}
+
+function conflictError(
+  row: KeyRow,
+  is_same_target: boolean,
+  params: string[],
+  caller: Caller['kind'],
+): ApiError {
   // A browser has shown no proof yet: what another request was about is not for everybody who holds a publishable key.
   if (caller === 'publishable') return new ApiError('idempotency_conflict')
+  const method = row.route.slice(0, row.route.indexOf(' '))
+  const message = !is_same_target
+    ? `This Idempotency-Key was used with ${method} ${row.path}. Use a new key.`
+    : params.length === 0
+      ? 'This Idempotency-Key was used with a publishable API key. Use a new key.'
+      : `This Idempotency-Key was used with other values of: ${params.join(', ')}. Use a new key.`
   const original_request = encodeId('req_', row.request_id)
-  if (row.path !== claim.path || row.route !== claim.route) {
-    return new ApiError('idempotency_conflict', {
-      message: `This Idempotency-Key was used with ${row.route.slice(0, row.route.indexOf(' '))} ${row.path}. Use a new key.`,
-      detail: { params: [], original_request },
-    })
-  }
-  const params = differingParams(row.params, claim.params)
-  if (params.length === 0) {
-    return new ApiError('idempotency_conflict', {
-      message: 'This Idempotency-Key was used with a publishable API key. Use a new key.',
-      detail: { params, original_request },
-    })
-  }
-  return new ApiError('idempotency_conflict', {
-    message: `This Idempotency-Key was used with other values of: ${params.join(', ')}. Use a new key.`,
-    detail: { params, original_request },
-  })
+  return new ApiError('idempotency_conflict', { message, detail: { params, original_request } })
 }
 
 async function takeOver(db: Db, { account_id, livemode, key }: Claim, epoch: number) {

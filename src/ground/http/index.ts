@@ -27,6 +27,18 @@ export {
 export { type ApiInfo, type OpenApiDocument, openapi } from './openapi.ts'
 export { type Keyset, keyset, listOf, listParams, page } from './list.ts'
 export {
+  type ConflictQuestion,
+  type ConflictRate,
+  conflictRates,
+  type ReusedKey,
+  reusedKeys,
+} from './request-log/conflicts.ts'
+export { type Comparison, compareRequests, RequestComparison } from './request-log/comparison.ts'
+export { findRequestLog, RequestLog, type RequestLogRow } from './request-log/object.ts'
+export { maintainRequestLogs, requestLogJobs } from './request-log/partitions.ts'
+export { requestLogEndpoints } from './request-log/read.ts'
+export { type RequestLog as RequestLogWriter, startRequestLog } from './request-log/write.ts'
+export {
   amount,
   amountOrZero,
   type AnyObject,

@@ -12,8 +12,6 @@ import { type Log, METRICS_CONTENT_TYPE, metricsText } from '#metrics'
 import { createAuthenticator } from './auth.ts'
 import {
   type Outgoing,
-  type PreparedEndpoint,
-  prepare,
   requestHeaders,
   runEndpoint,
   type RunnerOptions,
@@ -34,11 +32,14 @@ import {
 import {
   answerOnSocket,
   brokenHttp,
+  callerAddress,
   flawOf,
   isAnswered,
   saysOtherCharset,
   transportError,
 } from './transport.ts'
+import { type PreparedEndpoint, prepare } from './prepared.ts'
+import type { RequestLog } from './request-log/write.ts'
 import type { Endpoint } from './types.ts'
 import { type Version, versionTable } from './versions.ts'
 
@@ -66,6 +67,10 @@ export interface ServerOptions {
   /** For /readyz: migrated, database reachable. Draining is known here. */
   readonly isReady?: () => Promise<boolean>
   readonly pages?: readonly Page[]
+  /** Where requests are kept; nowhere, when left out. Closing the server leaves it open. */
+  readonly request_log?: RequestLog
+  /** Proxies of ours in front, each of which has added an address to X-Forwarded-For. */
+  readonly proxies?: number
   readonly versions?: readonly Version[]
   /** Parses every answer with its own schema: for tests. */
   readonly check_answers?: boolean
@@ -113,7 +118,7 @@ const unavailable = () => new ApiError('service_unavailable', { headers: { 'Retr
 
 /** Makes a server that does not listen yet. */
 export function createServer(options: ServerOptions): Server {
-  const { clock, log, timeouts } = options
+  const { clock, log, request_log, timeouts } = options
   const versions = versionTable(options.versions)
   const authenticator = createAuthenticator(options.db)
   const runner: RunnerOptions = {
@@ -214,6 +219,7 @@ export function createServer(options: ServerOptions): Server {
       path_params: request.params as Record<string, unknown>,
       headers: raw.headers,
       body: request.body as Buffer | undefined,
+      ip: request_log && callerAddress(raw, options.proxies ?? 0),
     }
     runEndpoint(runner, endpoint, incoming)
       .catch((error: unknown) => {
@@ -223,6 +229,7 @@ export function createServer(options: ServerOptions): Server {
       .then(outgoing => {
         running.delete(response)
         send(response, outgoing)
+        if (outgoing.logged) request_log?.note(outgoing.logged)
       }, crash)
   }
 

@@ -37,6 +37,17 @@ const CHARSET = /;\s*charset\s*=\s*"?([^;"]*)/gi
 export const saysOtherCharset = (content_type: string): boolean =>
   [...content_type.matchAll(CHARSET)].some(([, charset]) => !/^utf-?8$/i.test(charset?.trim() ?? ''))
 
+/**
+ * The caller's address: the connection's, or behind proxies of ours the one that the outermost of them was called from.
+ * What stands further left in X-Forwarded-For is the caller's own word.
+ */
+export function callerAddress(request: IncomingMessage, proxies: number): string | undefined {
+  const header = request.headers['x-forwarded-for']
+  if (proxies === 0 || header === undefined) return request.socket.remoteAddress
+  const addresses = String(header).split(',')
+  return addresses[Math.max(0, addresses.length - proxies)]?.trim()
+}
+
 /** What Fastify refused, or we in its place. Anything unexpected is our own failure. */
 export function transportError(error: unknown): ApiError {
   if (error instanceof ApiError) return error

@@ -22,7 +22,7 @@ export const idPrefixes = {
   txn_: 'balance_transaction',
   evt_: 'event',
   inb_: 'inbound_event',
-  req_: 'request',
+  req_: 'request_log',
   tr_: 'ledger_transfer',
   ent_: 'ledger_entry',
   la_: 'ledger_account',

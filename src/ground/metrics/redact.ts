@@ -11,7 +11,7 @@ export const REDACTED = '[redacted]'
 
 /** Names whose value is never written, whatever it is. Anchored where a longer name is harmless (`number_of_items`). */
 const SECRET_NAME =
-  /^(?:(?:proxy[-_])?authorization|(?:set[-_])?cookie|(?:card_?)?number|pan|cvc2?|cvv2?|iban|account_number|passwd|token|api_?key)$|secret|password|private_?key|_token$/i
+  /^(?:(?:proxy[-_])?authorization|(?:set[-_])?cookie|(?:card_?)?number|pan|cvc2?|cvv2?|iban|account_number|passwd|token|api_?key|evidence)$|secret|password|private_?key|_token$/i
 
 /** Field names are few; the bound keeps a caller that builds names from data from growing the cache for ever. */
 const KNOWN_NAMES_MAX = 2_000
