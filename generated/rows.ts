@@ -465,6 +465,47 @@ export interface RefundRow {
   created_at: Date
 }
 
+export interface RequestLogRow {
+  /** Whose key called. */
+  account_id: string
+  /** In which of the account's modes. */
+  livemode: boolean
+  /** uuid v7; the Request-Id of the answer, req_… outside. */
+  id: string
+  /** GET, POST or DELETE. */
+  method: string
+  /** The endpoint's path as it is declared: /v1/payment_intents/:id/confirm. */
+  route: string
+  /** The path that was called, with the ids, without the query. */
+  path: string
+  /** JSON text: the body of a write, the query of a read, secrets masked; a text with its beginning where it was too long. Null where none could be read. */
+  params: string | null
+  /** HTTP status of the answer. */
+  status: number
+  /** JSON text of the answer, masked and cut like params. Null for reads of this log. */
+  answer: string | null
+  /** The error's code; null for what went well. */
+  error_code: string | null
+  /** Which key called; never the key. */
+  api_key_id: string
+  /** As it was sent; null for reads, and for writes without one. */
+  idempotency_key: string | null
+  /** What the key made of the request: the first use, a replay, a conflict with another request, a twin still running, or one taken over from a runner that died. Null without a key. */
+  idempotency_outcome: string | null
+  /** The first use of the key, when this is not it. */
+  original_request_id: string | null
+  /** Of a conflict: the paths of the parameters in which it differs from the first use. Empty when the path or the kind of API key does. */
+  differing_params: unknown
+  /** The API version that answered. */
+  version: string
+  /** The caller's address; of a browser (publishable key) its network alone (/24, /48). */
+  ip: string | null
+  /** From the parsed request to its answer. */
+  duration_ms: number
+  /** The instant in the id: when the request arrived. */
+  created_at: Date
+}
+
 export interface SchemaDefinitionRow {
   name: string
   checksum: string

@@ -525,6 +525,39 @@ create policy tenant on refunds for all to bursar_app using (((account_id = (cur
 grant insert, select, update on refunds to bursar_app;
 grant insert, select, update on refunds to bursar_system;
 
+create table request_logs (
+  account_id uuid not null, -- Whose key called.
+  livemode boolean not null, -- In which of the account's modes.
+  id uuid not null, -- uuid v7; the Request-Id of the answer, req_… outside.
+  method text not null, -- GET, POST or DELETE.
+  route text not null, -- The endpoint's path as it is declared: /v1/payment_intents/:id/confirm.
+  path text not null, -- The path that was called, with the ids, without the query.
+  params text, -- JSON text: the body of a write, the query of a read, secrets masked; a text with its beginning where it was too long. Null where none could be read.
+  status smallint not null, -- HTTP status of the answer.
+  answer text, -- JSON text of the answer, masked and cut like params. Null for reads of this log.
+  error_code text, -- The error's code; null for what went well.
+  api_key_id uuid not null, -- Which key called; never the key.
+  idempotency_key text, -- As it was sent; null for reads, and for writes without one.
+  idempotency_outcome text, -- What the key made of the request: the first use, a replay, a conflict with another request, a twin still running, or one taken over from a runner that died. Null without a key.
+  original_request_id uuid, -- The first use of the key, when this is not it.
+  differing_params jsonb, -- Of a conflict: the paths of the parameters in which it differs from the first use. Empty when the path or the kind of API key does.
+  version text not null, -- The API version that answered.
+  ip inet, -- The caller's address; of a browser (publishable key) its network alone (/24, /48).
+  duration_ms real not null, -- From the parsed request to its answer.
+  created_at timestamp with time zone not null -- The instant in the id: when the request arrived.
+) partition by RANGE (id);
+comment on table request_logs is 'Each request that named its account, and its answer, secrets masked. Written in batches after the answer has left, so the last second before a crash may be missing. Kept for BURSAR_REQUEST_LOG_DAYS in daily partitions. No foreign keys: nothing may wait for a log.';
+alter table request_logs add constraint request_logs_only_conflicts_differ CHECK (((differing_params IS NULL) OR (idempotency_outcome = 'conflict'::text))); -- Nothing else is compared.
+alter table request_logs add constraint request_logs_outcome_is_known CHECK ((idempotency_outcome = ANY (ARRAY['first'::text, 'replayed'::text, 'conflict'::text, 'in_progress'::text, 'resumed'::text]))); -- The rate of conflicts is counted from it.
+alter table request_logs add constraint request_logs_pkey PRIMARY KEY (account_id, livemode, id) INCLUDE (status, method, route, error_code, api_key_id, idempotency_outcome);
+CREATE INDEX request_logs_by_idempotency_key ON ONLY public.request_logs USING btree (account_id, livemode, idempotency_key, id) WHERE (idempotency_key IS NOT NULL); -- All uses of a key.
+CREATE INDEX request_logs_failures ON ONLY public.request_logs USING btree (account_id, livemode, id) INCLUDE (status, method, route, error_code, api_key_id, idempotency_outcome) WHERE (status >= 400); -- Failures are what is looked for and few among many: a list of them walks them alone.
+alter table request_logs enable row level security;
+create policy system on request_logs for all to bursar_system using (true);
+create policy tenant on request_logs for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant select on request_logs to bursar_app;
+grant insert, select on request_logs to bursar_system;
+
 create table schema_definitions (
   name text not null,
   checksum text not null,
@@ -629,5 +662,7 @@ create function payments_record(batch jsonb, methods recorded_payment_method[], 
 create function payments_refusals(items integer[], outcome text) returns jsonb;
 
 create function payments_without(batch jsonb, items integer[]) returns jsonb;
+
+create function request_logs_maintain(keep_days integer) returns integer security definer;
 
 create function uuid_floor(at timestamp with time zone) returns uuid; -- The smallest uuid v7 of an instant: id >= uuid_floor(t) means created at or after t.

@@ -89,7 +89,10 @@ async function start(
   const store = await openStore(settings, say)
   stops.push(() => store.close())
   // Neither needs the other, and each takes a while.
-  const [simulator] = await whole([startProcessor(settings, log, say, stops), prepareStore(store.url, settings, say)])
+  const [simulator] = await whole([
+    startProcessor(settings, log, say, stops),
+    prepareStore(store.url, settings, say),
+  ])
 
   const db = openDatabase({
     url: store.url,

@@ -21,13 +21,14 @@ async function run(options: { pending?: boolean; json?: boolean }): Promise<void
       import('#db/migrate'),
       import('./output.ts'),
     ])
-  const store = await borrowStore(readSettings(process.env))
+  const settings = readSettings(process.env)
+  const store = await borrowStore(settings)
   try {
     if (options.pending) {
       const pending = await pendingMigrations(store.url)
       print(options.json, { pending }, () => list('To be applied', pending))
     } else {
-      const applied = await prepareStore(store.url, () => undefined)
+      const applied = await prepareStore(store.url, settings, () => undefined)
       print(options.json, { applied }, () => list('Applied', applied))
     }
   } finally {

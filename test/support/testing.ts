@@ -19,6 +19,8 @@ import {
   type KeyKind,
   type Server,
   type ServerOptions,
+  requestLogEndpoints,
+  startRequestLog,
 } from '#http'
 import { type Clock, sleep, systemClock, type Tenant } from '#kernel'
 import { verify } from '#ledger'
@@ -80,6 +82,8 @@ export interface World {
   /** One run of the job that gives lapsed holds back. */
   expireHolds(): Promise<void>
   verifyLedger(): Promise<void>
+  /** Writes what waits for the request log: requests are in it a moment after their answer otherwise. */
+  flushRequestLog(): Promise<void>
   /** Every line written to the log, as it was written. */
   lines: string[]
   endpoints: Endpoint[]
@@ -130,7 +134,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     connectors: { test: stops ? stops.connector(connector) : connector, live: null },
   })
   const payments = stops ? stops.payments(known) : known
-  const endpoints = [...paymentsEndpoints(payments), ...eventsEndpoints()]
+  const endpoints = [...paymentsEndpoints(payments), ...eventsEndpoints(), ...requestLogEndpoints()]
+  // Its round trips are not those of requests, which tests count.
+  const log_db = openDatabase({ url: database.url, connections: 1 })
+  const request_log = startRequestLog({ db: log_db, log })
   const completer = createCompleter({ endpoints, db, clock, log })
   const server = createServer({
     endpoints,
@@ -139,6 +146,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     clock,
     log,
     secret: 'a secret of the tests alone',
+    request_log,
     check_answers: true,
   })
 
@@ -216,6 +224,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     async lapseLeases() {
       await db.run`update idempotency_keys set lease_until = now() - interval '1 second' where finished_at is null`
     },
+    flushRequestLog: () => request_log.flush(),
     complete: () => completer.runOnce(),
     async expireHolds() {
       const job = paymentsJobs(payments).jobs.find(({ name }) => name === 'payment_intents.expire_holds')
@@ -230,6 +239,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     async close() {
       await completer.stop()
       await server.close(1_000)
+      await request_log.stop()
+      await log_db.close()
       await db.close()
       await connector.close()
       await simulator.close()

@@ -348,15 +348,14 @@ test('reads ignore the header', async () => {
   expect(second.headers['original-request']).toBeUndefined()
 })
 
-test('conflicts are counted by account', async () => {
+test('conflicts are counted by account and API key', async () => {
   const shop = await api.account()
   await create(shop, 'k', { text: 'a' })
   const { request_id } = errorOf(await create(shop, 'k', { text: 'b' })) as unknown as { request_id: string }
   expect(request_id).toMatch(/^req_/)
-  const account = api.lines.findLast(line => line.code === 'idempotency_conflict')?.account_id
-  expect(await metricsText()).toContain(
-    `bursar_idempotency_conflicts_total{account="${account as string}",kind="conflict"} 1`,
-  )
+  const line = api.lines.findLast(({ code }) => code === 'idempotency_conflict')
+  const labels = `account="${line?.account_id as string}",api_key="${line?.api_key_id as string}"`
+  expect(await metricsText()).toContain(`bursar_idempotency_conflicts_total{${labels},kind="conflict"} 1`)
 })
 
 test('a plain write costs two round trips', async () => {

@@ -10,12 +10,7 @@ import type { Db } from '#db'
 import { ApiError, type Clock, encodeId, newId, sleep } from '#kernel'
 import { type Log, METRICS_CONTENT_TYPE, metricsText } from '#metrics'
 import { createAuthenticator } from './auth.ts'
-import {
-  type Outgoing,
-  requestHeaders,
-  runEndpoint,
-  type RunnerOptions,
-} from './endpoint.ts'
+import { type Outgoing, requestHeaders, runEndpoint, type RunnerOptions } from './endpoint.ts'
 import { asApiError, errorText } from './errors.ts'
 import {
   ANSWER_DEADLINE_MS,

@@ -72,7 +72,8 @@ export async function compareRequests(db: Queries, tenant: Tenant, request_id: s
   if (idempotency_key === null || original_request_id === null) {
     throw new ApiError('resource_missing', {
       param: 'id',
-      message: 'This request did not meet an earlier one with its Idempotency-Key: there is nothing to compare.',
+      message:
+        'This request did not meet an earlier one with its Idempotency-Key: there is nothing to compare.',
     })
   }
   const original =
@@ -83,7 +84,9 @@ export async function compareRequests(db: Queries, tenant: Tenant, request_id: s
     idempotency_key,
     request,
     original,
-    differences: (request.differing_params ?? []).map(param => difference(param, original?.params, request.params)),
+    differences: (request.differing_params ?? []).map(param =>
+      difference(param, original?.params, request.params),
+    ),
   }
 }
 

@@ -77,7 +77,8 @@ export function entryOf(request: LoggedRequest): RequestLogEntry {
     idempotency_key: keptKey(request.idempotency_key) ?? null,
     idempotency_outcome: request.outcome ?? null,
     original_request_id: request.original_request_id ?? null,
-    differing_params: request.differing_params === undefined ? null : JSON.stringify(request.differing_params),
+    differing_params:
+      request.differing_params === undefined ? null : JSON.stringify(request.differing_params),
     version: request.version,
     ip: keptAddress(request.ip, caller.kind),
     duration_ms: request.duration_ms,

@@ -4,7 +4,7 @@
  * a name that may be a card number; and all of it goes through the log's redaction, by the names of fields and the
  * shapes of values. A false mask costs a value in a log that people read; a miss costs a card number.
  */
-import { z } from 'zod'
+import type { z } from 'zod'
 import { REDACTED, redactFields, redactText } from '#metrics'
 import { maskSecrets, NAME } from '../validate.ts'
 

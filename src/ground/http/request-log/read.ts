@@ -27,7 +27,9 @@ const listRequestLogs: Endpoint = endpoint({
       status: integer.min(100).max(599).optional(),
       status_class: z.enum(['2xx', '4xx', '5xx']).optional(),
       method: z.enum(['GET', 'POST', 'DELETE']).optional(),
-      route: text(NAME_LENGTH_MAX).optional().describe('As the reference writes it: `/v1/payment_intents/:id`.'),
+      route: text(NAME_LENGTH_MAX)
+        .optional()
+        .describe('As the reference writes it: `/v1/payment_intents/:id`.'),
       error_code: text(NAME_LENGTH_MAX).optional(),
       api_key_id: id('key_').optional(),
       idempotency_key: text(KEY_LENGTH_MAX).optional(),

@@ -8,7 +8,10 @@ import { type Db, sqlState } from '#db'
 import { counter, type Log } from '#metrics'
 import { entryOf, type LoggedRequest, type RequestLogEntry } from './entry.ts'
 
-const written = counter({ name: 'bursar_request_log_written_total', help: 'Requests written to the request log' })
+const written = counter({
+  name: 'bursar_request_log_written_total',
+  help: 'Requests written to the request log',
+})
 const dropped = counter({
   name: 'bursar_request_log_dropped_total',
   help: 'Requests that are missing in the request log: no room to wait in (full), a row that the database refused (refused), one that could not be made (unmade), or a stop without a database (stopped)',
