@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Bank, openBank } from './bank.ts'
 import { MAGIC_CARDS } from './magic.ts'
-import { operationJson } from './operations.ts'
+import { operationJson } from './json.ts'
 import { Refused } from './refused.ts'
 import type { OperationRequest } from './state.ts'
 import { openTokens } from './tokens.ts'
@@ -21,6 +21,7 @@ function open(folder: string, max_operations?: number): Bank {
     // Nothing settles by itself here: the test decides when.
     settle_after_ms: 3_600_000,
     ...(max_operations === undefined ? {} : { max_operations }),
+    url: 'http://simulator',
     onBroken(error) {
       throw error
     },
@@ -94,7 +95,7 @@ test('a replayed book gives the same answers, and no payment ever gives back mor
           } else {
             const payment_id = payment_ids[act.on % Math.max(1, payment_ids.length)]
             if (payment_id === undefined) continue
-            const payment = bank.payment(payment_id)
+            const payment = bank.world.payments.get(payment_id)
             if (act.do === 'challenge') {
               if (payment !== undefined) bank.finishChallenge(payment, act.is_passed)
               continue
@@ -105,12 +106,12 @@ test('a replayed book gives the same answers, and no payment ever gives back mor
         }
         const known = (from: Bank) =>
           references.map(reference => {
-            const operation = from.find(reference)
+            const operation = from.world.operations.get(reference)
             return operation === undefined ? null : operationJson(operation, 'http://simulator')
           })
         const before = known(bank)
         for (const id of payment_ids) {
-          const payment = bank.payment(id)
+          const payment = bank.world.payments.get(id)
           if (payment === undefined) throw new Error('a payment was forgotten')
           expect(payment.captured_amount).toBeLessThanOrEqual(payment.amount)
           expect(payment.refunded_amount).toBeLessThanOrEqual(payment.captured_amount)

@@ -4,22 +4,26 @@
  * `reference` is the caller's and the idempotency key: the same reference again gets the same operation back and
  * nothing moves; with other parameters it is refused with `reference_reused`.
  */
-import { newId, systemClock } from '#kernel'
+import { systemClock } from '#kernel'
 import { type Book, openBook } from './book.ts'
+import { makeDeciding, makeId, NOTHING } from './deciding.ts'
+import { payoutBehaviour } from './destinations.ts'
+import {
+  decideDispute,
+  decideEscalation,
+  decideEvidence,
+  decideGivingUp,
+  type DisputeStep,
+  dueAfter,
+} from './disputes.ts'
 import { type Entry, fromLine, type MovementType, toLine } from './entry.ts'
+import { type BankEvent, eventOf } from './events.ts'
 import { DECLINES } from './magic.ts'
 import { Refused } from './refused.ts'
-import { decideAuthorize, eventType, holdMoves, isSameRequest, refuse, wholeAmount } from './rules.ts'
-import type {
-  AuthorizeRequest,
-  Dispute,
-  FollowUpRequest,
-  Operation,
-  OperationRequest,
-  Payment,
-} from './state.ts'
+import { givable, holdMoves, isSameRequest } from './rules.ts'
+import type { Dispute, Known, Operation, OperationRequest, Payment, Payout } from './state.ts'
 import type { Tokens } from './tokens.ts'
-import { known, makeWorld, type Pending } from './world.ts'
+import { known, makeWorld, type Pending, type World } from './world.ts'
 
 /**
  * References are remembered for ever, in memory, 430 bytes each (measured): 3 million take 1.3 GB, which a default heap
@@ -28,26 +32,38 @@ import { known, makeWorld, type Pending } from './world.ts'
  */
 export const MAX_OPERATIONS = 3_000_000
 
-export interface BankEvent {
-  type: string
-  subject: Operation | Dispute
-  at_ms: number
+/** Who is told of what happens, once it is durable; never of what is replayed. */
+export interface Listener {
+  /** `is_told`: the caller is told in an answer. Asked first, so that news nobody wants costs nothing. */
+  wants(is_told: boolean): boolean
+  hear(event: BankEvent): void
 }
 
 export interface Bank {
   book: Book
-  /** Answers the operation of this reference, deciding it now when it is new. Answer only after `book.whenDurable`. */
-  perform(request: OperationRequest, answered: boolean): Operation
-  find(reference: string): Operation | undefined
-  payment(id: string): Payment | undefined
+  world: World
+  /**
+   * Answers what this reference stands for, deciding it now when it is new. Answer only after `book.whenDurable`.
+   * `answered` false: the answer is dropped on purpose, says the book. `is_told` false: it may not reach the caller.
+   */
+  perform(request: OperationRequest, answered: boolean, is_told?: boolean): Known
   finishChallenge(payment: Payment, is_passed: boolean): void
-  submitEvidence(dispute_id: string, text: string): Dispute
+  /** Of any captured payment; `amount` undefined: all that is left of it. */
+  openDispute(
+    payment: Payment,
+    wanted: { reason: string; inquiry: boolean; amount: bigint | undefined },
+  ): Dispute
+  dispute(id: string): Dispute
+  submitEvidence(dispute: Dispute, text: string): void
+  closeDispute(dispute: Dispute): void
+  escalateDispute(dispute: Dispute): void
   /** Lets everything that was waiting for its time happen now; answers how many things did. */
   settlePending(): number
   close(): Promise<void>
 }
 
-const NOTHING: readonly MovementType[] = []
+/** A timer longer than this fires at once instead. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 export function openBank(options: {
   path: string
@@ -55,8 +71,9 @@ export function openBank(options: {
   /** How long slow things take: pending and bouncing refunds, disputes, fraud warnings. */
   settle_after_ms: number
   max_operations?: number
-  /** Called for every new decision once it is durable; never for replayed ones. Absent: nobody listens. */
-  onEvent?: (event: BankEvent) => void
+  listener?: Listener
+  /** Where the bank's challenge pages are, for the links in an event. */
+  url: string
   onBroken: (error: Error) => void
 }): Bank {
   const max_operations = options.max_operations ?? MAX_OPERATIONS
@@ -66,7 +83,8 @@ export function openBank(options: {
     // What a replay finds pending may have happened further down the book: only what is left at its end is scheduled.
     if (!is_replaying) schedule(id)
   })
-  const { operations, payments, disputes, pending } = world
+  const { operations, payouts, reversals, disputes, pending } = world
+  const { decide, said } = makeDeciding(world, options.tokens, options.settle_after_ms)
 
   const book = openBook(options.path, replay, options.onBroken)
   is_replaying = false
@@ -85,20 +103,27 @@ export function openBank(options: {
     }
   }
 
-  function record(entry: Entry): void {
+  function record(entry: Entry, is_told = false): void {
     world.apply(entry)
-    book.append(toLine(entry))
-    const { onEvent } = options
-    if (onEvent === undefined) return
-    const event = eventOf(entry)
-    if (event !== undefined) book.whenDurable(() => onEvent(event))
+    const place = book.append(toLine(entry))
+    const { listener } = options
+    if (listener?.wants(is_told)) {
+      // Made as it is now, though told later: by then more may have happened.
+      const event = eventOf(entry, place, world, options.url)
+      book.whenDurable(() => listener.hear(event))
+    }
   }
 
   function schedule(id: string) {
-    const timer = setTimeout(() => {
-      timers.delete(timer)
-      settle(id)
-    }, options.settle_after_ms)
+    const what = pending.get(id)
+    const waits = what?.kind === 'payout' ? payoutBehaviour(what.payout.destination).waits : 1
+    const timer = setTimeout(
+      () => {
+        timers.delete(timer)
+        settle(id)
+      },
+      Math.min(options.settle_after_ms * waits, MAX_TIMER_MS),
+    )
     timers.add(timer)
   }
 
@@ -114,77 +139,23 @@ export function openBank(options: {
       case 'refund':
         return settleRefund(what.refund, what.succeeds)
       case 'dispute':
-        return openDispute(what.payment)
+        return disputeByItself(what.payment)
       case 'fraud_warning':
         return warnOfFraud(what.payment)
+      case 'payout':
+        return settlePayout(what.payout, what.becomes)
     }
   }
 
-  function said(
-    id: string,
-    payment: Pick<Payment, 'id' | 'currency'>,
-    reference: string,
-    amount: bigint,
-    moves: readonly MovementType[],
-    answered: boolean,
-  ) {
-    return {
-      seq: moves.length === 0 ? 0 : world.next_seq,
-      moves,
-      id,
-      payment_id: payment.id,
-      reference,
-      amount,
-      currency: payment.currency,
-      at_ms: systemClock.now().getTime(),
-      answered,
-    }
-  }
-
-  function authorize(request: AuthorizeRequest, answered: boolean) {
-    const behaviour = options.tokens.behaviour(request.payment_token)
-    if (behaviour === undefined) {
-      throw new Refused(400, 'invalid_payment_token', 'No such payment token.', 'payment_token')
-    }
-    const { status, decline } = decideAuthorize(behaviour, request.off_session)
-    const id = makeId('pay')
-    const moves = status === 'approved' ? holdMoves(request.capture) : NOTHING
-    const payment = { id, currency: request.currency }
+  function settlePayout(payout: Payout, status: 'paid' | 'failed' | 'returned') {
+    const is_back = status !== 'paid'
+    const { id, reference, currency, destination } = payout
+    const amount = is_back ? -payout.amount : payout.amount
     record({
-      op: 'authorize',
-      ...said(id, payment, request.reference, request.amount, moves, answered),
-      token: request.payment_token,
-      capture: request.capture,
-      off_session: request.off_session,
-      return_url: request.return_url,
-      owner: request.owner,
+      op: 'payout_settled',
+      ...said(id, { id: '', currency }, reference, amount, is_back ? ['payout'] : NOTHING, true),
       status,
-      ...(decline === undefined ? {} : { decline }),
-    })
-  }
-
-  function followUp(request: FollowUpRequest, answered: boolean) {
-    const payment = payments.get(request.payment_id)
-    if (payment === undefined) throw new Refused(404, 'payment_not_found', 'No such payment.', 'id')
-    if (request.currency !== undefined && request.currency !== payment.currency) {
-      throw new Refused(400, 'currency_mismatch', `The payment is in ${payment.currency}.`, 'currency')
-    }
-    const amount = request.amount ?? wholeAmount(request.kind, payment)
-    const refusal = refuse(request.kind, payment, amount)
-    const id = request.kind === 'refund' ? makeId('rfd') : payment.id
-    const status =
-      refusal !== undefined
-        ? 'refused'
-        : request.kind === 'refund' && payment.behaviour.refund === 'pending'
-          ? 'pending'
-          : 'approved'
-    // An abandoned challenge held no money, so ending it moves none.
-    const is_moving = status === 'approved' && payment.state !== 'requires_action'
-    record({
-      op: request.kind,
-      ...said(id, payment, request.reference, amount, is_moving ? [request.kind] : NOTHING, answered),
-      status,
-      ...(refusal === undefined ? {} : { refusal }),
+      failure_code: is_back ? payoutBehaviour(destination).failure_code : null,
     })
   }
 
@@ -197,24 +168,50 @@ export function openBank(options: {
     })
   }
 
-  function openDispute(payment: Payment) {
+  function openDispute(
+    payment: Payment,
+    { reason, inquiry, amount: wanted }: { reason: string; inquiry: boolean; amount: bigint | undefined },
+  ): Dispute {
+    const amount = decideDispute(payment, wanted)
+    const moves: readonly MovementType[] = inquiry ? NOTHING : ['dispute']
+    const heading = said(makeId('dsp'), payment, payment.reference, amount, moves, true)
+    record({ op: 'dispute', ...heading, reason, inquiry, due_ms: dueAfter(heading.at_ms) })
+    return known(disputes.get(heading.id))
+  }
+
+  /** What was given back or taken before cannot be taken again. */
+  function disputeByItself(payment: Payment) {
     const { dispute } = payment.behaviour
-    // What was given back before cannot be taken again.
-    const amount = payment.captured_amount - payment.refunded_amount
-    if (dispute === undefined || amount === 0n) return
-    record({
-      op: 'dispute',
-      ...said(
-        makeId('dsp'),
-        payment,
-        payment.reference,
-        amount,
-        dispute.inquiry ? NOTHING : ['dispute'],
-        true,
-      ),
-      reason: dispute.reason,
-      inquiry: dispute.inquiry,
-    })
+    if (dispute === undefined || payment.state !== 'captured' || givable(payment) === 0n) return
+    openDispute(payment, { ...dispute, amount: undefined })
+  }
+
+  function escalate(dispute: Dispute) {
+    const { payment } = dispute
+    const heading = said(dispute.id, payment, payment.reference, decideEscalation(dispute), ['dispute'], true)
+    record({ op: 'dispute_escalated', ...heading, due_ms: dueAfter(heading.at_ms) })
+  }
+
+  function follow(dispute: Dispute, step: DisputeStep) {
+    const { id, payment, amount } = dispute
+    switch (step) {
+      case 'nothing':
+        return
+      case 'review':
+        return record({
+          op: 'dispute_review',
+          ...said(id, payment, payment.reference, amount, NOTHING, true),
+        })
+      case 'escalate':
+        return escalate(dispute)
+      case 'win':
+      case 'lose': {
+        const won = step === 'win'
+        const moves: readonly MovementType[] =
+          won && dispute.status !== 'warning_needs_response' ? ['dispute'] : NOTHING
+        record({ op: 'dispute_closed', ...said(id, payment, payment.reference, -amount, moves, true), won })
+      }
+    }
   }
 
   function warnOfFraud(payment: Payment) {
@@ -224,23 +221,12 @@ export function openBank(options: {
     })
   }
 
-  function eventOf(entry: Entry): BankEvent | undefined {
-    const type = eventType(entry)
-    if (type === undefined) return undefined
-    const subject =
-      entry.op === 'dispute' || entry.op === 'dispute_closed'
-        ? known(disputes.get(entry.id))
-        : known(operations.get(entry.reference))
-    // Frozen as it is now: by the time it is sent the operation may have moved on.
-    return { type, subject: { ...subject }, at_ms: entry.at_ms }
-  }
-
   return {
     book,
-    find: reference => operations.get(reference),
-    payment: id => payments.get(id),
-    perform(request, answered) {
-      const existing = operations.get(request.reference)
+    world,
+    perform(request, answered, is_told = answered) {
+      const { reference } = request
+      const existing = world.known(reference)
       if (existing !== undefined) {
         if (isSameRequest(existing, request)) return existing
         throw new Refused(
@@ -250,16 +236,18 @@ export function openBank(options: {
           'reference',
         )
       }
-      if (operations.size >= max_operations) {
+      if (world.tombstones.has(reference)) {
+        throw new Refused(409, 'reference_reversed', 'This reference was reversed before.', 'reference')
+      }
+      if (operations.size + payouts.size + reversals.size >= max_operations) {
         throw new Refused(
           503,
           'book_full',
           `The simulator remembers ${max_operations} references. Start it on a new data directory.`,
         )
       }
-      if (request.kind === 'authorize') authorize(request, answered)
-      else followUp(request, answered)
-      return known(operations.get(request.reference))
+      record(decide(request, answered), is_told)
+      return known(world.known(reference))
     },
     finishChallenge(payment, is_passed) {
       if (payment.state !== 'requires_action') return
@@ -277,22 +265,19 @@ export function openBank(options: {
         ...(decline === undefined ? {} : { decline }),
       })
     },
-    submitEvidence(dispute_id, text) {
-      const dispute = disputes.get(dispute_id)
+    openDispute,
+    dispute(id) {
+      const dispute = disputes.get(id)
       if (dispute === undefined) throw new Refused(404, 'dispute_not_found', 'No such dispute.', 'id')
-      const won = text === 'winning_evidence'
-      if (!won && text !== 'losing_evidence') return dispute
-      const is_inquiry = dispute.status === 'warning_needs_response'
-      if (!is_inquiry && dispute.status !== 'needs_response') return dispute
-      const moves: readonly MovementType[] = won && !is_inquiry ? ['dispute'] : NOTHING
-      const { payment } = dispute
-      record({
-        op: 'dispute_closed',
-        ...said(dispute.id, payment, payment.reference, -dispute.amount, moves, true),
-        won,
-      })
       return dispute
     },
+    submitEvidence(dispute, text) {
+      follow(dispute, decideEvidence(dispute, text, systemClock.now().getTime()))
+    },
+    closeDispute(dispute) {
+      follow(dispute, decideGivingUp(dispute))
+    },
+    escalateDispute: escalate,
     settlePending() {
       const ids = [...pending.keys()]
       for (const id of ids) settle(id)
@@ -303,8 +288,4 @@ export function openBank(options: {
       return book.close()
     },
   }
-}
-
-function makeId(prefix: string): string {
-  return `${prefix}_${newId(systemClock.now()).replaceAll('-', '')}`
 }

@@ -24,8 +24,8 @@ const READ_CHUNK_BYTES = 1024 * 1024
 const NEWLINE = 10
 
 export interface Book {
-  /** Adds one line (without its newline) to the next write. */
-  append(line: string): void
+  /** Adds one line (without its newline) to the next write; answers its place, the byte at which it will begin. */
+  append(line: string): number
   /** Calls back once everything appended so far is on the disk: at once when it already is. */
   whenDurable(callback: () => void): void
   /** How much of the file is on the disk and may be shown. */
@@ -49,6 +49,7 @@ export function openBook(
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const file = openSync(path, 'a+', 0o600)
   let durable_bytes = readLines(file, replay)
+  let next_place = durable_bytes
   if (fstatSync(file).size > durable_bytes) ftruncateSync(file, durable_bytes)
   fsyncSync(file)
   syncFolder(dirname(path))
@@ -86,8 +87,11 @@ export function openBook(
 
   return {
     append(line) {
+      const place = next_place
+      next_place += Buffer.byteLength(line) + 1
       lines.push(line)
       schedule()
+      return place
     },
     whenDurable(callback) {
       if (lines.length > 0) waiting.push(callback)

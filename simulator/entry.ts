@@ -6,6 +6,7 @@ import type { MagicDecline } from './magic.ts'
 
 export type MovementType = 'authorize' | 'capture' | 'void' | 'refund' | 'dispute' | 'payout'
 export type OperationKind = 'authorize' | 'capture' | 'void' | 'refund'
+export type PayoutStatus = 'in_transit' | 'paid' | 'failed' | 'returned' | 'refused'
 export type OperationStatus = 'approved' | 'declined' | 'requires_action' | 'pending' | 'refused'
 
 /** Why the bank would not do it; kept, so that the same reference gets the same answer later. */
@@ -21,8 +22,9 @@ interface Said {
   /** Number of the first movement of this line; 0 when nothing moved. */
   seq: number
   moves: readonly MovementType[]
-  /** The payment, refund or dispute: what the world calls `processor_id`. */
+  /** The payment, refund, dispute, payout or reversal: what the world calls `processor_id`. */
   id: string
+  /** Empty where no payment is meant: a payout, the reversal of what never arrived. */
   payment_id: string
   reference: string
   /** Minor units; negative when an earlier movement is taken back. */
@@ -69,6 +71,17 @@ export interface DisputeEntry extends Said {
   op: 'dispute'
   reason: string
   inquiry: boolean
+  /** When evidence must have come; absent in lines written before there was a day for it. */
+  due_ms?: number
+}
+/** Evidence came that has to be read. */
+export interface DisputeReviewEntry extends Said {
+  op: 'dispute_review'
+}
+/** An inquiry became a dispute: the money is withdrawn. */
+export interface DisputeEscalatedEntry extends Said {
+  op: 'dispute_escalated'
+  due_ms: number
 }
 export interface DisputeClosedEntry extends Said {
   op: 'dispute_closed'
@@ -77,6 +90,27 @@ export interface DisputeClosedEntry extends Said {
 export interface FraudWarningEntry extends Said {
   op: 'fraud_warning'
 }
+export interface PayoutEntry extends Said {
+  op: 'payout'
+  destination: string | null
+  statement_descriptor: string | null
+  status: 'in_transit' | 'refused'
+  arrival_ms: number
+  refusal?: Refusal
+}
+export interface PayoutSettledEntry extends Said {
+  op: 'payout_settled'
+  status: 'paid' | 'failed' | 'returned'
+  failure_code: string | null
+}
+/** What was or will be done under the reference `of` is taken back; `amount` is what this took. */
+export interface ReversalEntry extends Said {
+  op: 'reversal'
+  of: string
+  did: 'nothing' | 'voided' | 'refunded' | 'canceled'
+  status: 'approved' | 'refused'
+  refusal?: Refusal
+}
 
 export type Entry =
   | AuthorizeEntry
@@ -84,8 +118,13 @@ export type Entry =
   | ChallengeEntry
   | RefundSettledEntry
   | DisputeEntry
+  | DisputeReviewEntry
+  | DisputeEscalatedEntry
   | DisputeClosedEntry
   | FraudWarningEntry
+  | PayoutEntry
+  | PayoutSettledEntry
+  | ReversalEntry
 
 /** JSON has no bigint, and a replacer for every field costs more than the rest of a request: written by hand. */
 export function toLine(entry: Entry): string {
@@ -109,21 +148,38 @@ function ownFields(entry: Entry): string {
     case 'capture':
     case 'void':
     case 'refund':
-      return `,"status":"${entry.status}"${
-        entry.refusal === undefined ? '' : `,"refusal":${JSON.stringify(entry.refusal)}`
-      }`
+      return `,"status":"${entry.status}"${refusalField(entry)}`
     case 'challenge':
       return declineField(entry)
     case 'refund_settled':
       return `,"succeeded":${entry.succeeded}`
     case 'dispute':
-      return `,"reason":${JSON.stringify(entry.reason)},"inquiry":${entry.inquiry}`
+      return (
+        `,"reason":${JSON.stringify(entry.reason)},"inquiry":${entry.inquiry}` +
+        (entry.due_ms === undefined ? '' : `,"due_ms":${entry.due_ms}`)
+      )
+    case 'dispute_escalated':
+      return `,"due_ms":${entry.due_ms}`
     case 'dispute_closed':
       return `,"won":${entry.won}`
+    case 'dispute_review':
     case 'fraud_warning':
       return ''
+    case 'payout':
+      return (
+        `,"destination":${JSON.stringify(entry.destination)},` +
+        `"statement_descriptor":${JSON.stringify(entry.statement_descriptor)},"status":"${entry.status}",` +
+        `"arrival_ms":${entry.arrival_ms}${refusalField(entry)}`
+      )
+    case 'payout_settled':
+      return `,"status":"${entry.status}","failure_code":${JSON.stringify(entry.failure_code)}`
+    case 'reversal':
+      return `,"of":${JSON.stringify(entry.of)},"did":"${entry.did}","status":"${entry.status}"${refusalField(entry)}`
   }
 }
+
+const refusalField = (entry: { refusal?: Refusal }) =>
+  entry.refusal === undefined ? '' : `,"refusal":${JSON.stringify(entry.refusal)}`
 
 const declineField = (entry: { decline?: MagicDecline }) =>
   entry.decline === undefined ? '' : `,"decline":${JSON.stringify(entry.decline)}`
@@ -144,6 +200,8 @@ export interface Movement {
   at: string
   answered: boolean
   payment_id: string
+  /** Of what a reversal moved: the reference that it took back. */
+  of?: string
 }
 
 /** What moved in one line, in order. */
@@ -158,6 +216,7 @@ export function movementsOf(entry: Entry): Movement[] {
     at: new Date(entry.at_ms).toISOString(),
     answered: entry.answered,
     payment_id: entry.payment_id,
+    ...(entry.op === 'reversal' && { of: entry.of }),
   }))
 }
 
@@ -167,6 +226,6 @@ export function movementLine(movement: Movement): string {
     `{"seq":${movement.seq},"type":"${movement.type}","processor_id":"${movement.processor_id}",` +
     `"reference":${JSON.stringify(movement.reference)},"amount":${movement.amount},` +
     `"currency":"${movement.currency}","at":"${movement.at}","answered":${movement.answered},` +
-    `"payment_id":"${movement.payment_id}"}\n`
+    `"payment_id":"${movement.payment_id}"${movement.of === undefined ? '' : `,"of":${JSON.stringify(movement.of)}`}}\n`
   )
 }

@@ -3,7 +3,6 @@
  * The dice are seeded, so a run that found something can be played again.
  */
 import { dice } from './dice.ts'
-import type { OperationKind } from './entry.ts'
 import { Refused } from './refused.ts'
 import { unknownParameter } from './requests.ts'
 
@@ -17,7 +16,19 @@ export const FAULT_KINDS = [
   'late_success',
 ] as const
 export type FaultKind = (typeof FAULT_KINDS)[number]
-export const FAULT_OPERATIONS = ['authorize', 'capture', 'void', 'refund', 'lookup', '*'] as const
+/** `*` is every one but `events`: who polls the feed would take the faults meant for payments. */
+export const FAULT_OPERATIONS = [
+  'authorize',
+  'capture',
+  'void',
+  'refund',
+  'payout',
+  'reversal',
+  'dispute',
+  'lookup',
+  'events',
+  '*',
+] as const
 export type FaultOperation = (typeof FAULT_OPERATIONS)[number]
 
 export interface Fault {
@@ -41,9 +52,11 @@ export interface Faults {
   list(): Fault[]
   clear(): number
   /** The first fault that strikes this request, counted; its moment is decided. */
-  pick(operation: OperationKind | 'lookup'): Fault | undefined
+  pick(operation: FaultOperation): Fault | undefined
 }
 
+/** They have no reference of their own under which they could succeed later. */
+const NEVER_LATE: ReadonlySet<FaultOperation> = new Set(['lookup', 'dispute', 'events'] as const)
 /** Enough for any experiment; each costs a comparison per request. */
 const MAX_FAULTS = 100
 /** A caller that waits longer than a minute for a payment has hung. */
@@ -78,9 +91,9 @@ export function makeFaults(seed: number): Faults {
     },
     pick(operation) {
       for (const fault of faults) {
-        if (fault.operation !== '*' && fault.operation !== operation) continue
-        // A lookup does nothing that could succeed late.
-        if (operation === 'lookup' && fault.kind === 'late_success') continue
+        const strikes = fault.operation === '*' ? operation !== 'events' : fault.operation === operation
+        if (!strikes) continue
+        if (fault.kind === 'late_success' && NEVER_LATE.has(operation)) continue
         if (fault.rate < 1 && random() >= fault.rate) continue
         fault.struck += 1
         if (fault.count !== null) {

@@ -5,12 +5,16 @@
 import { realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { makeAnswering } from './answering.ts'
 import { openBank } from './bank.ts'
+import { controlRoutes } from './control.ts'
 import { makeFaults } from './faults.ts'
-import { makeOperations } from './operations.ts'
+import { operationRoutes } from './operations.ts'
 import { makePages } from './pages.ts'
+import { parseUrl } from './requests.ts'
 import { listen } from './server.ts'
 import { openTokens } from './tokens.ts'
+import { parseNotify, type WebhookSettings } from './webhook-settings.ts'
 import { makeWebhooks } from './webhooks.ts'
 
 export interface SimulatorOptions {
@@ -21,6 +25,8 @@ export interface SimulatorOptions {
   data_dir: string
   webhook_url?: string
   webhook_secret?: string
+  /** Which events are sent; `all` when absent. */
+  webhook_notify?: WebhookSettings['notify']
   /** How long slow things take (disputes, pending and bouncing refunds). */
   settle_after_ms?: number
   /** Of the dice that decide about faults and about disorder among webhooks. */
@@ -53,31 +59,36 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const webhooks = makeWebhooks({
     url: options.webhook_url,
     secret: options.webhook_secret ?? '',
+    notify: options.webhook_notify ?? 'all',
     seed,
-    simulator_url: url,
   })
   const bank = openBank({
     path,
     tokens,
     settle_after_ms: options.settle_after_ms ?? DEFAULT_SETTLE_AFTER_MS,
-    ...(options.webhook_url === undefined ? {} : { onEvent: event => webhooks.send(event) }),
+    listener: webhooks,
+    url,
     onBroken(error) {
       process.stderr.write(`simulator: the book cannot be written: ${error.message}\n`)
       process.exit(1)
     },
   })
-  const operations = makeOperations(bank, faults, url)
+  const answering = makeAnswering(bank.book, faults)
   const self = {
     pid: process.pid,
     data_dir: realpathSync(options.data_dir),
     owner_pid: options.owner_pid ?? null,
   }
-  listening.serve([...operations.routes, ...makePages(bank, tokens, faults, webhooks, path, self)])
+  listening.serve([
+    ...operationRoutes(bank, answering, path, url),
+    ...makePages(bank, tokens, path, self),
+    ...controlRoutes(bank, faults, webhooks),
+  ])
 
   return {
     url,
     async close() {
-      operations.close()
+      answering.close()
       webhooks.close()
       await listening.close()
       await bank.close()
@@ -87,6 +98,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
 
 async function main() {
   const { env } = process
+  const webhook_url = parseUrl(env.SIMULATOR_WEBHOOK_URL, 'SIMULATOR_WEBHOOK_URL')
   const owner_pid = wholeNumber('SIMULATOR_OWNER_PID', env.SIMULATOR_OWNER_PID, 0)
   const simulator = await startSimulator({
     port: wholeNumber('SIMULATOR_PORT', env.SIMULATOR_PORT, DEFAULT_PORT),
@@ -99,8 +111,11 @@ async function main() {
     seed: wholeNumber('SIMULATOR_SEED', env.SIMULATOR_SEED, DEFAULT_SEED),
     ...(owner_pid === 0 ? {} : { owner_pid }),
     ...(env.SIMULATOR_HOST === undefined ? {} : { host: env.SIMULATOR_HOST }),
-    ...(env.SIMULATOR_WEBHOOK_URL === undefined ? {} : { webhook_url: env.SIMULATOR_WEBHOOK_URL }),
+    ...(webhook_url === null ? {} : { webhook_url }),
     ...(env.SIMULATOR_WEBHOOK_SECRET === undefined ? {} : { webhook_secret: env.SIMULATOR_WEBHOOK_SECRET }),
+    ...(env.SIMULATOR_WEBHOOK_NOTIFY === undefined
+      ? {}
+      : { webhook_notify: parseNotify(env.SIMULATOR_WEBHOOK_NOTIFY, 'SIMULATOR_WEBHOOK_NOTIFY') }),
   })
   process.stdout.write(`simulator ready at ${simulator.url}\n`)
   let is_closing = false

@@ -1,11 +1,10 @@
-/** Everything that is not an operation: tokens, the challenge page, the book, statements, faults, webhooks, health. */
+/** What can be seen and what is not an operation: tokens, the challenge page, the book, statements, health. */
 import type { ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { type Currency, formatAmount } from '#money'
 import type { Bank } from './bank.ts'
 import { challengePage, resultPage } from './challenge-page.ts'
 import { movementLine } from './entry.ts'
-import type { Faults } from './faults.ts'
 import { MAGIC_CARDS, MAGIC_EXP_MONTH, MAGIC_EXP_YEAR } from './magic.ts'
 import { readMovements } from './reading.ts'
 import { Refused } from './refused.ts'
@@ -14,7 +13,6 @@ import { type Call, type Route, sendJson } from './server.ts'
 import type { Payment } from './state.ts'
 import { parseStatementQuery, statement } from './statement.ts'
 import type { Tokens } from './tokens.ts'
-import { disputeJson, type Webhooks } from './webhooks.ts'
 
 /** Lines are gathered into pieces of this size: a write per line would cost a packet per line. */
 const PIECE_CHARS = 64 * 1024
@@ -27,16 +25,9 @@ export interface Self {
   owner_pid: number | null
 }
 
-export function makePages(
-  bank: Bank,
-  tokens: Tokens,
-  faults: Faults,
-  webhooks: Webhooks,
-  path: string,
-  self: Self,
-): Route[] {
+export function makePages(bank: Bank, tokens: Tokens, path: string, self: Self): Route[] {
   function challenged({ path }: Call): Payment {
-    const payment = bank.payment(path[0] as string)
+    const payment = bank.world.payments.get(path[0] as string)
     if (payment?.behaviour.challenge !== undefined) return payment
     throw new Refused(404, 'challenge_not_found', 'No such challenge.')
   }
@@ -85,29 +76,18 @@ export function makePages(
     { method: 'POST', path: '/challenge/:id/complete', run: call => finish(call, true) },
     { method: 'POST', path: '/challenge/:id/fail', run: call => finish(call, false) },
     {
-      method: 'POST',
-      path: '/v1/disputes/:id/evidence',
-      run({ response, path, body }) {
-        if (typeof body.text !== 'string') {
-          throw new Refused(400, 'parameter_invalid', 'text is the evidence, in words.', 'text')
-        }
-        const dispute = bank.submitEvidence(path[0] as string, body.text)
-        bank.book.whenDurable(() => sendJson(response, 200, disputeJson(dispute)))
-      },
-    },
-    {
-      method: 'POST',
-      path: '/settle',
-      run({ response }) {
-        const settled = bank.settlePending()
-        bank.book.whenDurable(() => sendJson(response, 200, `{"settled":${settled}}`))
-      },
-    },
-    {
       method: 'GET',
       path: '/book',
       run: ({ response }) =>
         stream(response, 'application/x-ndjson', bookLines(path, bank.book.durableBytes())),
+    },
+    {
+      method: 'GET',
+      path: '/balance',
+      run({ response }) {
+        const balances = [...bank.world.balances].map(([currency, amount]) => `"${currency}":${amount}`)
+        bank.book.whenDurable(() => sendJson(response, 200, `{${balances.join(',')}}`))
+      },
     },
     {
       method: 'GET',
@@ -118,31 +98,6 @@ export function makePages(
         const { type, lines } = statement(() => readMovements(path, durable_bytes), wanted)
         return stream(response, type, lines)
       },
-    },
-    {
-      method: 'POST',
-      path: '/faults',
-      run: ({ response, body }) => sendJson(response, 201, JSON.stringify(faults.add(body))),
-    },
-    {
-      method: 'GET',
-      path: '/faults',
-      run: ({ response }) => sendJson(response, 200, JSON.stringify({ data: faults.list() })),
-    },
-    {
-      method: 'DELETE',
-      path: '/faults',
-      run: ({ response }) => sendJson(response, 200, `{"removed":${faults.clear()}}`),
-    },
-    {
-      method: 'GET',
-      path: '/webhooks',
-      run: ({ response }) => sendJson(response, 200, JSON.stringify(webhooks.state())),
-    },
-    {
-      method: 'POST',
-      path: '/webhooks',
-      run: ({ response, body }) => sendJson(response, 200, JSON.stringify(webhooks.change(body))),
     },
   ]
 }

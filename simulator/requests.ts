@@ -1,8 +1,10 @@
 /** What callers send, checked field by field and by hand: a schema library would cost more than the whole request. */
 import { isCurrency } from '#money'
+import { parseDestination } from './destinations.ts'
 import type { Owner } from './entry.ts'
+import type { FeedQuery } from './feed.ts'
 import { Refused } from './refused.ts'
-import type { AuthorizeRequest, FollowUpRequest } from './state.ts'
+import type { AuthorizeRequest, FollowUpRequest, PayoutRequest, ReversalRequest } from './state.ts'
 
 export type Body = Record<string, unknown>
 
@@ -11,6 +13,14 @@ const MAX_REFERENCE_CHARS = 255
 const MAX_URL_CHARS = 2048
 /** A prefix and a uuid take 36; every payment keeps two of these in memory. */
 const MAX_ID_CHARS = 64
+/** As long as a judge would read. */
+const MAX_EVIDENCE_CHARS = 20_000
+/** Of a page of the feed. */
+const EVENTS_USUAL = 100
+const EVENTS_MOST = 500
+const REASON = /^[a-z][a-z_]{0,63}$/
+const DESCRIPTOR = /^[\x20-\x7e]{1,22}$/
+const NO_FIELDS: ReadonlySet<string> = new Set()
 const REFERENCE = /^[\x21-\x7e]+$/
 const AUTHORIZE_FIELDS = new Set([
   'reference',
@@ -24,6 +34,10 @@ const AUTHORIZE_FIELDS = new Set([
 ])
 const OWNER_FIELDS = new Set(['account_id', 'payment_intent_id'])
 const FOLLOW_UP_FIELDS = new Set(['reference', 'amount', 'currency'])
+const PAYOUT_FIELDS = new Set(['reference', 'amount', 'currency', 'destination', 'statement_descriptor'])
+const REVERSAL_FIELDS = new Set(['reference', 'of'])
+const EVIDENCE_FIELDS = new Set(['text'])
+const DISPUTE_FIELDS = new Set(['payment_id', 'reference', 'reason', 'amount', 'inquiry'])
 const CARD_FIELDS = new Set(['number', 'exp_month', 'exp_year', 'cvc'])
 
 export function parseAuthorize(body: Body): AuthorizeRequest {
@@ -60,14 +74,80 @@ export function parseFollowUp(
   }
 }
 
+export function parsePayout(body: Body): PayoutRequest {
+  refuseUnknown(body, PAYOUT_FIELDS)
+  return {
+    kind: 'payout',
+    reference: parseReference(body.reference),
+    amount: parseAmount(body.amount),
+    currency: parseCurrency(body.currency),
+    destination: parseDestination(body.destination),
+    statement_descriptor: parseDescriptor(body.statement_descriptor),
+  }
+}
+
+export function parseReversal(body: Body): ReversalRequest {
+  refuseUnknown(body, REVERSAL_FIELDS)
+  const reference = parseReference(body.reference)
+  const of = parseReference(body.of, 'of')
+  if (of === reference) throw invalid('of', 'A reversal has a reference of its own.')
+  return { kind: 'reversal', reference, of }
+}
+
+export function parseEvidence(body: Body): string {
+  refuseUnknown(body, EVIDENCE_FIELDS)
+  if (typeof body.text === 'string' && body.text !== '' && body.text.length <= MAX_EVIDENCE_CHARS) {
+    return body.text
+  }
+  throw invalid('text', `text is the evidence, in 1 to ${MAX_EVIDENCE_CHARS} characters.`)
+}
+
+export function parseNothing(body: Body): void {
+  refuseUnknown(body, NO_FIELDS)
+}
+
+export interface DisputeWish {
+  /** Either names the payment. */
+  payment_id: string | undefined
+  reference: string | undefined
+  reason: string
+  amount: bigint | undefined
+  inquiry: boolean
+}
+
+export function parseDispute(body: Body): DisputeWish {
+  refuseUnknown(body, DISPUTE_FIELDS)
+  const { payment_id, reference, reason = 'fraudulent' } = body
+  if ((payment_id === undefined) === (reference === undefined)) {
+    throw invalid('payment_id', 'A payment_id or a reference, one of them, names the payment.')
+  }
+  if (typeof reason !== 'string' || !REASON.test(reason)) {
+    throw invalid('reason', 'reason is a word in snake_case.')
+  }
+  return {
+    payment_id: payment_id === undefined ? undefined : parseReference(payment_id, 'payment_id'),
+    reference: reference === undefined ? undefined : parseReference(reference),
+    reason,
+    amount: body.amount === undefined ? undefined : parseAmount(body.amount),
+    inquiry: parseBoolean(body.inquiry, 'inquiry', false),
+  }
+}
+
+export function parseEventQuery(query: URLSearchParams): FeedQuery {
+  const text = query.get('limit') ?? String(EVENTS_USUAL)
+  const limit = /^\d{1,4}$/.test(text) ? Number(text) : 0
+  if (limit < 1 || limit > EVENTS_MOST) throw invalid('limit', `limit is 1 to ${EVENTS_MOST}.`)
+  return { after: query.get('after'), limit }
+}
+
 export function parseCardFields(body: Body): Body {
   refuseUnknown(body, CARD_FIELDS)
   return body
 }
 
-export function parseReference(value: unknown): string {
+export function parseReference(value: unknown, param = 'reference'): string {
   if (typeof value === 'string' && value.length <= MAX_REFERENCE_CHARS && REFERENCE.test(value)) return value
-  throw invalid('reference', `reference is 1 to ${MAX_REFERENCE_CHARS} printable characters.`)
+  throw invalid(param, `${param} is 1 to ${MAX_REFERENCE_CHARS} printable characters.`)
 }
 
 function parseAmount(value: unknown): bigint {
@@ -86,6 +166,13 @@ function parseBoolean(value: unknown, param: string, absent: boolean): boolean {
   throw invalid(param, `${param} is true or false.`)
 }
 
+/** As card networks and banks print it. */
+function parseDescriptor(value: unknown): string | null {
+  if (value === undefined || value === null) return null
+  if (typeof value === 'string' && DESCRIPTOR.test(value)) return value
+  throw invalid('statement_descriptor', 'statement_descriptor is 1 to 22 printable characters.')
+}
+
 function parseOwner(value: unknown): Owner | null {
   if (value === undefined || value === null) return null
   if (typeof value !== 'object') throw invalid('owner', 'owner is an object.')
@@ -101,11 +188,11 @@ const isId = (value: unknown): value is string =>
   typeof value === 'string' && value.length <= MAX_ID_CHARS && REFERENCE.test(value)
 
 /** Only http and https: the page redirects a browser there, and `javascript:` must never be followed. */
-function parseUrl(value: unknown): string | null {
+export function parseUrl(value: unknown, param = 'return_url'): string | null {
   if (value === undefined || value === null) return null
   const url = typeof value === 'string' && value.length <= MAX_URL_CHARS ? URL.parse(value) : null
   if (url !== null && (url.protocol === 'https:' || url.protocol === 'http:')) return url.href
-  throw invalid('return_url', `return_url is an http or https URL of at most ${MAX_URL_CHARS} characters.`)
+  throw invalid(param, `${param} is an http or https URL of at most ${MAX_URL_CHARS} characters.`)
 }
 
 function refuseUnknown(body: Body, known: ReadonlySet<string>) {

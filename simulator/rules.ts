@@ -1,12 +1,19 @@
 /** The bank's rules, pure: what a card, a payment and a request together come to. */
-import type { AuthorizeEntry, Entry, MovementType, Refusal } from './entry.ts'
+import type { AuthorizeEntry, MovementType, Refusal } from './entry.ts'
 import { type Behaviour, DECLINES, type MagicDecline } from './magic.ts'
-import type { FollowUpRequest, Operation, OperationRequest, Payment } from './state.ts'
+import type { FollowUpRequest, Known, OperationRequest, Payment } from './state.ts'
 
 export const REFUND_FAILED: MagicDecline = {
   code: 'refund_failed',
   decline_code: 'refund_failed',
   message: 'The bank returned the refund. The money is back.',
+}
+
+/** What a lookup says of an operation that was taken back. */
+export const REVERSED: MagicDecline = {
+  code: 'reversed',
+  decline_code: 'reversed',
+  message: 'The operation was reversed. No money moves.',
 }
 
 export const holdMoves = (capture: boolean): readonly MovementType[] =>
@@ -24,7 +31,21 @@ export function decideAuthorize(
 }
 
 export function wholeAmount(kind: FollowUpRequest['kind'], payment: Payment): bigint {
-  return kind === 'refund' ? payment.captured_amount - payment.refunded_amount : payment.amount
+  return kind === 'refund' ? givable(payment) : payment.amount
+}
+
+/** What can still be given back: neither refunded nor withdrawn by a dispute. */
+export const givable = (payment: Payment): bigint =>
+  payment.captured_amount - payment.refunded_amount - payment.disputed_amount
+
+/** Whether a dispute holds the money of a payment and is not decided. */
+export const isContested = ({ dispute }: Payment): boolean =>
+  dispute?.status === 'needs_response' || dispute?.status === 'under_review'
+
+export const CHARGE_DISPUTED: Refusal = {
+  status: 409,
+  code: 'charge_disputed',
+  message: 'The money of this payment is under dispute.',
 }
 
 export function refuse(kind: FollowUpRequest['kind'], payment: Payment, amount: bigint): Refusal | undefined {
@@ -45,15 +66,8 @@ export function refuse(kind: FollowUpRequest['kind'], payment: Payment, amount: 
       return unexpectedState(payment, 'voided')
     case 'refund': {
       if (payment.state !== 'captured') return unexpectedState(payment, 'refunded')
-      const { dispute } = payment
-      if (dispute !== undefined && (dispute.status === 'needs_response' || dispute.status === 'lost')) {
-        return {
-          status: 409,
-          code: 'charge_disputed',
-          message: 'The money of this payment is under dispute.',
-        }
-      }
-      const left = payment.captured_amount - payment.refunded_amount
+      const left = givable(payment)
+      if (isContested(payment) || (left === 0n && payment.disputed_amount > 0n)) return CHARGE_DISPUTED
       if (left === 0n) {
         return { status: 409, code: 'charge_already_refunded', message: 'Nothing is left to refund.' }
       }
@@ -77,47 +91,36 @@ const unexpectedState = (payment: Payment, done: string): Refusal => ({
 })
 
 /** A void's amount is the hold, whatever was asked; an absent amount meant whatever it came to the first time. */
-export function isSameRequest(operation: Operation, request: OperationRequest): boolean {
-  if (operation.kind !== request.kind) return false
-  if (request.kind !== 'authorize') {
-    return (
-      operation.payment.id === request.payment_id &&
-      (request.kind === 'void' || request.amount === undefined || operation.amount === request.amount) &&
-      (request.currency === undefined || operation.currency === request.currency)
-    )
-  }
-  const { payment } = operation
-  return (
-    payment.amount === request.amount &&
-    payment.currency === request.currency &&
-    payment.token === request.payment_token &&
-    payment.capture === request.capture &&
-    payment.off_session === request.off_session
-  )
-}
-
-export function eventType(entry: Entry): string | undefined {
-  switch (entry.op) {
-    case 'authorize':
-      if (entry.status === 'requires_action') return 'payment.requires_action'
-      if (entry.status === 'declined') return 'payment.failed'
-      return entry.capture ? 'payment.captured' : 'payment.authorized'
-    case 'challenge':
-      if (entry.decline !== undefined) return 'payment.failed'
-      return entry.moves.includes('capture') ? 'payment.captured' : 'payment.authorized'
+export function isSameRequest(known: Known, request: OperationRequest): boolean {
+  switch (request.kind) {
+    case 'authorize': {
+      if (known.kind !== 'authorize') return false
+      const { payment } = known
+      return (
+        payment.amount === request.amount &&
+        payment.currency === request.currency &&
+        payment.token === request.payment_token &&
+        payment.capture === request.capture &&
+        payment.off_session === request.off_session
+      )
+    }
     case 'capture':
-      return entry.status === 'approved' ? 'payment.captured' : undefined
     case 'void':
-      return entry.status === 'approved' ? 'payment.voided' : undefined
     case 'refund':
-      return entry.status === 'refused' ? undefined : 'refund.updated'
-    case 'refund_settled':
-      return 'refund.updated'
-    case 'dispute':
-      return 'dispute.created'
-    case 'dispute_closed':
-      return 'dispute.closed'
-    case 'fraud_warning':
-      return 'fraud_warning.created'
+      return (
+        known.kind === request.kind &&
+        known.payment.id === request.payment_id &&
+        (request.kind === 'void' || request.amount === undefined || known.amount === request.amount) &&
+        (request.currency === undefined || known.currency === request.currency)
+      )
+    case 'payout':
+      return (
+        known.kind === 'payout' &&
+        known.amount === request.amount &&
+        known.currency === request.currency &&
+        known.destination === request.destination
+      )
+    case 'reversal':
+      return known.kind === 'reversal' && known.of === request.of
   }
 }

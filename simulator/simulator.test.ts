@@ -43,7 +43,7 @@ describe('magic cards', () => {
     expect(dispute).toMatchObject({ type: 'dispute', amount: 1000, reference: 'disputed' })
     expect((await refund(body.id, 'r1')).body.error.code).toBe('charge_disputed')
     const path = `/v1/disputes/${dispute?.processor_id}/evidence`
-    expect((await call('POST', path, { text: 'nothing much' })).body.status).toBe('needs_response')
+    expect((await call('POST', path, { text: 'nothing much' })).body.status).toBe('under_review')
     expect((await call('POST', path, { text: 'winning_evidence' })).body.status).toBe('won')
     await restart()
     expect((await call('POST', path, { text: 'losing_evidence' })).body.status).toBe('won')

@@ -1,41 +1,33 @@
 /**
  * Signed webhooks to Bursar, off the path of every operation: an event is queued when its line is on the disk and
- * delivered by a few lanes of its own. On demand they come twice, late and out of order, as real ones do.
+ * delivered by a few lanes of its own. On demand they come twice, late, out of order or never, as real ones do.
  *
  * Delivery is at most what memory holds: a restart forgets what was not delivered. That is a fault a receiver must
- * bear anyway; the book and the lookup stay true.
+ * bear anyway; the book, the lookup and the feed stay true.
  */
 import { createHmac } from 'node:crypto'
 import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import { newId, systemClock } from '#kernel'
-import type { BankEvent } from './bank.ts'
+import { systemClock } from '#kernel'
+import type { Listener } from './bank.ts'
 import { dice } from './dice.ts'
-import { operationJson } from './operations.ts'
-import { Refused } from './refused.ts'
-import { type Body, unknownParameter } from './requests.ts'
-import type { Dispute } from './state.ts'
-
-export interface WebhookSettings {
-  /** How often an event is sent twice, 0 to 1. */
-  duplicate_rate: number
-  /** Every event waits this long before its first attempt. */
-  late_ms: number
-  /** Every event waits a random moment more, so that neighbours overtake each other. */
-  out_of_order: boolean
-}
+import type { Body } from './requests.ts'
+import { parseWebhookSettings, type WebhookSettings } from './webhook-settings.ts'
 
 export interface WebhookCounts {
   queued: number
   delivered: number
   failed: number
+  /** Thrown away because too many waited. */
   dropped: number
+  /** Never sent, on demand. */
+  lost: number
 }
 
-export interface Webhooks {
-  send(event: BankEvent): void
-  change(body: Body): WebhookSettings
-  state(): { url: string | null; settings: WebhookSettings; counts: WebhookCounts }
+export interface Webhooks extends Listener {
+  change(body: Body): void
+  /** All but the secret. */
+  state(): { url: string | null; settings: Omit<WebhookSettings, 'url' | 'secret'>; counts: WebhookCounts }
   close(): void
 }
 
@@ -46,7 +38,6 @@ const MAX_QUEUED = 20_000
 /** Six attempts over about a minute: what a development server needs to be restarted. */
 const RETRY_AFTER_MS = [500, 2_000, 5_000, 15_000, 40_000]
 const ATTEMPT_TIMEOUT_MS = 10_000
-const MAX_LATE_MS = 600_000
 /** Long against the time between two events of one payment, short for someone watching. */
 const DISORDER_MS = 500
 
@@ -58,17 +49,23 @@ interface Delivery {
 export function makeWebhooks(options: {
   url: string | undefined
   secret: string
+  notify: WebhookSettings['notify']
   seed: number
-  /** Where the simulator itself listens, for the links in an event. */
-  simulator_url: string
 }): Webhooks {
-  const settings: WebhookSettings = { duplicate_rate: 0, late_ms: 0, out_of_order: false }
-  const counts = { delivered: 0, failed: 0, dropped: 0 }
-  const random = dice(options.seed)
+  const settings: WebhookSettings = {
+    url: options.url ?? null,
+    secret: options.secret,
+    notify: options.notify,
+    duplicate_rate: 0,
+    drop_rate: 0,
+    late_ms: 0,
+    out_of_order: false,
+  }
+  const counts = { delivered: 0, failed: 0, dropped: 0, lost: 0 }
   const queue: Delivery[] = []
   const timers = new Set<NodeJS.Timeout>()
-  const is_https = options.url?.startsWith('https:') ?? false
-  const agent = new (is_https ? HttpsAgent : HttpAgent)({ keepAlive: true, maxSockets: LANES })
+  const http = new HttpAgent({ keepAlive: true, maxSockets: LANES })
+  const https = new HttpsAgent({ keepAlive: true, maxSockets: LANES })
   let running = 0
   let is_closed = false
 
@@ -112,20 +109,24 @@ export function makeWebhooks(options: {
 
   /** One POST; the answer's body is thrown away. Calls back exactly once. */
   function attempt(body: string, done: (is_delivered: boolean) => void) {
+    const { url, secret } = settings
+    // Switched off while it waited.
+    if (url === null) return done(false)
+    const is_https = url.startsWith('https:')
     let is_done = false
     const finish = (is_delivered: boolean) => {
       if (is_done) return
       is_done = true
       done(is_delivered)
     }
-    const request = (is_https ? httpsRequest : httpRequest)(options.url as string, {
+    const request = (is_https ? httpsRequest : httpRequest)(url, {
       method: 'POST',
-      agent,
+      agent: is_https ? https : http,
       timeout: ATTEMPT_TIMEOUT_MS,
       headers: {
         'content-type': 'application/json; charset=utf-8',
         'content-length': Buffer.byteLength(body),
-        'simulator-signature': sign(body, options.secret, systemClock.now()),
+        'simulator-signature': sign(body, secret, systemClock.now()),
       },
     })
     request.on('response', response => {
@@ -141,9 +142,14 @@ export function makeWebhooks(options: {
   }
 
   return {
-    send(event) {
-      if (options.url === undefined || is_closed) return
-      const body = eventJson(event, options.simulator_url)
+    wants: is_told => settings.url !== null && !is_closed && (settings.notify === 'all' || !is_told),
+    hear({ body, place }) {
+      // Thrown for each event by its place: the same seed loses, repeats and delays the same ones, whatever else runs.
+      const random = dice(options.seed + place)
+      if (random() < settings.drop_rate) {
+        counts.lost += 1
+        return
+      }
       const copies = random() < settings.duplicate_rate ? 2 : 1
       for (let i = 0; i < copies; i++) {
         const disorder_ms = settings.out_of_order ? random() * DISORDER_MS : 0
@@ -151,14 +157,17 @@ export function makeWebhooks(options: {
       }
     },
     change(body) {
-      Object.assign(settings, parseSettings(body))
-      return settings
+      Object.assign(settings, parseWebhookSettings(body))
     },
-    state: () => ({ url: options.url ?? null, settings, counts: { queued: queue.length, ...counts } }),
+    state() {
+      const { url, secret: _, ...shown } = settings
+      return { url, settings: shown, counts: { queued: queue.length, ...counts } }
+    },
     close() {
       is_closed = true
       for (const timer of timers) clearTimeout(timer)
-      agent.destroy()
+      http.destroy()
+      https.destroy()
     },
   }
 }
@@ -168,54 +177,4 @@ export function sign(body: string, secret: string, at: Date): string {
   const seconds = Math.floor(at.getTime() / 1000)
   const digest = createHmac('sha256', secret).update(`${seconds}.${body}`).digest('hex')
   return `t=${seconds},v1=${digest}`
-}
-
-function eventJson(event: BankEvent, simulator_url: string): string {
-  const { subject } = event
-  const object = 'kind' in subject ? operationJson(subject, simulator_url) : disputeJson(subject)
-  const id = `sev_${newId(systemClock.now()).replaceAll('-', '')}`
-  return (
-    `{"id":"${id}","type":"${event.type}","created_at":"${new Date(event.at_ms).toISOString()}",` +
-    `"data":{"object":${object}}}`
-  )
-}
-
-export function disputeJson(dispute: Dispute): string {
-  const { payment } = dispute
-  return (
-    `{"id":"${dispute.id}","type":"dispute","status":"${dispute.status}","reason":"${dispute.reason}",` +
-    `"reference":${JSON.stringify(payment.reference)},"payment_id":"${payment.id}",` +
-    `"amount":${dispute.amount},"currency":"${payment.currency}"}`
-  )
-}
-
-function parseSettings(body: Body): Partial<WebhookSettings> {
-  const { duplicate_rate, late_ms, out_of_order, ...unknown } = body
-  const [param] = Object.keys(unknown)
-  if (param !== undefined) throw unknownParameter(param)
-  const changed: Partial<WebhookSettings> = {}
-  if (duplicate_rate !== undefined) {
-    if (typeof duplicate_rate !== 'number' || !(duplicate_rate >= 0 && duplicate_rate <= 1)) {
-      throw new Refused(400, 'parameter_invalid', 'duplicate_rate is a number from 0 to 1.', 'duplicate_rate')
-    }
-    changed.duplicate_rate = duplicate_rate
-  }
-  if (late_ms !== undefined) {
-    if (!Number.isInteger(late_ms) || (late_ms as number) < 0 || (late_ms as number) > MAX_LATE_MS) {
-      throw new Refused(
-        400,
-        'parameter_invalid',
-        `late_ms is a whole number from 0 to ${MAX_LATE_MS}.`,
-        'late_ms',
-      )
-    }
-    changed.late_ms = late_ms as number
-  }
-  if (out_of_order !== undefined) {
-    if (typeof out_of_order !== 'boolean') {
-      throw new Refused(400, 'parameter_invalid', 'out_of_order is true or false.', 'out_of_order')
-    }
-    changed.out_of_order = out_of_order
-  }
-  return changed
 }
