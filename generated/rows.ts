@@ -44,7 +44,7 @@ export interface BalanceTransactionRow {
   fee: bigint
   net: bigint
   currency: string
-  /** The charge or refund it comes from, by type. */
+  /** The charge, refund, dispute or payout it comes from, by type. */
   source_id: string
   status: string
   /** When the net amount moves from pending to available. */
@@ -108,6 +108,51 @@ export interface CustomerRow {
   metadata: unknown
   /** A deleted customer keeps its id, because payments name it, and nothing personal. */
   deleted_at: Date | null
+  /** Counts the changes of the row; the version of its events. */
+  version: bigint
+  /** The instant in the id. */
+  created_at: Date
+}
+
+export interface DisputeRow {
+  /** Whose row it is. */
+  account_id: string
+  /** In which of the account's modes. */
+  livemode: boolean
+  /** uuid v7 made in the process; prefixed text outside. */
+  id: string
+  charge_id: string
+  payment_intent_id: string
+  amount: bigint
+  /** What the dispute costs the account; zero while it is an inquiry, or once given back. */
+  fee: bigint
+  currency: string
+  /** From the lifecycle in disputes/lifecycle.ts, which ranks its states: news moves it forward and never back. */
+  status: string
+  /** Why, in the processor's word. */
+  reason: string
+  /** Whether the amount is taken from the balance now. */
+  is_withdrawn: boolean
+  /** What the account has to say, as texts by field. */
+  evidence: unknown
+  /** Until when the processor takes evidence. */
+  evidence_due_by: Date | null
+  /** When the processor had acknowledged it. */
+  evidence_submitted_at: Date | null
+  /** The newest withdrawal. */
+  balance_transaction_id: string | null
+  /** The newest return of the money. */
+  reversal_balance_transaction_id: string | null
+  processor: string
+  /** The processor's own id of it: news of one dispute finds one row. */
+  processor_id: string
+  /** What the processor was asked and has not acknowledged: asked again until it has, or until news tells. */
+  asked: string | null
+  /** When it is asked again; null when nothing is. */
+  next_check_at: Date | null
+  /** How often it was asked again. */
+  checks: number
+  metadata: unknown
   /** Counts the changes of the row; the version of its events. */
   version: bigint
   /** The instant in the id. */
@@ -442,6 +487,53 @@ export interface PaymentMethodRow {
   created_at: Date
 }
 
+export interface PayoutRow {
+  /** Whose row it is. */
+  account_id: string
+  /** In which of the account's modes. */
+  livemode: boolean
+  /** uuid v7 made in the process; prefixed text outside. */
+  id: string
+  amount: bigint
+  currency: string
+  /** From the lifecycle in payouts/lifecycle.ts: what the account is told. */
+  status: string
+  /** What the processor was told, from the lifecycle of attempts. "sent" is committed before the call: what is "prepared" was never sent. */
+  state: string
+  /** Where to, in the processor's words; null: the bank account it knows. */
+  destination: string | null
+  statement_descriptor: string | null
+  description: string | null
+  /** When the processor expects it at the bank. */
+  arrival_date: Date | null
+  /** Why it failed, in the processor's word. */
+  failure_code: string | null
+  /** The amount leaving the balance, once it is on its way. */
+  balance_transaction_id: string | null
+  /** The amount coming back, of a payout that failed on its way or was returned. */
+  failure_balance_transaction_id: string | null
+  /** The pending ledger transfer that holds the amount until the processor has taken it on. */
+  hold_transfer_id: string
+  processor: string
+  processor_id: string | null
+  /** Whose answer the first outcome is. */
+  idempotency_key: string | null
+  request_id: string | null
+  /** Why its outcome is unknown, in a word. */
+  reason: string | null
+  /** By the database's clock: how long the processor has been silent. */
+  sent_at: Date | null
+  /** When the processor is asked again; null when it has said its last word. */
+  next_check_at: Date | null
+  /** How often it was asked again. */
+  checks: number
+  metadata: unknown
+  /** Counts the changes of the row; the version of its events. */
+  version: bigint
+  /** The instant in the id. */
+  created_at: Date
+}
+
 export interface RefundRow {
   /** Whose row it is. */
   account_id: string
@@ -463,6 +555,8 @@ export interface RefundRow {
   version: bigint
   /** The instant in the id. */
   created_at: Date
+  /** The money that came back, of a refund that failed after it had succeeded. */
+  failure_balance_transaction_id: string | null
 }
 
 export interface RequestLogRow {

@@ -55,7 +55,7 @@ create table balance_transactions (
   fee bigint not null,
   net bigint not null,
   currency text not null,
-  source_id uuid not null, -- The charge or refund it comes from, by type.
+  source_id uuid not null, -- The charge, refund, dispute or payout it comes from, by type.
   status text not null,
   available_on timestamp with time zone not null, -- When the net amount moves from pending to available.
   version bigint not null, -- Counts the changes of the row; the version of its events.
@@ -65,7 +65,7 @@ comment on table balance_transactions is 'Each change of the account''s balance,
 alter table balance_transactions add constraint balance_transactions_net_is_amount_less_fee CHECK ((net = (amount - fee)));
 alter table balance_transactions add constraint balance_transactions_pkey PRIMARY KEY (account_id, livemode, id);
 alter table balance_transactions add constraint balance_transactions_status_is_known CHECK ((status = ANY (ARRAY['pending'::text, 'available'::text])));
-alter table balance_transactions add constraint balance_transactions_type_is_known CHECK ((type = ANY (ARRAY['charge'::text, 'refund'::text, 'refund_failure'::text])));
+alter table balance_transactions add constraint balance_transactions_type_is_known CHECK ((type = ANY (ARRAY['charge'::text, 'refund'::text, 'refund_failure'::text, 'dispute'::text, 'dispute_reversal'::text, 'payout'::text, 'payout_failure'::text])));
 CREATE INDEX balance_transactions_by_source ON public.balance_transactions USING btree (account_id, livemode, source_id, id);
 CREATE INDEX balance_transactions_to_release ON public.balance_transactions USING btree (available_on) WHERE (status = 'pending'::text); -- The release of funds reads only what is due.
 alter table balance_transactions enable row level security;
@@ -138,6 +138,51 @@ create policy system on customers for all to bursar_system using (true);
 create policy tenant on customers for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
 grant insert, select, update on customers to bursar_app;
 grant insert, select, update on customers to bursar_system;
+
+create table disputes (
+  account_id uuid not null, -- Whose row it is.
+  livemode boolean not null, -- In which of the account's modes.
+  id uuid not null, -- uuid v7 made in the process; prefixed text outside.
+  charge_id uuid not null,
+  payment_intent_id uuid not null,
+  amount bigint not null,
+  fee bigint not null, -- What the dispute costs the account; zero while it is an inquiry, or once given back.
+  currency text not null,
+  status text not null, -- From the lifecycle in disputes/lifecycle.ts, which ranks its states: news moves it forward and never back.
+  reason text not null, -- Why, in the processor's word.
+  is_withdrawn boolean default false not null, -- Whether the amount is taken from the balance now.
+  evidence jsonb default '{}'::jsonb not null, -- What the account has to say, as texts by field.
+  evidence_due_by timestamp with time zone, -- Until when the processor takes evidence.
+  evidence_submitted_at timestamp with time zone, -- When the processor had acknowledged it.
+  balance_transaction_id uuid, -- The newest withdrawal.
+  reversal_balance_transaction_id uuid, -- The newest return of the money.
+  processor text not null,
+  processor_id text not null, -- The processor's own id of it: news of one dispute finds one row.
+  asked text, -- What the processor was asked and has not acknowledged: asked again until it has, or until news tells.
+  next_check_at timestamp with time zone, -- When it is asked again; null when nothing is.
+  checks integer default 0 not null, -- How often it was asked again.
+  metadata jsonb default '{}'::jsonb not null,
+  version bigint not null, -- Counts the changes of the row; the version of its events.
+  created_at timestamp with time zone not null -- The instant in the id.
+);
+comment on table disputes is 'A charge that the customer''s bank contests: opened, moved and decided by what the processor tells.';
+alter table disputes add constraint disputes_account_id_livemode_charge_id_fkey FOREIGN KEY (account_id, livemode, charge_id) REFERENCES charges(account_id, livemode, id);
+alter table disputes add constraint disputes_amount_is_positive CHECK ((amount > 0));
+alter table disputes add constraint disputes_asked_is_known CHECK ((asked = ANY (ARRAY['evidence'::text, 'close'::text])));
+alter table disputes add constraint disputes_fee_is_not_negative CHECK ((fee >= 0));
+alter table disputes add constraint disputes_once UNIQUE (processor_id, processor, account_id, livemode);
+alter table disputes add constraint disputes_only_open_ones_or_lost_are_withdrawn CHECK (((NOT is_withdrawn) OR (status = ANY (ARRAY['needs_response'::text, 'under_review'::text, 'lost'::text]))));
+alter table disputes add constraint disputes_pkey PRIMARY KEY (account_id, livemode, id);
+alter table disputes add constraint disputes_status_is_known CHECK ((status = ANY (ARRAY['warning_needs_response'::text, 'warning_closed'::text, 'needs_response'::text, 'under_review'::text, 'won'::text, 'lost'::text])));
+CREATE INDEX disputes_by_charge ON public.disputes USING btree (account_id, livemode, charge_id, id);
+CREATE INDEX disputes_by_payment_intent ON public.disputes USING btree (account_id, livemode, payment_intent_id, id);
+CREATE INDEX disputes_by_status ON public.disputes USING btree (account_id, livemode, status, id);
+CREATE INDEX disputes_to_check ON public.disputes USING btree (next_check_at) WHERE (next_check_at IS NOT NULL); -- Whoever asks again reads only what is due.
+alter table disputes enable row level security;
+create policy system on disputes for all to bursar_system using (true);
+create policy tenant on disputes for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant insert, select, update on disputes to bursar_app;
+grant insert, select, update on disputes to bursar_system;
 
 create table events (
   account_id uuid not null, -- Whose event it is.
@@ -494,6 +539,47 @@ create policy tenant on payment_methods for all to bursar_app using (((account_i
 grant insert, select, update on payment_methods to bursar_app;
 grant insert, select, update on payment_methods to bursar_system;
 
+create table payouts (
+  account_id uuid not null, -- Whose row it is.
+  livemode boolean not null, -- In which of the account's modes.
+  id uuid not null, -- uuid v7 made in the process; prefixed text outside.
+  amount bigint not null,
+  currency text not null,
+  status text not null, -- From the lifecycle in payouts/lifecycle.ts: what the account is told.
+  state text not null, -- What the processor was told, from the lifecycle of attempts. "sent" is committed before the call: what is "prepared" was never sent.
+  destination text, -- Where to, in the processor's words; null: the bank account it knows.
+  statement_descriptor text,
+  description text,
+  arrival_date timestamp with time zone, -- When the processor expects it at the bank.
+  failure_code text, -- Why it failed, in the processor's word.
+  balance_transaction_id uuid, -- The amount leaving the balance, once it is on its way.
+  failure_balance_transaction_id uuid, -- The amount coming back, of a payout that failed on its way or was returned.
+  hold_transfer_id uuid not null, -- The pending ledger transfer that holds the amount until the processor has taken it on.
+  processor text not null,
+  processor_id text,
+  idempotency_key text, -- Whose answer the first outcome is.
+  request_id uuid,
+  reason text, -- Why its outcome is unknown, in a word.
+  sent_at timestamp with time zone, -- By the database's clock: how long the processor has been silent.
+  next_check_at timestamp with time zone, -- When the processor is asked again; null when it has said its last word.
+  checks integer default 0 not null, -- How often it was asked again.
+  metadata jsonb default '{}'::jsonb not null,
+  version bigint not null, -- Counts the changes of the row; the version of its events.
+  created_at timestamp with time zone not null -- The instant in the id.
+) with (fillfactor=80);
+comment on table payouts is 'Money on its way from the available balance to the bank. Its id is our reference at the processor, committed before anything is sent.';
+alter table payouts add constraint payouts_amount_is_positive CHECK ((amount > 0));
+alter table payouts add constraint payouts_pkey PRIMARY KEY (account_id, livemode, id);
+alter table payouts add constraint payouts_state_is_known CHECK ((state = ANY (ARRAY['prepared'::text, 'sent'::text, 'unknown'::text, 'approved'::text, 'declined'::text, 'voided'::text])));
+alter table payouts add constraint payouts_status_is_known CHECK ((status = ANY (ARRAY['pending'::text, 'in_transit'::text, 'paid'::text, 'failed'::text, 'canceled'::text])));
+CREATE INDEX payouts_by_status ON public.payouts USING btree (account_id, livemode, status, id);
+CREATE INDEX payouts_to_check ON public.payouts USING btree (next_check_at) WHERE (next_check_at IS NOT NULL); -- Whoever asks again reads only what is due.
+alter table payouts enable row level security;
+create policy system on payouts for all to bursar_system using (true);
+create policy tenant on payouts for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant insert, select, update on payouts to bursar_app;
+grant insert, select, update on payouts to bursar_system;
+
 create table refunds (
   account_id uuid not null, -- Whose row it is.
   livemode boolean not null, -- In which of the account's modes.
@@ -509,7 +595,8 @@ create table refunds (
   processor_id text,
   metadata jsonb default '{}'::jsonb not null,
   version bigint not null, -- Counts the changes of the row; the version of its events.
-  created_at timestamp with time zone not null -- The instant in the id.
+  created_at timestamp with time zone not null, -- The instant in the id.
+  failure_balance_transaction_id uuid -- The money that came back, of a refund that failed after it had succeeded.
 );
 comment on table refunds is 'Money given back on a charge; many may share one, their sum never above what was captured.';
 alter table refunds add constraint refunds_account_id_livemode_charge_id_fkey FOREIGN KEY (account_id, livemode, charge_id) REFERENCES charges(account_id, livemode, id);

@@ -22,6 +22,11 @@ export const routes = [
   'GET /v1/refunds',
   'GET /v1/refunds/:id',
   'POST /v1/refunds/:id',
+  // #payments: what the customer's bank contests
+  'GET /v1/disputes',
+  'GET /v1/disputes/:id',
+  'POST /v1/disputes/:id',
+  'POST /v1/disputes/:id/close',
   // #payments: whom the account charges, and with what
   'POST /v1/customers',
   'GET /v1/customers',
@@ -33,10 +38,14 @@ export const routes = [
   'GET /v1/payment_methods/:id',
   'POST /v1/payment_methods/:id/attach',
   'POST /v1/payment_methods/:id/detach',
-  // #payments: what it earned
+  // #payments: what it earned, and sending that to the bank
   'GET /v1/balance',
   'GET /v1/balance_transactions',
   'GET /v1/balance_transactions/:id',
+  'POST /v1/payouts',
+  'GET /v1/payouts',
+  'GET /v1/payouts/:id',
+  'POST /v1/payouts/:id/cancel',
   // #events: what happened
   'GET /v1/events',
   'GET /v1/events/:id',

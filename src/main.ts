@@ -10,7 +10,7 @@ import { createServer, openapi, referencePages, startCompleter, startRequestLog 
 import { startWorker } from '#jobs'
 import { systemClock as clock } from '#kernel'
 import { type Log, startProcessMetrics, startTracing } from '#metrics'
-import { createPayments, openAttempts, simulatorConnector, startResolver } from '#payments'
+import { createPayments, openAttempts, simulatorConnector, startFollower, startResolver } from '#payments'
 import { endpoints as allEndpoints, jobs as allJobs } from './catalog.ts'
 import { type Credentials, ensureCredentials, installationSecret } from './main/first-start.ts'
 import { runSimulator, simulatorAnswers } from './main/simulator-process.ts'
@@ -121,6 +121,8 @@ async function start(
     stops.push(() => worker.stop())
     const resolver = startResolver(payments, log)
     stops.push(() => resolver.stop())
+    const follower = startFollower(payments, log)
+    stops.push(() => follower.stop())
     const completer = startCompleter({
       endpoints,
       db,

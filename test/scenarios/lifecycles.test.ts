@@ -1,7 +1,13 @@
 /** The lifecycle tables are the one source: of the CHECKs in the database, and of what the API allows in each state. */
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { attemptLifecycle, intentLifecycle, refundLifecycle } from '#payments'
+import {
+  attemptLifecycle,
+  disputeLifecycle,
+  intentLifecycle,
+  payoutLifecycle,
+  refundLifecycle,
+} from '#payments'
 import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 
 let world: World
@@ -17,6 +23,8 @@ test.each([
   ['payment_intents_status_is_known', intentLifecycle.states],
   ['payment_attempts_state_is_known', attemptLifecycle.states],
   ['refunds_status_is_known', refundLifecycle.states],
+  ['disputes_status_is_known', disputeLifecycle.states],
+  ['payouts_status_is_known', payoutLifecycle.states],
 ])('the CHECK %s allows the states of its table and no other', async (constraint, states) => {
   const { definition } = await world.db.one<{ definition: string }>`
     select pg_get_constraintdef(oid) as definition

@@ -21,6 +21,8 @@ export const TENANT_TABLES = [
   'payment_attempts',
   'charges',
   'refunds',
+  'disputes',
+  'payouts',
   'balance_transactions',
   'ledger_accounts',
   'ledger_transfers',

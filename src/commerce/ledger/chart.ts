@@ -30,6 +30,7 @@ export const chart = {
     'What the processors owe: authorised (pending) and captured (posted), until they settle to the bank.',
   ),
   bank: asset('Money in the bank account.'),
+  disputed_funds: asset('Taken back by the processors for open disputes, until they are won or lost.'),
   receivables: asset('What a customer was invoiced and has not paid.'),
   merchant_pending: liability('What the business has earned and may not pay out yet.'),
   merchant_available: liability('What the business may pay out now.'),

@@ -14,14 +14,14 @@ import {
   object,
   page,
   retrieveParams,
-  amountOrZero,
   signedAmount,
   timestamp,
 } from '#http'
 import { ApiError, encodeId } from '#kernel'
-import { type AccountCode, balancesOf } from '#ledger'
+import { type AccountCode, balancesOf, type TrialBalanceLine } from '#ledger'
+import { SOURCE_PREFIX } from './balance-transactions.ts'
 import { balanceTransactionColumns } from './columns.ts'
-import type { BalanceTransactionRow } from './rows.ts'
+import type { BalanceTransactionRow, BalanceTransactionType } from './rows.ts'
 
 const Funds = z.array(z.strictObject({ amount: signedAmount, currency }))
 
@@ -39,8 +39,12 @@ const retrieveBalance: Endpoint = endpoint({
   returns: Balance,
   async run(context) {
     const lines = await balancesOf(context.db, context.tenant, ['merchant_pending', 'merchant_available'])
+    // A payout holds its amount before the processor is asked: what is held cannot be paid out twice.
+    const held = (line: TrialBalanceLine) => (line.code === 'merchant_available' ? line.debits_pending : 0n)
     const funds = (code: AccountCode) =>
-      lines.filter(line => line.code === code).map(line => ({ amount: line.posted, currency: line.currency }))
+      lines
+        .filter(line => line.code === code)
+        .map(line => ({ amount: line.posted - held(line), currency: line.currency }))
     return context.answer({
       pending: funds('merchant_pending'),
       available: funds('merchant_available'),
@@ -50,12 +54,14 @@ const retrieveBalance: Endpoint = endpoint({
 })
 
 export const BalanceTransaction = object('balance_transaction', 'txn_', {
-  type: z.enum(['charge', 'refund', 'refund_failure']),
+  type: z.enum(Object.keys(SOURCE_PREFIX) as [BalanceTransactionType, ...BalanceTransactionType[]]),
   amount: signedAmount,
-  fee: amountOrZero,
+  fee: signedAmount.describe('Taken from the amount; negative when a fee is given back.'),
   net: signedAmount,
   currency,
-  source_id: z.string().describe('The charge (ch_…) or refund (re_…) that it comes from.'),
+  source_id: z
+    .string()
+    .describe('The charge (ch_…), refund (re_…), dispute (dp_…) or payout (po_…) that it comes from.'),
   status: z.enum(['pending', 'available']),
   available_on: timestamp,
   livemode: z.boolean(),
@@ -65,7 +71,7 @@ export const BalanceTransaction = object('balance_transaction', 'txn_', {
 /** A row as the API shows it: the source's id gets the prefix that its type has. */
 const shown = (balance: BalanceTransactionRow) => ({
   ...balance,
-  source_id: encodeId(balance.type === 'charge' ? 'ch_' : 're_', balance.source_id),
+  source_id: encodeId(SOURCE_PREFIX[balance.type], balance.source_id),
 })
 
 const retrieveBalanceTransaction: Endpoint = endpoint({
@@ -94,9 +100,9 @@ const listBalanceTransactions: Endpoint = endpoint({
   params: listParams({
     filters: {
       source_id: z
-        .union([id('ch_'), id('re_')])
+        .union([id('ch_'), id('re_'), id('dp_'), id('po_')])
         .optional()
-        .describe('A charge or refund.'),
+        .describe('A charge, refund, dispute or payout.'),
     },
   }),
   returns: listOf(BalanceTransaction),

@@ -22,7 +22,7 @@ export const chargeColumns = raw(
 )
 export const refundColumns = raw(
   `account_id, livemode, id, charge_id, payment_intent_id, amount, currency, status, reason, failure_reason,
-    balance_transaction_id, processor_id, metadata, version, created_at`,
+    balance_transaction_id, failure_balance_transaction_id, processor_id, metadata, version, created_at`,
 )
 export const balanceTransactionColumns = raw(
   `account_id, livemode, id, type, amount, fee, net, currency, source_id, status, available_on, version, created_at`,
@@ -31,4 +31,14 @@ export const attemptColumns = raw(
   `account_id, livemode, id, payment_intent_id, charge_id, refund_id, operation, state, amount, currency, processor,
     target_processor_id, processor_id, hold_transfer_id, idempotency_key, request_id, reason, sent_at, next_check_at,
     checks, created_at`,
+)
+export const disputeColumns = raw(
+  `account_id, livemode, id, charge_id, payment_intent_id, amount, fee, currency, status, reason, is_withdrawn, evidence,
+    evidence_due_by, evidence_submitted_at, balance_transaction_id, reversal_balance_transaction_id, processor,
+    processor_id, asked, next_check_at, checks, metadata, version, created_at`,
+)
+export const payoutColumns = raw(
+  `account_id, livemode, id, amount, currency, status, state, destination, statement_descriptor, description,
+    arrival_date, failure_code, balance_transaction_id, failure_balance_transaction_id, hold_transfer_id, processor,
+    processor_id, idempotency_key, request_id, reason, sent_at, next_check_at, checks, metadata, version, created_at`,
 )

@@ -1,8 +1,10 @@
-/** Payments: customers, payment methods, intents, charges, refunds, balance; processors behind one port. */
+/** Payments: customers, payment methods, intents, charges, refunds, disputes, balance, payouts; processors behind one port. */
 import type { Endpoint } from '#http'
 import { balanceEndpoints } from './balance.ts'
 import { chargeEndpoints } from './charges/read.ts'
 import { customerEndpoints } from './customers.ts'
+import { disputeReadEndpoints } from './disputes/read.ts'
+import { closeDisputeEndpoint, updateDisputeEndpoint } from './disputes/respond.ts'
 import { cancelPaymentIntent } from './payment-intents/cancel.ts'
 import { capturePaymentIntent } from './payment-intents/capture.ts'
 import { confirmPaymentIntent } from './payment-intents/confirm.ts'
@@ -11,19 +13,24 @@ import { listPaymentIntents, retrievePaymentIntent } from './payment-intents/rea
 import { updatePaymentIntent } from './payment-intents/update.ts'
 import { paymentMethodEndpoints } from './payment-methods/payment-methods.ts'
 import type { Payments } from './payments.ts'
+import { createPayout } from './payouts/create.ts'
+import { payoutReadEndpoints } from './payouts/read.ts'
 import { createRefund } from './refunds/create.ts'
 import { refundReadEndpoints } from './refunds/read.ts'
 
 export { attemptLifecycle } from './attempts/lifecycle.ts'
 export { openAttempts } from './attempts/operations.ts'
 export { createResolver, startResolver } from './attempts/resolver.ts'
-export type { NewsResult } from './attempts/news.ts'
+export type { NewsResult } from './news-result.ts'
 export type { Connector, News, ProcessorEvent } from './connectors/connector.ts'
 export { simulatorConnector } from './connectors/simulator.ts'
+export { disputeLifecycle } from './disputes/lifecycle.ts'
+export { createFollower, startFollower } from './follow.ts'
 export { paymentsJobs } from './jobs.ts'
 export { intentLifecycle } from './payment-intents/lifecycle.ts'
 export { createPayments, type Payments, type PaymentsOptions } from './payments.ts'
 export { applyProcessorEvent, worthKeeping } from './processor-events.ts'
+export { payoutLifecycle } from './payouts/lifecycle.ts'
 export { refundLifecycle } from './refunds/object.ts'
 
 export const paymentsEndpoints = (payments: Payments): Endpoint[] => [
@@ -36,6 +43,11 @@ export const paymentsEndpoints = (payments: Payments): Endpoint[] => [
   listPaymentIntents,
   createRefund(payments),
   ...refundReadEndpoints,
+  ...disputeReadEndpoints,
+  updateDisputeEndpoint(payments),
+  closeDisputeEndpoint(payments),
+  createPayout(payments),
+  ...payoutReadEndpoints,
   ...customerEndpoints,
   ...paymentMethodEndpoints(payments),
   ...chargeEndpoints,

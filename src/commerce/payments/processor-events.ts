@@ -4,10 +4,11 @@
  * itself what is known already.
  */
 import { decodeId, encodeId, unreachable } from '#kernel'
-import { applyOperationNews, findAttempt, type NewsResult } from './attempts/news.ts'
+import { applyOperationNews, findAttempt } from './attempts/news.ts'
 import { type OperationNews, weigh } from './attempts/rank.ts'
 import type { ProcessorEvent } from './connectors/connector.ts'
 import { applyDisputeNews } from './disputes/news.ts'
+import type { NewsResult } from './news-result.ts'
 import type { Payments } from './payments.ts'
 import { applyPayoutNews } from './payouts/news.ts'
 import type { AttemptRow, PaymentIntentRow } from './rows.ts'

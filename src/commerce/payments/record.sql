@@ -271,6 +271,7 @@ begin
     set status = change.status,
         failure_reason = change.failure_reason,
         balance_transaction_id = change.balance_transaction_id,
+        failure_balance_transaction_id = change.failure_balance_transaction_id,
         processor_id = change.processor_id,
         metadata = change.metadata,
         version = change.version

@@ -5,7 +5,10 @@
 import type { Currency } from '#money'
 import type * as rows from '#rows'
 import type { AttemptState } from './attempts/lifecycle.ts'
+import type { Evidence } from './disputes/evidence.ts'
+import type { DisputeStatus } from './disputes/lifecycle.ts'
 import type { IntentStatus } from './payment-intents/lifecycle.ts'
+import type { PayoutStatus } from './payouts/lifecycle.ts'
 
 type Narrow<Row, Fields> = Omit<Row, keyof Fields> & Fields
 
@@ -72,9 +75,34 @@ export type RefundRow = Narrow<
   }
 >
 
+export type BalanceTransactionType =
+  | 'charge'
+  | 'refund'
+  | 'refund_failure'
+  | 'dispute'
+  | 'dispute_reversal'
+  | 'payout'
+  | 'payout_failure'
+
 export type BalanceTransactionRow = Narrow<
   rows.BalanceTransactionRow,
-  { currency: Currency; type: 'charge' | 'refund' | 'refund_failure'; status: 'pending' | 'available' }
+  { currency: Currency; type: BalanceTransactionType; status: 'pending' | 'available' }
+>
+
+export type DisputeRow = Narrow<
+  rows.DisputeRow,
+  {
+    currency: Currency
+    status: DisputeStatus
+    evidence: Evidence
+    asked: 'evidence' | 'close' | null
+    metadata: Metadata
+  }
+>
+
+export type PayoutRow = Narrow<
+  rows.PayoutRow,
+  { currency: Currency; status: PayoutStatus; state: AttemptState; metadata: Metadata }
 >
 
 export type AttemptRow = Narrow<

@@ -113,6 +113,10 @@ export const errorCodes = {
   charge_not_captured: invalid('The charge is not captured; cancel the payment intent to release the hold.'),
   charge_disputed: invalid('The charge is disputed; a refund would pay the customer twice.'),
   refund_amount_too_large: invalid('The refund is larger than what is left of the charge.'),
+  dispute_unexpected_state: invalid('The dispute is in a state that does not allow this.'),
+  dispute_response_refused: invalid('The processor refused the response to the dispute.'),
+  payout_unexpected_state: invalid('The payout is in a state that does not allow this.'),
+  balance_insufficient: invalid('More than the available balance cannot be paid out.'),
   capture_amount_too_large: invalid('The capture is larger than the amount that was authorized.'),
   // Declines: the code and decline_code are the processor's (reference: Stripe).
   card_declined: card('The card was declined. Ask the customer for another payment method.'),

@@ -8,6 +8,7 @@ import { FencedError } from '#http'
 import { decodeId } from '#kernel'
 import { counter } from '#metrics'
 import { attemptColumns } from '../columns.ts'
+import type { NewsResult } from '../news-result.ts'
 import type { Payments } from '../payments.ts'
 import { applyRefundNews } from '../refunds/news.ts'
 import type { AttemptRow } from '../rows.ts'
@@ -15,9 +16,6 @@ import { send, settleOutcome } from './drive.ts'
 import { gatherOperation } from './operations.ts'
 import { findOwner } from './owner.ts'
 import { type OperationNews, weigh } from './rank.ts'
-
-/** `applied`: something changed by it. `already`: known. `ignored`: of no consequence. Else it throws: try again later. */
-export type NewsResult = 'applied' | 'already' | 'ignored'
 
 const told = counter({
   name: 'bursar_payment_news_total',

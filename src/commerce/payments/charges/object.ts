@@ -20,7 +20,9 @@ export const Charge = object('charge', 'ch_', {
   currency,
   status: z.enum(['succeeded', 'failed']),
   captured: z.boolean(),
-  disputed: z.boolean(),
+  disputed: z
+    .boolean()
+    .describe('Whether a dispute has its money now, or for good: it cannot be refunded then.'),
   customer_id: nullable(expandable('cus_')),
   payment_method_id: nullable(expandable('pm_')),
   payment_method_details: z.object({ type: z.literal('card'), card: CardDetails }),

@@ -1,14 +1,40 @@
 /** News of a dispute: opened, answered, won or lost. */
+import type { Tx } from '#db'
 import type { Cause } from '#events'
-import type { NewsResult } from '../attempts/news.ts'
-import type { News } from '../connectors/connector.ts'
+import { assert, decodeId } from '#kernel'
+import type { NewsResult } from '../news-result.ts'
 import type { Payments } from '../payments.ts'
+import { decideDispute, type DisputeNews } from './decide.ts'
+import { lockForNews, recordDecision } from './record.ts'
 
-/** `cause` names the tenant of the payment that is contested. */
-export function applyDisputeNews(
-  _payments: Payments,
-  _cause: Cause,
-  news: Extract<News, { kind: 'dispute' }>,
-): Promise<NewsResult> {
-  return Promise.reject(new Error(`the dispute ${news.dispute_id} cannot be booked by this version`))
+/**
+ * `cause` names the tenant of the payment that is contested. Throws while the payment itself is not booked yet: what
+ * the processor tells of it may overtake the answer to the request that made it.
+ */
+export function applyDisputeNews(payments: Payments, cause: Cause, news: DisputeNews): Promise<NewsResult> {
+  return payments.db.as(cause.tenant).transaction(async tx => {
+    const charge_id = await contestedCharge(tx, cause, news)
+    const known = await lockForNews(tx, cause, charge_id, news)
+    assert(known.charge.captured, `the dispute ${news.dispute_id} is of a charge that was captured`)
+    assert(
+      known.charge.currency === news.currency,
+      `the dispute ${news.dispute_id} is in the currency of its charge`,
+    )
+    const decision = decideDispute(cause, known, news)
+    if (!decision) return 'already'
+    await recordDecision(tx, decision)
+    return 'applied'
+  })
+}
+
+async function contestedCharge(tx: Tx, { tenant }: Cause, news: DisputeNews): Promise<string> {
+  const attempt = await tx.maybe<{ charge_id: string | null }>`
+    select charge_id
+    from payment_attempts
+    where account_id = ${tenant.account_id} and livemode = ${tenant.livemode}
+      and id = ${decodeId('att_', news.reference)}`
+  if (!attempt?.charge_id) {
+    throw new Error(`the dispute ${news.dispute_id} is of ${news.reference}, whose charge is not known yet`)
+  }
+  return attempt.charge_id
 }

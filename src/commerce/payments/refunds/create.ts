@@ -120,6 +120,7 @@ export function decideRefund(
     reason: params.reason ?? null,
     failure_reason: null,
     balance_transaction_id: null,
+    failure_balance_transaction_id: null,
     processor_id: null,
     metadata: params.metadata,
     version: 1n,

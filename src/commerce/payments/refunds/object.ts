@@ -24,6 +24,9 @@ export const Refund = object('refund', 're_', {
   reason: nullable(refundReason),
   failure_reason: nullable(z.string()),
   balance_transaction_id: nullable(expandable('txn_')),
+  failure_balance_transaction_id: nullable(expandable('txn_')).describe(
+    'The money that came back, of a refund that failed after it had succeeded.',
+  ),
   metadata,
   livemode: z.boolean(),
   created_at: timestamp,
