@@ -59,6 +59,7 @@ async function paid(account?: TestAccount): Promise<Paid> {
     dispute_id,
     payment_id: attempt.processor_id,
     reference: encodeId('att_', attempt.id),
+    owner: null,
     status,
     reason: 'fraudulent',
     amount: 10_000n,
