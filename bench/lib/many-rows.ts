@@ -84,6 +84,18 @@ const ROWS = [
   select $1::uuid, false, refund_id, charge_id, intent_id, 1, 'usd', 'failed', 1, at
   from past
   where number % 10 = 0`,
+  `insert into disputes (account_id, livemode, id, charge_id, payment_intent_id, amount, fee, currency, status, reason,
+    is_withdrawn, processor, processor_id, version, created_at)
+  select $1::uuid, false, pg_temp.past_id((extract(epoch from at) * 1000)::bigint + 1, 'dispute' || $1::text, number), charge_id,
+    intent_id, 1, 0, 'usd', case when number % 100 = 0 then 'won' else 'lost' end, 'fraudulent', number % 100 <> 0, 'simulator',
+    'dis_' || $1::text || number, 1, at
+  from past
+  where number % 20 = 0`,
+  `insert into payouts (account_id, livemode, id, amount, currency, status, state, hold_transfer_id, processor, version, created_at)
+  select $1::uuid, false, pg_temp.past_id((extract(epoch from at) * 1000)::bigint + 1, 'payout' || $1::text, number), 1, 'usd',
+    case when number % 100 = 0 then 'failed' else 'paid' end, 'approved', hold_id, 'simulator', 1, at
+  from past
+  where number % 20 = 0`,
   `insert into balance_transactions (account_id, livemode, id, type, amount, fee, net, currency, source_id, status, available_on,
     version, created_at)
   select $1::uuid, false, balance_id, 'charge', ${AMOUNT}, ${FEE}, ${AMOUNT - FEE}, 'usd', charge_id, 'pending',

@@ -117,6 +117,8 @@ const ID_PATTERN = /^\^([a-z]+_)/
 const PATH_IDS: Record<string, string> = {
   payment_intents: 'pi_',
   refunds: 're_',
+  disputes: 'dp_',
+  payouts: 'po_',
   customers: 'cus_',
   payment_methods: 'pm_',
   charges: 'ch_',

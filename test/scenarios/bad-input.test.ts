@@ -7,8 +7,10 @@ import { connect } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openapi } from '#http'
 import { assert, type ErrorBody, errorCodes } from '#kernel'
+import { applyProcessorEvent } from '#payments'
 import { type Operation, operationsOf } from '../fuzz/requests.ts'
 import { countRows } from '../support/audit.ts'
+import { disputeNewsOf, eventOf } from '../support/news.ts'
 import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 
 let world: World
@@ -33,6 +35,15 @@ beforeAll(async () => {
   await api.post('/v1/customers')
   const { body: intent } = await api.post('/v1/payment_intents', paying)
   const { body: refund } = await api.post('/v1/refunds', { payment_intent_id: intent.id, amount: 1 })
+  await applyProcessorEvent(world.payments, 'simulator', eventOf(await disputeNewsOf(world, intent.id)))
+  await api.post('/v1/payment_intents', {
+    ...paying,
+    amount: 100_000,
+    payment_method_id: 'pm_card_bypassPending',
+  })
+  await world.releaseFunds()
+  const { body: payout } = await api.post('/v1/payouts', { amount: 1, currency: 'usd' })
+  const { body: disputes } = await api.get('/v1/disputes')
   const { body: events } = await api.get('/v1/events')
   const { body: transactions } = await api.get('/v1/balance_transactions')
   Object.assign(foreign, {
@@ -41,6 +52,8 @@ beforeAll(async () => {
     payment_intents: intent.id,
     charges: intent.latest_charge_id,
     refunds: refund.id,
+    disputes: disputes.data[0].id,
+    payouts: payout.id,
     events: events.data[0].id,
     balance_transactions: transactions.data[0].id,
   })
@@ -184,6 +197,8 @@ function fittingBody({ id, method }: Operation): string | undefined {
     'payment_intents.create': { amount: 1000, currency: 'usd' },
     'refunds.create': { payment_intent_id: foreign.payment_intents },
     'refunds.update': { metadata: {} },
+    'disputes.update': { metadata: {} },
+    'payouts.create': { amount: 1, currency: 'usd' },
     'payment_methods.create': {
       type: 'card',
       card: { number: '4242424242424242', exp_month: 12, exp_year: 2034, cvc: '123' },

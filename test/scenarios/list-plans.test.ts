@@ -128,6 +128,10 @@ const kinds = (nodes: Node[]) => nodes.map(node => node['Node Type'])
  */
 const FEW_ROWS: Record<string, string> = {
   'refunds by payment_intent_id and charge_id': 'refunds_by_',
+  'disputes by charge_id and payment_intent_id': 'disputes_by_',
+  'disputes by charge_id and status': 'disputes_by_',
+  'disputes by payment_intent_id and status': 'disputes_by_',
+  'disputes by charge_id and payment_intent_id and status': 'disputes_by_',
   'events by type and object_id': 'object_id_id_idx',
 }
 
@@ -174,6 +178,12 @@ const LISTS: Record<string, Record<string, (some: Json) => string>> = {
     payment_intent_id: some => some.refund.payment_intent_id,
     charge_id: some => some.refund.charge_id,
   },
+  disputes: {
+    charge_id: some => some.dispute.charge_id,
+    payment_intent_id: some => some.dispute.payment_intent_id,
+    status: () => 'lost',
+  },
+  payouts: { status: () => 'paid' },
   payment_methods: { customer_id: some => some.method.customer_id },
   customers: {},
   balance_transactions: { source_id: some => some.charge.id },
@@ -200,6 +210,7 @@ async function some(): Promise<Json> {
     intent,
     charge: await first('/v1/charges'),
     refund: await first('/v1/refunds'),
+    dispute: await first('/v1/disputes'),
     method: await first('/v1/payment_methods?limit=50', item => item.customer_id),
   }
 }

@@ -1,6 +1,8 @@
 /** Two walls around an account: every query names it, and PostgreSQL would let nothing else through if one did not. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { raw } from '#db'
+import { applyProcessorEvent } from '#payments'
+import { disputeNewsOf, eventOf } from '../support/news.ts'
 import { startWorld, type TestAccount, type World } from '../support/testing.ts'
 
 let world: World
@@ -19,6 +21,16 @@ beforeAll(async () => {
   })
   await owner.api.post('/v1/refunds', { payment_intent_id: paid.body.id, amount: 100 })
   await owner.api.post('/v1/customers', { email: 'owner@example.com' })
+  const news = await disputeNewsOf(world, paid.body.id, { amount: 1_000n })
+  await applyProcessorEvent(world.payments, 'simulator', eventOf(news))
+  await owner.api.post('/v1/payment_intents', {
+    amount: 100_000,
+    currency: 'usd',
+    payment_method_id: 'pm_card_bypassPending',
+    confirm: true,
+  })
+  await world.releaseFunds()
+  await owner.api.post('/v1/payouts', { amount: 100, currency: 'usd' })
   const rows = await world.db.many<{ name: string }>`
     select relname as name
     from pg_class
@@ -65,6 +77,8 @@ test('the API finds nothing of another account or of the other mode, whatever th
     pi: 'payment_intents',
     ch: 'charges',
     re: 'refunds',
+    dp: 'disputes',
+    po: 'payouts',
     cus: 'customers',
   }
   for (const id of ids as Set<string>) {
@@ -72,5 +86,5 @@ test('the API finds nothing of another account or of the other mode, whatever th
     expect([path, (await owner.api.get(path)).status]).toEqual([path, 200])
     expect([path, (await stranger.api.get(path)).status]).toEqual([path, 404])
   }
-  expect(ids.size).toBeGreaterThanOrEqual(4)
+  expect(ids.size).toBeGreaterThanOrEqual(6)
 })

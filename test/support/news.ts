@@ -1,6 +1,6 @@
 /** What a processor tells by itself, made by hand: any outcome of any operation, in any order. */
 import type { News, ProcessorEvent } from '#payments'
-import { encodeId } from '#kernel'
+import { decodeId, encodeId } from '#kernel'
 import type { TestAccount, World } from './testing.ts'
 
 export type OperationNews = Extract<News, { kind: 'operation' }>
@@ -51,6 +51,35 @@ export async function newsOf(
     currency: attempt.currency,
     outcome: { kind: 'approved', processor_id, amount: attempt.amount },
     captured: true,
+    ...change,
+  }
+}
+
+export type DisputeNews = Extract<News, { kind: 'dispute' }>
+
+/** News of a dispute of a payment of 100.00 usd or more: opened, unless the test says otherwise. */
+export async function disputeNewsOf(
+  world: World,
+  intent_id: string,
+  change: Partial<DisputeNews> = {},
+): Promise<DisputeNews> {
+  const attempt = await world.db.one<{ id: string; processor_id: string }>`
+    select id, processor_id
+    from payment_attempts
+    where payment_intent_id = ${decodeId('pi_', intent_id)} and operation = 'authorize' and state = 'approved'`
+  return {
+    kind: 'dispute',
+    dispute_id: `dispute_of_${attempt.processor_id}`,
+    payment_id: attempt.processor_id,
+    reference: encodeId('att_', attempt.id),
+    owner: null,
+    status: 'needs_response',
+    reason: 'fraudulent',
+    amount: 10_000n,
+    currency: 'usd',
+    fee: 1_500n,
+    fee_refunded: change.status === 'won',
+    evidence_due_by: new Date('2027-01-01T00:00:00Z'),
     ...change,
   }
 }

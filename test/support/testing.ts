@@ -26,6 +26,7 @@ import { type Clock, sleep, systemClock, type Tenant } from '#kernel'
 import { verify } from '#ledger'
 import { createLog } from '#metrics'
 import {
+  createFollower,
   createPayments,
   type Payments,
   paymentsEndpoints,
@@ -79,8 +80,12 @@ export interface World {
   lapseLeases(): Promise<void>
   /** One round of the completer; answers how many operations it took over. */
   complete(): Promise<number>
+  /** One round of whoever follows payouts and disputes, with everything that is still open made due. */
+  follow(): Promise<void>
   /** One run of the job that gives lapsed holds back. */
   expireHolds(): Promise<void>
+  /** One run of the job that makes due funds available. */
+  releaseFunds(): Promise<void>
   verifyLedger(): Promise<void>
   /** Writes what waits for the request log: requests are in it a moment after their answer otherwise. */
   flushRequestLog(): Promise<void>
@@ -151,6 +156,13 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   })
 
   const resolveDue = createResolver(payments, log)
+  const followDue = createFollower(payments, log)
+  const runJob = async (wanted: string): Promise<void> => {
+    const job = paymentsJobs(payments).jobs.find(({ name }) => name === wanted)
+    const { signal } = new AbortController()
+    const around = { db, signal, job_id: '1', attempt: 1, max_attempts: 1, scheduled_for: undefined }
+    await job?.run({ ...around, note: () => undefined }, {})
+  }
   const client = (key: string): Client => {
     const send = async (method: string, url: string, headers: Record<string, string>, body?: object) => {
       const reply = await server.inject({
@@ -226,12 +238,13 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     },
     flushRequestLog: () => request_log.flush(),
     complete: () => completer.runOnce(),
-    async expireHolds() {
-      const job = paymentsJobs(payments).jobs.find(({ name }) => name === 'payment_intents.expire_holds')
-      const { signal } = new AbortController()
-      const around = { db, signal, job_id: '1', attempt: 1, max_attempts: 1, scheduled_for: undefined }
-      await job?.run({ ...around, note: () => undefined }, {})
+    async follow() {
+      await db.run`update payouts set next_check_at = now() where next_check_at is not null`
+      await db.run`update disputes set next_check_at = now() where next_check_at is not null`
+      await followDue()
     },
+    expireHolds: () => runJob('payment_intents.expire_holds'),
+    releaseFunds: () => runJob('balance_transactions.release'),
     async verifyLedger() {
       const result = await verify(db)
       if (!result.ok) throw new Error(`the ledger does not hold: ${JSON.stringify(result.broken)}`)

@@ -1,13 +1,11 @@
 /** Disputes as processors tell them: forward by rank, whatever the order, with every step in the books. */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Cause } from '#events'
-import { decodeId, encodeId } from '#kernel'
+import { applyProcessorEvent, disputeLifecycle } from '#payments'
 import { booksOf, expectBooksAgree } from '../../../../test/support/books.ts'
+import { type DisputeNews, disputeNewsOf, eventOf } from '../../../../test/support/news.ts'
 import { type Json, startWorld, type TestAccount, type World } from '../../../../test/support/testing.ts'
-import type { DisputeNews } from './decide.ts'
-import { disputeLifecycle, disputeRank, type DisputeStatus } from './lifecycle.ts'
-import { applyDisputeNews } from './news.ts'
+import { disputeRank, type DisputeStatus } from './lifecycle.ts'
 
 let world: World
 beforeAll(async () => {
@@ -18,63 +16,28 @@ afterAll(async () => {
   await world.close()
 })
 
-const FEE = 1500n
-
 interface Paid {
   account: TestAccount
   intent: Json
-  cause: Cause
-  news(status: DisputeStatus, more?: Partial<DisputeNews>): DisputeNews
-  tell(status: DisputeStatus, more?: Partial<DisputeNews>): Promise<string>
-  dispute(): Promise<Json>
-  events(): Promise<string[]>
+  tell: (status: DisputeStatus, more?: Partial<DisputeNews>) => Promise<string>
+  dispute: () => Promise<Json>
+  events: () => Promise<string[]>
 }
-
-let disputes = 0
 
 /** A captured payment of 100.00, and what its processor may tell of it. */
 async function paid(account?: TestAccount): Promise<Paid> {
   const owner = account ?? (await world.account())
-  const { api, account_id, livemode } = owner
+  const { api } = owner
   const { body: intent } = await api.post('/v1/payment_intents', {
     amount: 10_000,
     currency: 'usd',
     payment_method_id: 'pm_card_visa',
     confirm: true,
   })
-  const attempt = await world.db.one<{ id: string; processor_id: string }>`
-    select id, processor_id
-    from payment_attempts
-    where payment_intent_id = ${decodeId('pi_', intent.id)}`
-  disputes += 1
-  const dispute_id = `dis_${disputes}`
-  const cause: Cause = {
-    tenant: { account_id, livemode },
-    clock: world.payments.clock,
-    request_id: null,
-    idempotency_key: null,
-  }
-  const news = (status: DisputeStatus, more: Partial<DisputeNews> = {}): DisputeNews => ({
-    kind: 'dispute',
-    dispute_id,
-    payment_id: attempt.processor_id,
-    reference: encodeId('att_', attempt.id),
-    owner: null,
-    status,
-    reason: 'fraudulent',
-    amount: 10_000n,
-    currency: 'usd',
-    fee: FEE,
-    fee_refunded: status === 'won',
-    evidence_due_by: new Date('2027-01-01T00:00:00Z'),
-    ...more,
-  })
   return {
     account: owner,
     intent,
-    cause,
-    news,
-    tell: (status, more) => applyDisputeNews(world.payments, cause, news(status, more)),
+    tell: async (status, more) => tellOf(await disputeNewsOf(world, intent.id, { status, ...more })),
     async dispute() {
       const { body } = await api.get(`/v1/disputes?payment_intent_id=${intent.id}`)
       expect(body.data).toHaveLength(1)
@@ -89,6 +52,8 @@ async function paid(account?: TestAccount): Promise<Paid> {
     },
   }
 }
+
+const tellOf = (news: DisputeNews) => applyProcessorEvent(world.payments, 'simulator', eventOf(news))
 
 describe('a dispute', () => {
   test('that is opened takes the amount and its fee, marks the charge, and is told in events', async () => {
@@ -210,12 +175,18 @@ describe('a dispute', () => {
   })
 
   test('is refused while its charge is not booked: it comes again when it is', async () => {
-    const { cause, news } = await paid()
-    const stranger = news('needs_response', { reference: 'att_01jd3x0yfae4qa9vrf2kz5m8wt' })
-    await expect(applyDisputeNews(world.payments, cause, stranger)).rejects.toThrow('not known yet')
-    await expect(
-      applyDisputeNews(world.payments, cause, news('needs_response', { currency: 'eur' })),
-    ).rejects.toThrow('currency')
+    const { account, tell } = await paid()
+    await account.api.post('/v1/payment_intents', {
+      amount: 10_000,
+      currency: 'usd',
+      capture_method: 'manual',
+      payment_method_id: 'pm_card_visa',
+      confirm: true,
+    })
+    await expect(tell('needs_response', { reference: 'att_01jd3x0yfae4qa9vrf2kz5m8wt' })).rejects.toThrow(
+      'no payment of ours',
+    )
+    await expect(tell('needs_response', { currency: 'eur' })).rejects.toThrow('currency')
   })
 })
 

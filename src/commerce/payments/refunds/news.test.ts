@@ -1,10 +1,9 @@
 /** A refund that had succeeded and came back, told by the processor: once, whatever is repeated. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Cause } from '#events'
-import { decodeId, encodeId } from '#kernel'
+import { applyProcessorEvent } from '#payments'
 import { booksOf, expectBooksAgree } from '../../../../test/support/books.ts'
+import { eventOf, newsOf } from '../../../../test/support/news.ts'
 import { type Json, startWorld, type TestAccount, type World } from '../../../../test/support/testing.ts'
-import { applyRefundNews } from './news.ts'
 
 let world: World
 beforeAll(async () => {
@@ -19,8 +18,8 @@ afterAll(async () => {
 async function refunded(
   account: TestAccount,
   amount: number,
-): Promise<{ refund: Json; bounce(): Promise<string> }> {
-  const { account_id, livemode, api } = account
+): Promise<{ refund: Json; bounce: () => Promise<string> }> {
+  const { api } = account
   const { body: intent } = await api.post('/v1/payment_intents', {
     amount: 10_000,
     currency: 'usd',
@@ -29,33 +28,11 @@ async function refunded(
   })
   const { body: refund } = await api.post('/v1/refunds', { payment_intent_id: intent.id, amount })
   expect(refund.status).toBe('succeeded')
-  const attempt = await world.db.one<{ id: string; processor_id: string; target_processor_id: string }>`
-    select id, processor_id, target_processor_id
-    from payment_attempts
-    where refund_id = ${decodeId('re_', refund.id)}`
-  const cause: Cause = {
-    tenant: { account_id, livemode },
-    clock: world.payments.clock,
-    request_id: null,
-    idempotency_key: null,
-  }
   const decline = { code: 'card_declined', decline_code: 'account_closed', message: 'The account is closed.' }
-  return {
-    refund,
-    bounce: () =>
-      applyRefundNews(world.payments, cause, {
-        kind: 'operation',
-        operation: 'refund',
-        reference: encodeId('att_', attempt.id),
-        owner: null,
-        processor_id: attempt.processor_id,
-        payment_id: attempt.target_processor_id,
-        amount: BigInt(amount),
-        currency: 'usd',
-        outcome: { kind: 'declined', processor_id: attempt.processor_id, decline },
-        captured: true,
-      }),
-  }
+  const news = await newsOf(world, account, 'refund', {
+    outcome: { kind: 'declined', processor_id: null, decline },
+  })
+  return { refund, bounce: () => applyProcessorEvent(world.payments, 'simulator', eventOf(news)) }
 }
 
 test('a refund that comes back gives its amount to the account again, once, and can be tried anew', async () => {
