@@ -118,6 +118,7 @@ const PATH_IDS: Record<string, string> = {
   payment_intents: 'pi_',
   refunds: 're_',
   disputes: 'dp_',
+  request_logs: 'req_',
   payouts: 'po_',
   customers: 'cus_',
   payment_methods: 'pm_',

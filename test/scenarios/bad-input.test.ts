@@ -43,7 +43,7 @@ beforeAll(async () => {
   })
   await world.releaseFunds()
   const { body: payout } = await api.post('/v1/payouts', { amount: 1, currency: 'usd' })
-  const { body: disputes } = await api.get('/v1/disputes')
+  const { body: disputes, headers } = await api.get('/v1/disputes')
   const { body: events } = await api.get('/v1/events')
   const { body: transactions } = await api.get('/v1/balance_transactions')
   Object.assign(foreign, {
@@ -54,6 +54,7 @@ beforeAll(async () => {
     refunds: refund.id,
     disputes: disputes.data[0].id,
     payouts: payout.id,
+    request_logs: String(headers['request-id']),
     events: events.data[0].id,
     balance_transactions: transactions.data[0].id,
   })
