@@ -13,6 +13,7 @@ import { type Log, startProcessMetrics, startTracing } from '#metrics'
 import { createPayments, openAttempts, simulatorConnector, startFollower, startResolver } from '#payments'
 import { endpoints as allEndpoints, jobs as allJobs } from './catalog.ts'
 import { type Credentials, ensureCredentials, installationSecret } from './main/first-start.ts'
+import { openFailpoints } from './main/failpoints.ts'
 import { runSimulator, simulatorAnswers } from './main/simulator-process.ts'
 import { openStore, prepareStore } from './main/store.ts'
 import type { Settings } from './settings.ts'
@@ -105,6 +106,7 @@ async function start(
   stops.push(() => log_db.close())
   const request_log = startRequestLog({ db: log_db, log })
   stops.push(() => request_log.stop())
+  if (settings.has_failpoints) await openFailpoints(db, log)
   const processor = simulatorConnector({ url: simulator.url })
   stops.push(() => processor.close())
   const payments = createPayments({ db, clock, log, connectors: { test: processor, live: null } })

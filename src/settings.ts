@@ -136,6 +136,14 @@ const definitions = {
     about:
       'How many proxies of yours stand in front, each adding to X-Forwarded-For: where the request log finds the address of a caller.',
   }),
+  BURSAR_FAILPOINTS: define({
+    must_be: '1, or not be set',
+    schema: z.literal('1').transform(() => true) as z.ZodType<boolean, string>,
+    absent: false,
+    absent_shown: 'off',
+    about:
+      'For the crash tests alone: the process that started this one may make it crash. Refused with live keys.',
+  }),
   OTEL_EXPORTER_OTLP_ENDPOINT: define({
     must_be: 'a URL like http://127.0.0.1:4318',
     schema: url('http:', 'https:') as z.ZodType<string | null, string>,
@@ -194,6 +202,8 @@ export interface Settings {
   request_log_days: number
   proxies: number
   otlp_endpoint: string | null
+  /** Whether the crash tests may arm failpoints in this process. */
+  has_failpoints: boolean
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -223,6 +233,7 @@ export function readSettings(environment: Environment): Settings {
     request_log_days: values.BURSAR_REQUEST_LOG_DAYS,
     proxies: values.BURSAR_PROXIES,
     otlp_endpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
+    has_failpoints: values.BURSAR_FAILPOINTS,
   }
 }
 

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { Db } from '#db'
 import type { Cause } from '#events'
-import { ApiError, type Clock, type Tenant } from '#kernel'
+import { ApiError, type Clock, failpoint, type Tenant } from '#kernel'
 import { defineJob, type Job, type Schedule } from '#jobs'
 import { post } from '#ledger'
 import { balanceTransactionColumns } from './columns.ts'
@@ -41,6 +41,7 @@ const expireHolds = (payments: Payments): Job =>
       const failures: unknown[] = []
       for (const intent of due) {
         await expireHold(context.db, payments.clock, intent).catch((error: unknown) => failures.push(error))
+        await failpoint('job.batch', 'payment_intents.expire_holds')
       }
       context.note({ expired: due.length - failures.length, failed: failures.length })
       // One that cannot be expired holds up no other, and is not kept quiet about either.
@@ -81,6 +82,7 @@ const releaseFunds = (payments: Payments): Job =>
         if (batch.refused > 0)
           throw new Error(`the ledger refused to release ${batch.refused} balance transactions`)
         if (batch.released < BATCH || context.signal.aborted) return
+        await failpoint('job.batch', 'balance_transactions.release')
       }
     },
   })

@@ -3,7 +3,9 @@
  * answers of those before them, so what can be asked together costs one round trip. Each connection serves one
  * transaction at a time.
  */
+import type { Socket } from 'node:net'
 import pg from 'pg'
+import { type Cuttable, failpoint } from '#kernel'
 import { compile, type Statement } from './sql.ts'
 
 const OID_INT8 = 20
@@ -54,7 +56,7 @@ const LOCK_TIMEOUT_MS = 5_000
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
 const CONNECT_TIMEOUT_MS = 5_000
 
-export class Connection {
+export class Connection implements Cuttable {
   #in_flight = 0
   readonly client: pg.PoolClient
   readonly #totals: QueryStats
@@ -73,10 +75,23 @@ export class Connection {
     }
     this.#in_flight += 1
     try {
-      return await this.client.query(statement)
+      const answer = this.client.query(statement)
+      const held = failpoint('statement.sent', statement.text, this)
+      if (held) {
+        answer.catch(() => {})
+        await held
+      }
+      return await answer
     } finally {
       this.#in_flight -= 1
     }
+  }
+
+  cut(): void {
+    const { stream } = (this.client as unknown as { connection: { stream: Socket } }).connection
+    stream.removeAllListeners('data')
+    stream.resume()
+    stream.end()
   }
 }
 

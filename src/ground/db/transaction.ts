@@ -4,7 +4,7 @@
  * the `account_id` of every query. READ COMMITTED throughout: what must be serialised locks its row or carries a
  * version (no SERIALIZABLE).
  */
-import { backoffMs, sleep, type Tenant } from '#kernel'
+import { backoffMs, failpoint, sleep, type Tenant } from '#kernel'
 import {
   type Connection,
   ConnectionPool,
@@ -119,6 +119,7 @@ async function attemptTransaction<T>(
   try {
     result = await fn(tx)
     await opening
+    await failpoint('transaction.open')
   } catch (error) {
     senders.delete(tx)
     if (!isConnectionLost(error)) await send(ROLLBACK)

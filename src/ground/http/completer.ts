@@ -4,7 +4,7 @@
  * Also forgets keys that were finished long ago. Runs in every worker; workers skip what another one has taken.
  */
 import type { Db } from '#db'
-import { assert, backoffMs, type Clock, encodeId } from '#kernel'
+import { assert, backoffMs, type Clock, encodeId, failpoint } from '#kernel'
 import { counter, type Log } from '#metrics'
 import { RequestContext } from './context.ts'
 import { findKey, type LapsedKey, type OpenSubjects, postpone, reap, takeLapsed } from './idempotency.ts'
@@ -93,6 +93,7 @@ export function createCompleter(options: CompleterOptions): Completer {
       takeovers: key.takeovers,
     }
     try {
+      await failpoint('key.taken_over', key.route)
       const endpoint = byRoute.get(key.route)
       assert(endpoint?.resume, `${key.route} left an unfinished key and cannot be resumed`)
       assert(key.subject_id !== null, `${key.route} left an unfinished key without a subject`)

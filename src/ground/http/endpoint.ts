@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod'
 import { CommitUnknownError } from '#db'
-import { ApiError, encodeId, newId } from '#kernel'
+import { ApiError, encodeId, failpoint, newId } from '#kernel'
 import { counter, histogram, type Log, type Span, span } from '#metrics'
 import { type Authenticator, authorize } from './auth.ts'
 import { readJsonObject } from './body.ts'
@@ -237,6 +237,7 @@ class Run {
     this.#original_id = this.#request_id
     this.#outcome = 'first'
     const { definition } = this.#endpoint
+    await failpoint('request.begun', definition.route)
     let step: 'run' | 'join' | { resume: string } = 'run'
     let tried_ms = performance.now()
     let waiting_since_ms: number | undefined
@@ -255,6 +256,7 @@ class Run {
           if (first.kind === 'finished') {
             this.#original_id = first.request_id
             if (first.request_id !== this.#request_id) this.#outcome = 'replayed'
+            await failpoint('request.answered', definition.route)
             return first.answer
           }
           step = 'run'
@@ -265,6 +267,7 @@ class Run {
             if (first.is_takeover) {
               this.#outcome = 'resumed'
               context.note({ took_over: true, epoch: first.fence.epoch })
+              await failpoint('key.taken_over', definition.route)
             }
             if (definition.resume && first.subject_id !== null) step = { resume: first.subject_id }
           }
@@ -274,6 +277,7 @@ class Run {
             ? await definition.run(context, params as never, path as never)
             : await (definition.resume as NonNullable<Endpoint['resume']>)(context, step.resume)
         if (!context.fence) throw new Error(`${definition.route} answered without recording its key`)
+        await failpoint('request.answered', definition.route)
         return answer
       } catch (error) {
         if (!(await this.#shouldJoin(context, error, step === 'join'))) throw error

@@ -1,6 +1,6 @@
 /** One run of one job: payload out of its envelope, a deadline, a span, metrics, and the one wide log line. */
 import { newQueryStats, type Db } from '#db'
-import { systemClock } from '#kernel'
+import { failpoint, systemClock } from '#kernel'
 import { counter, histogram, type Log, type LogFields, redactText, span } from '#metrics'
 import type { Envelope, Job } from './define.ts'
 
@@ -74,6 +74,7 @@ export async function runJob(
         ),
         rejectsAtTimeout(signals[0] as AbortSignal, job.timeout_ms),
       ])
+      await failpoint('job.done', job.name)
       finish('succeeded', {})
     } catch (error) {
       finish(claimed.attempts >= claimed.max_attempts ? 'dead' : 'failed', { error })

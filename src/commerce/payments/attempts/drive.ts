@@ -5,7 +5,7 @@
  * A runner that finds another's epoch or a settled attempt stops and writes nothing.
  */
 import { type Answer, FencedError } from '#http'
-import { encodeId, unreachable } from '#kernel'
+import { encodeId, failpoint, unreachable } from '#kernel'
 import { counter, span } from '#metrics'
 import type { Connector, LookupOutcome, Outcome } from '../connectors/connector.ts'
 import type { Payments } from '../payments.ts'
@@ -33,8 +33,11 @@ export async function drive(payments: Payments, runner: Runner, operation: Opera
     if (!isOurs(operation)) return conclude(payments, runner, operation)
     return settleOutcome(payments, runner, operation, await ask(payments, connector, operation))
   }
+  const asked = operation.attempt.operation
+  await failpoint('attempt.prepared', asked)
   const sent = await send(payments, runner, operation)
-  const outcome = await span(`${connector.name}.${sent.attempt.operation}`, {}, () => call(connector, sent))
+  await failpoint('attempt.sent', asked)
+  const outcome = await span(`${connector.name}.${asked}`, {}, () => call(connector, sent))
   if (outcome.kind !== 'unknown') return settleOutcome(payments, runner, sent, outcome)
   return settleOutcome(payments, runner, sent, await ask(payments, connector, sent, { may_send: false }))
 }
@@ -55,8 +58,16 @@ export async function send(payments: Payments, runner: Runner, operation: Operat
   return { ...operation, attempt: { ...operation.attempt, state: 'sent' } }
 }
 
+async function call(connector: Connector, operation: Operation): Promise<Outcome> {
+  const answer = request(connector, operation)
+  await failpoint('processor.asked', operation.attempt.operation)
+  const outcome = await answer
+  await failpoint('processor.answered', operation.attempt.operation)
+  return outcome
+}
+
 /** The reference is the attempt's id: the processor moves money once for it, however often it is sent. */
-function call(connector: Connector, { attempt, intent, method }: Operation): Promise<Outcome> {
+function request(connector: Connector, { attempt, intent, method }: Operation): Promise<Outcome> {
   const reference = encodeId('att_', attempt.id)
   const { amount, currency } = attempt
   if (attempt.operation === 'authorize') {
@@ -106,6 +117,7 @@ async function ask(
 ): Promise<Outcome> {
   const { attempt } = operation
   const found: LookupOutcome = await connector.lookup(encodeId('att_', attempt.id), LOOKUP_DEADLINE_MS)
+  await failpoint('processor.found', attempt.operation)
   if (found.kind !== 'absent') return found
   const silence_ms = await silenceMs(payments.db, attempt)
   if (!may_send || silence_ms === null || silence_ms < connector.facts.longest_processing_ms) {
@@ -141,9 +153,11 @@ export async function settleOutcome(
   let current = operation
   for (let attempt = 1; attempt <= SETTLE_TRIES; attempt++) {
     try {
-      return operation.refund
+      const answer = operation.refund
         ? await settleRefund(payments, runner, current, outcome)
         : await recordSettlement(payments.record, runner, current, settle(runner, current, outcome))
+      await failpoint('attempt.settled', asked)
+      return answer
     } catch (error) {
       if (!(error instanceof StaleError)) throw error
       // Somebody changed the intent (its metadata) or settled the attempt: gather again; if it is settled, stop.

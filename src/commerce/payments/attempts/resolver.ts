@@ -5,7 +5,7 @@
  */
 import type { Cause } from '#events'
 import { FencedError } from '#http'
-import type { Tenant } from '#kernel'
+import { failpoint, type Tenant } from '#kernel'
 import type { Log } from '#metrics'
 import type { Payments } from '../payments.ts'
 import { drive } from './drive.ts'
@@ -81,6 +81,7 @@ async function resolve(payments: Payments, log: Log, due: Due): Promise<void> {
     idempotency_key: due.idempotency_key,
   }
   try {
+    await failpoint('attempt.taken')
     await drive(payments, { ...cause, fence: null }, await gatherOperation(payments.db, tenant, due.id))
   } catch (error) {
     // Settled by another runner meanwhile: done. Anything else is looked at again when it is due.
