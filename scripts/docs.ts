@@ -7,7 +7,7 @@ import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { openDatabase } from '#db'
-import { type ErrorCode, errorCodes, systemClock } from '#kernel'
+import { type ErrorCode, errorCodes, failpoints, systemClock } from '#kernel'
 import { metricsText } from '#metrics'
 import { createPayments, simulatorConnector } from '#payments'
 import { endpoints, jobs } from '../src/catalog.ts'
@@ -66,6 +66,14 @@ async function makeBlocks(): Promise<Map<string, string>> {
         ),
       ],
       ['metrics', metricsTable(await metricsText())],
+      ['crash matrix', matrixTable((await load<{ rows: CrashRow[] }>('test/crash/rows.ts')).rows)],
+      [
+        'failpoints',
+        table(
+          ['Point', 'Row', 'What is true there'],
+          Object.entries(failpoints).map(([name, { row, about }]) => [code(name), String(row), about]),
+        ),
+      ],
     ])
   } finally {
     await processor.close()
@@ -94,6 +102,25 @@ export async function lifecycles(): Promise<Map<string, Diagrammed>> {
   }
   return found
 }
+
+/** What test/crash/rows.ts says of a row of the crash matrix. */
+interface CrashRow {
+  row: number
+  crash: string
+  afterwards: string
+  tested: Record<'handler' | 'completer' | 'relay', true | string>
+}
+
+const matrixTable = (rows: readonly CrashRow[]): string =>
+  table(
+    ['', 'Cut off when', 'Afterwards', 'Handler', 'Completer', 'Relay'],
+    rows.map(({ row, crash, afterwards, tested: { handler, completer, relay } }) => [
+      String(row),
+      crash,
+      afterwards,
+      ...[handler, completer, relay].map(cell => (cell === true ? 'tested' : `– (${cell})`)),
+    ]),
+  )
 
 const code = (text: string) => `\`${text}\``
 

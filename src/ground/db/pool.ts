@@ -5,7 +5,7 @@
  */
 import type { Socket } from 'node:net'
 import pg from 'pg'
-import { type Cuttable, failpoint } from '#kernel'
+import type { Cuttable } from '#kernel'
 import { compile, type Statement } from './sql.ts'
 
 const OID_INT8 = 20
@@ -75,13 +75,7 @@ export class Connection implements Cuttable {
     }
     this.#in_flight += 1
     try {
-      const answer = this.client.query(statement)
-      const held = failpoint('statement.sent', statement.text, this)
-      if (held) {
-        answer.catch(() => {})
-        await held
-      }
-      return await answer
+      return await this.client.query(statement)
     } finally {
       this.#in_flight -= 1
     }

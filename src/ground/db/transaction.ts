@@ -55,7 +55,9 @@ function scope(pool: ConnectionPool, tenant: Tenant | undefined, stats: QuerySta
   // A lone statement is its own transaction; seen as a tenant it needs one around it to carry the tenant.
   const queries: Queries = tenant
     ? queriesOver(statement => transaction(tx => sendIn(tx, statement)))
-    : queriesOver(statement => pool.use(connection => connection.send(statement, stats)))
+    : queriesOver(statement =>
+        pool.use(connection => committing(connection, connection.send(statement, stats), statement.text)),
+      )
   return {
     ...queries,
     tenant,
@@ -103,13 +105,28 @@ async function runTransaction<T>(
   }
 }
 
+/** Between a commit and the news of it; `text` is the statement that it makes last. */
+async function committing<T>(connection: Connection, commit: Promise<T>, text: string): Promise<T> {
+  const held = failpoint('commit.sent', text, connection)
+  if (held) {
+    // Its failure is heard below; until then it is nobody's.
+    commit.catch(() => {})
+    await held
+  }
+  return commit
+}
+
 async function attemptTransaction<T>(
   connection: Connection,
   tenant: Tenant | undefined,
   stats: QueryStats | undefined,
   fn: (tx: Tx) => Promise<T>,
 ): Promise<T> {
-  const send = (statement: Parameters<Send>[0]) => connection.send(statement, stats)
+  let last = ''
+  const send = (statement: Parameters<Send>[0]) => {
+    last = statement.text
+    return connection.send(statement, stats)
+  }
   const tx: Tx = { ...queriesOver(send), tenant }
   senders.set(tx, send)
   // Not awaited: they travel with the first statement of `fn`. Their failure surfaces below, before any commit.
@@ -119,14 +136,14 @@ async function attemptTransaction<T>(
   try {
     result = await fn(tx)
     await opening
-    await failpoint('transaction.open')
+    await failpoint('transaction.open', last)
   } catch (error) {
     senders.delete(tx)
     if (!isConnectionLost(error)) await send(ROLLBACK)
     throw error
   }
   senders.delete(tx)
-  const commit = await send(COMMIT).catch(error => {
+  const commit = await committing(connection, connection.send(COMMIT, stats), last).catch(error => {
     throw isConnectionLost(error) ? new CommitUnknownError(error) : error
   })
   // PostgreSQL answers COMMIT of a failed transaction with ROLLBACK and no error: a swallowed query error is a bug.

@@ -31,7 +31,10 @@ export const failpoints = {
     about: 'A look-up by reference is answered, and its outcome is not recorded.',
   },
   'processor.answered': { row: 5, about: 'The processor has answered, and its outcome is not recorded.' },
-  'statement.sent': { row: 6, about: 'A statement, COMMIT among them, is written and its answer not read.' },
+  'commit.sent': {
+    row: 6,
+    about: 'COMMIT, or a statement that commits itself, is written and not answered.',
+  },
   'attempt.settled': { row: 7, about: 'The outcome and its answer are committed, and nobody has been told.' },
   'request.answered': { row: 7, about: 'The answer is final, and no byte of it has left.' },
   'job.done': { row: 9, about: "A job's work is committed, and the queue does not know that it is done." },

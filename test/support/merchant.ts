@@ -1,0 +1,127 @@
+/**
+ * A client as it should be: every write has a key, and is sent again with the same key until it is answered for good.
+ * It remembers what it asked and what it was told, for the audit.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Database } from '#db'
+import { createAccount, createApiKey } from '#http'
+import { sleep, systemClock, type Tenant } from '#kernel'
+/** Answers are read by tests as they come. */
+export type Json = ReturnType<typeof JSON.parse>
+
+/** Where the client finds the API now: a server that was started again has another address. */
+export type Address = () => string
+
+export interface Answer {
+  status: number
+  text: string
+  body: Json
+  replayed: boolean
+  /** How often it was sent, and when the answer was there. */
+  tries: number
+}
+
+export interface Asked {
+  key: string
+  path: string
+  body: object
+  /** The answer that was final; undefined while there is none. */
+  answer: Answer | undefined
+}
+
+export interface Merchant extends Tenant {
+  readonly secret_key: string
+  /** Every write that was ever asked for. */
+  readonly asked: Asked[]
+  /** Until it is answered for good: a success or a refusal that a retry does not change. */
+  post(at: Address, path: string, body?: object, options?: { key?: string }): Promise<Answer>
+  /** Once; throws what the network threw. */
+  postOnce(at: Address, path: string, body: object, key: string, deadline_ms?: number): Promise<Answer>
+  get(at: Address, path: string): Promise<Json>
+}
+
+/** Longer than a lease, a resolver's wait and a start after a crash on a machine that is busy with other things. */
+const PATIENCE_MS = 120_000
+/** A try is given up after the server's own deadline (60 s). */
+const TRY_MS = 65_000
+const PAUSE_MS = 100
+
+/** What a client is told to send again: the network's silence, our trouble, a twin under way, a lock. */
+const isFinal = (status: number): boolean => status < 500 && status !== 409 && status !== 429
+
+export async function createMerchant(db: Database): Promise<Merchant> {
+  const { id: account_id } = await createAccount(db, systemClock, { name: 'A merchant' })
+  const { key: secret_key } = await createApiKey(db, systemClock, {
+    account_id,
+    livemode: false,
+    kind: 'secret',
+  })
+  const asked: Asked[] = []
+  const headers = { authorization: `Bearer ${secret_key}`, 'content-type': 'application/json' }
+
+  async function postOnce(
+    at: Address,
+    path: string,
+    body: object,
+    key: string,
+    deadline_ms = TRY_MS,
+  ): Promise<Answer> {
+    const response = await fetch(`${at()}${path}`, {
+      method: 'POST',
+      headers: { ...headers, 'idempotency-key': key },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(deadline_ms),
+    })
+    const text = await response.text()
+    return {
+      status: response.status,
+      text,
+      body: JSON.parse(text) as Json,
+      replayed: response.headers.get('idempotent-replayed') === 'true',
+      tries: 1,
+    }
+  }
+
+  /** `work` until it is done; what the network throws is a reason to come back. */
+  async function persist<T>(work: (attempt: number) => Promise<T | undefined>): Promise<T> {
+    const give_up_ms = performance.now() + PATIENCE_MS
+    let trouble: unknown
+    for (let attempt = 1; performance.now() < give_up_ms; attempt++) {
+      try {
+        const done = await work(attempt)
+        if (done !== undefined) return done
+      } catch (error) {
+        trouble = error
+      }
+      await sleep(PAUSE_MS)
+    }
+    throw new Error(`a client gave up after ${PATIENCE_MS} ms`, { cause: trouble })
+  }
+
+  return {
+    account_id,
+    livemode: false,
+    secret_key,
+    asked,
+    postOnce,
+    async post(at, path, body = {}, { key = randomUUID() } = {}) {
+      const one: Asked = { key, path, body, answer: undefined }
+      asked.push(one)
+      let last: Answer | undefined
+      one.answer = await persist(async attempt => {
+        last = await postOnce(at, path, body, key)
+        return isFinal(last.status) ? { ...last, tries: attempt } : undefined
+      }).catch((error: unknown) => {
+        throw new Error(`POST ${path} was never answered for good, last with ${last?.status} ${last?.text}`, {
+          cause: error,
+        })
+      })
+      return one.answer
+    },
+    get: (at, path) =>
+      persist(async () => {
+        const response = await fetch(`${at()}${path}`, { headers, signal: AbortSignal.timeout(TRY_MS) })
+        return response.status < 500 ? ((await response.json()) as Json) : undefined
+      }),
+  }
+}
