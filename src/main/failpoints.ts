@@ -34,7 +34,7 @@ const Order = z.union([
 export type FailpointOrder = z.input<typeof Order>
 
 /** What the parent hears: that its order is carried out, and later that a point was reached and struck. */
-export type FailpointNews = { done: FailpointOrder } | { struck: FailpointName; detail: string }
+export type FailpointNews = { done: FailpointOrder } | { struck: FailpointName }
 
 interface Armed {
   order: Arming
@@ -62,31 +62,36 @@ export async function openFailpoints(db: Database, log: Log): Promise<void> {
       return undefined
     }
     at.held += 1
-    if (at.held === at.order.together) {
+    const is_last = at.held === at.order.together
+    if (is_last) {
       // Those held go on with this gathering; the next strike gathers its own.
       if (at.order.count === 1) armed.delete(name)
       else armed.set(name, gathering({ ...at.order, count: at.order.count - 1 }))
-      at.full.resolve()
     }
-    return strike(name, detail, at, connection)
+    return strike(name, at, is_last, connection)
   })
 
   async function strike(
     name: FailpointName,
-    detail: string,
     { order: { action }, full }: Armed,
+    is_last: boolean,
     connection: Cuttable | undefined,
   ): Promise<void> {
     // At once, while its statement is the last thing that was written.
     if (action === 'drop_connection') connection?.cut()
-    await full.promise
-    tell({ struck: name, detail })
-    switch (action) {
-      case 'kill':
-      case 'stop':
+    if (is_last) {
+      tell({ struck: name })
+      if (action === 'kill' || action === 'stop') {
         // What was written in this turn of the event loop is to reach the network first.
         await new Promise(setImmediate)
         process.kill(process.pid, action === 'kill' ? 'SIGKILL' : 'SIGSTOP')
+      }
+      full.resolve()
+    }
+    await full.promise
+    switch (action) {
+      case 'kill':
+      case 'stop':
         return
       case 'hang':
         return hang(name)

@@ -1,20 +1,24 @@
 /**
- * The crash matrix, with real processes: an API and a worker on one database, and the processor beside them. Each test
- * cuts one of them off at a named point, lets clients retry with their keys, and audits from outside.
+ * The crash matrix for those who carry requests out: an API whose requests die, and a worker whose completer dies while
+ * it finishes them. Each test cuts one of them off at a named point, starts it again, lets the clients retry with their
+ * keys, and audits from outside. The relay's part is in relay.test.ts, the database's in lost.test.ts.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, testDatabase } from '#db/testing'
+import type { FailpointOrder } from '../../src/main/failpoints.ts'
 import type { Merchant } from '../support/merchant.ts'
 import { audit, recovered } from '../support/outside.ts'
 import { type Plant, type ServerHandle, startPlant } from '../support/processes.ts'
 import { startAll, type Started } from './works.ts'
 
 const TEST_MS = 180_000
+const ALL = 5
 
 let database: TestDatabase
 let plant: Plant
 let api: ServerHandle
 let worker: ServerHandle
+let merchant: Merchant
 const at = () => api.url
 
 beforeAll(async () => {
@@ -26,15 +30,39 @@ afterAll(async () => {
   await plant?.close()
   await database?.drop()
 }, TEST_MS)
+beforeEach(async () => {
+  merchant = await plant.account()
+})
+
+type Arming = Extract<FailpointOrder, { arm: unknown }>
 
 /** Everything ends as if nothing had happened: the answers, and what the audit finds. */
-async function expectDone(merchant: Merchant, started: readonly Started[]): Promise<void> {
+async function expectDone(started: readonly Started[]): Promise<void> {
   const settled = Promise.all(started.map(({ answer }) => answer))
   await recovered(plant, [merchant])
   const answers = await settled
   const told = started.map(({ name }, i) => `${name}: ${answers[i]?.body.status}`)
   expect(told).toEqual(started.map(({ name, work }) => `${name}: ${work.status}`))
   expect(await audit(plant, [merchant], at)).toEqual([])
+}
+
+/** Starts all five and lets the API strike them at the point. */
+async function strikeHandlers(order: Arming, names?: readonly string[]): Promise<Started[]> {
+  let struck: Promise<void> = Promise.resolve()
+  const started = await startAll(
+    merchant,
+    at,
+    async () => {
+      ;({ struck } = await api.arm(order))
+    },
+    names,
+  )
+  await struck
+  return started
+}
+
+const restartApi = async () => {
+  api = await plant.start({ role: 'api' })
 }
 
 describe('a handler', () => {
@@ -46,14 +74,117 @@ describe('a handler', () => {
     [5, 'processor.answered'],
     [7, 'attempt.settled'],
     [7, 'request.answered'],
-  ] as const)('row %i: killed at %s', { timeout: TEST_MS }, async ([, point]) => {
-    const merchant = await plant.account()
-    let struck = Promise.resolve()
-    const started = await startAll(merchant, at, async () => {
-      ;({ struck } = await api.arm({ arm: point, action: 'kill', together: 5 }))
-    })
+  ] as const)('row %i: killed at %s', { timeout: TEST_MS }, async ([, arm]) => {
+    const started = await strikeHandlers({ arm, action: 'kill', together: ALL })
+    await restartApi()
+    await expectDone(started)
+  })
+
+  const WITH_PHASES = ['confirm', 'capture', 'cancel', 'refund']
+
+  test('row 1: killed before the COMMIT of its first phase', { timeout: TEST_MS }, async () => {
+    const order = { arm: 'transaction.open', match: 'payments_record', action: 'kill' } as const
+    const started = await strikeHandlers({ ...order, together: WITH_PHASES.length }, WITH_PHASES)
+    const { count } = await plant.db.one<{ count: bigint }>`
+      select count(*) from payment_attempts
+      where account_id = ${merchant.account_id} and operation <> 'authorize'`
+    expect(count).toBe(0n)
+    await restartApi()
+    await expectDone(started)
+  })
+
+  test('row 2: killed when it has taken over a dead key', { timeout: TEST_MS }, async () => {
+    const started = await strikeHandlers({ arm: 'attempt.prepared', action: 'kill', together: ALL })
+    // The worker would be first; stopped, it holds nothing.
+    worker.signal('SIGSTOP')
+    await restartApi()
+    const { struck } = await api.arm({ arm: 'key.taken_over', action: 'kill', together: ALL })
+    await plant.hurry()
     await struck
-    api = await plant.start({ role: 'api' })
-    await expectDone(merchant, started)
+    worker.signal('SIGCONT')
+    await restartApi()
+    await expectDone(started)
+  })
+
+  test('row 6: killed when the COMMIT of its first phase is sent', { timeout: TEST_MS }, async () => {
+    const order = { arm: 'commit.sent', match: 'payments_record', action: 'kill' } as const
+    const started = await strikeHandlers({ ...order, together: WITH_PHASES.length }, WITH_PHASES)
+    await restartApi()
+    await expectDone(started)
+  })
+
+  // Opened, sent, settled: each is one statement that commits itself.
+  test.for([0, 1, 2])(
+    'row 6: killed when commit %i of a create is sent',
+    { timeout: TEST_MS },
+    async after => {
+      const order = { arm: 'commit.sent', match: 'payments_record', action: 'kill', after } as const
+      const started = await strikeHandlers(order, ['create and confirm'])
+      await restartApi()
+      await expectDone(started)
+    },
+  )
+
+  test.for([
+    [1, 0],
+    [1, 1],
+    [1, 2],
+    [WITH_PHASES.length, 0],
+  ] as const)(
+    'row 6: cut off from the database when the COMMITs of %i requests are sent, after %i before',
+    { timeout: TEST_MS },
+    async ([together, after]) => {
+      const names = together === 1 ? ['create and confirm'] : WITH_PHASES
+      const order = { arm: 'commit.sent', match: 'payments_record', action: 'drop_connection' } as const
+      const started = await strikeHandlers({ ...order, together, after }, names)
+      expect(api.is_alive).toBe(true)
+      await expectDone(started)
+    },
+  )
+
+  test.for(['attempt.prepared', 'attempt.sent', 'processor.answered'] as const)(
+    'row 8: stopped at %s until another has finished, it wakes and writes nothing',
+    { timeout: TEST_MS },
+    async arm => {
+      const started = await strikeHandlers({ arm, action: 'stop', together: ALL })
+      await recovered(plant, [merchant])
+      const before = await tracesOf(merchant)
+      api.signal('SIGCONT')
+      await expectDone(started)
+      expect(await tracesOf(merchant)).toEqual(before)
+    },
+  )
+})
+
+describe('a completer', () => {
+  test.for([
+    [2, 'key.taken_over'],
+    [3, 'attempt.prepared'],
+    [4, 'attempt.sent'],
+    [4, 'processor.asked'],
+    [5, 'processor.answered'],
+    [7, 'attempt.settled'],
+  ] as const)('row %i: killed at %s', { timeout: TEST_MS }, async ([, arm]) => {
+    const started = await strikeHandlers({ arm: 'attempt.prepared', action: 'hang', together: ALL })
+    const { struck } = await worker.arm({ arm, action: 'kill', together: ALL })
+    await plant.hurry()
+    await struck
+    worker = await plant.start({ role: 'worker' })
+    await recovered(plant, [merchant])
+    // The first runners are still there, and late.
+    await api.release('attempt.prepared')
+    await expectDone(started)
   })
 })
+
+/** What was written for a merchant, and what moved for it. */
+async function tracesOf({ account_id }: Merchant) {
+  const rows = await plant.db.one<Record<string, bigint>>`
+    select
+      (select count(*) from events where account_id = ${account_id}) as events,
+      (select count(*) from ledger_transfers where account_id = ${account_id}) as transfers,
+      (select count(*) from payment_attempts where account_id = ${account_id}) as attempts,
+      (select count(*) from charges where account_id = ${account_id}) as charges,
+      (select coalesce(sum(version), 0)::bigint from payment_intents where account_id = ${account_id}) as versions`
+  return { ...rows, movements: (await plant.simulator.book()).length }
+}

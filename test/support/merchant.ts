@@ -35,6 +35,8 @@ export interface Merchant extends Tenant {
   readonly asked: Asked[]
   /** Until it is answered for good: a success or a refusal that a retry does not change. */
   post(at: Address, path: string, body?: object, options?: { key?: string }): Promise<Answer>
+  /** The same request with the same key once more. */
+  repeat(at: Address, asked: Asked): Promise<Answer>
   /** Once; throws what the network threw. */
   postOnce(at: Address, path: string, body: object, key: string, deadline_ms?: number): Promise<Answer>
   get(at: Address, path: string): Promise<Json>
@@ -98,6 +100,17 @@ export async function createMerchant(db: Database): Promise<Merchant> {
     throw new Error(`a client gave up after ${PATIENCE_MS} ms`, { cause: trouble })
   }
 
+  async function send(at: Address, { path, body, key }: Asked): Promise<Answer> {
+    let last: Answer | undefined
+    return persist(async attempt => {
+      last = await postOnce(at, path, body, key)
+      return isFinal(last.status) ? { ...last, tries: attempt } : undefined
+    }).catch((cause: unknown) => {
+      const said = last === undefined ? 'nothing' : `${last.status} ${last.text}`
+      throw new Error(`POST ${path} was never answered for good; the last answer was ${said}`, { cause })
+    })
+  }
+
   return {
     account_id,
     livemode: false,
@@ -107,17 +120,10 @@ export async function createMerchant(db: Database): Promise<Merchant> {
     async post(at, path, body = {}, { key = randomUUID() } = {}) {
       const one: Asked = { key, path, body, answer: undefined }
       asked.push(one)
-      let last: Answer | undefined
-      one.answer = await persist(async attempt => {
-        last = await postOnce(at, path, body, key)
-        return isFinal(last.status) ? { ...last, tries: attempt } : undefined
-      }).catch((error: unknown) => {
-        throw new Error(`POST ${path} was never answered for good, last with ${last?.status} ${last?.text}`, {
-          cause: error,
-        })
-      })
+      one.answer = await send(at, one)
       return one.answer
     },
+    repeat: send,
     get: (at, path) =>
       persist(async () => {
         const response = await fetch(`${at()}${path}`, { headers, signal: AbortSignal.timeout(TRY_MS) })

@@ -78,15 +78,15 @@ async function auditMerchant(
   const open = await openWork(plant, [merchant])
   if (open.length > 0) problems.push(`still open: ${open.join(', ')}`)
 
-  for (const { key, path, body, answer } of merchant.asked) {
+  for (const asked of merchant.asked) {
+    const { path, answer } = asked
     if (answer === undefined) {
       problems.push(`${path} was never answered for good`)
       continue
     }
     // Refused before it began: nothing was stored, and a retry is a new request.
     if (answer.status >= 400 && answer.status !== 402) continue
-    const again = await merchant.post(at, path, body, { key })
-    merchant.asked.pop()
+    const again = await merchant.repeat(at, asked)
     same(`the answer to ${path} and its replay`, again.text, answer.text)
     if (!again.replayed) problems.push(`${path} was carried out again by its own key`)
   }
