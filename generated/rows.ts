@@ -300,6 +300,25 @@ export interface LedgerChartRow {
   description: string
 }
 
+export interface LedgerCheckpointRow {
+  /** Whose books. */
+  account_id: string
+  /** In which of the account's modes. */
+  livemode: boolean
+  /** Whose totals. */
+  ledger_account_id: string
+  /** After which of its entries. */
+  sequence: bigint
+  /** The sum of its debit entries up to there. */
+  debits_posted: bigint
+  /** The sum of its credit entries up to there. */
+  credits_posted: bigint
+  /** The latest recorded_at up to there; never decreases with the sequence. */
+  recorded_until: Date
+  /** Microseconds by which an entry up to there was at most recorded before one of an earlier block: a transaction that began earlier may post later. */
+  late_by: bigint
+}
+
 export interface LedgerEntryRow {
   /** Whose books. */
   account_id: string
@@ -343,6 +362,46 @@ export interface LedgerRefusalRow {
   recorded_at: Date
 }
 
+export interface LedgerSealHeadRow {
+  /** There is one row. */
+  is_only: boolean
+  /** Of the newest seal; 0 before the first. */
+  number: bigint
+  /** Its head; 32 zero bytes before the first. */
+  head: Buffer
+  /** Where its batch ended, and the next one begins. */
+  until_xid: bigint
+  /** The system identifier of the cluster that recorded_xid counts in now. */
+  cluster: string
+  /** What recorded_xid adds to this cluster's transaction ids, so that it goes on growing after a move to another cluster. */
+  xid_offset: bigint
+}
+
+export interface LedgerSealRow {
+  /** Counts without a gap from 1. */
+  number: bigint
+  /** How lines and hashes are made; docs/ledger-proofs.md says it. */
+  format: number
+  /** The system identifier of the PostgreSQL cluster that it was made in. */
+  cluster: string
+  /** The batch is of the transactions from here; where the seal before ended. */
+  from_xid: bigint
+  /** The batch ends before this transaction. */
+  until_xid: bigint
+  /** How many the batch holds. */
+  transfers: bigint
+  /** Root of the Merkle tree over its transfers (RFC 6962, SHA-256). */
+  root: Buffer
+  /** Head of the seal before; 32 zero bytes in the first. */
+  previous: Buffer
+  /** SHA-256 over all of the above and the time: whoever keeps it can prove the whole chain up to here. */
+  head: Buffer
+  /** When, by the database's clock. */
+  sealed_at: Date
+  /** The first 8 bytes of each leaf, in order: they prove nothing, and tell which transfer is not as it was. */
+  marks: Buffer
+}
+
 export interface LedgerTransferRow {
   /** Whose books; both ledger accounts are in them. */
   account_id: string
@@ -384,6 +443,8 @@ export interface LedgerTransferRow {
   reason: string | null
   /** By whom, of an adjustment made by hand. */
   author: string | null
+  /** The transaction that wrote it: what lies below the oldest one still running can be sealed. 0 before the column was; after a move to another cluster the default adds what keeps it growing. */
+  recorded_xid: bigint
 }
 
 export interface PaymentAttemptRow {

@@ -330,6 +330,31 @@ alter table ledger_chart add constraint ledger_chart_pkey PRIMARY KEY (code);
 grant select on ledger_chart to bursar_app;
 grant select on ledger_chart to bursar_system;
 
+create table ledger_checkpoints (
+  account_id uuid not null, -- Whose books.
+  livemode boolean not null, -- In which of the account's modes.
+  ledger_account_id uuid not null, -- Whose totals.
+  sequence bigint not null, -- After which of its entries.
+  debits_posted bigint not null, -- The sum of its debit entries up to there.
+  credits_posted bigint not null, -- The sum of its credit entries up to there.
+  recorded_until timestamp with time zone not null, -- The latest recorded_at up to there; never decreases with the sequence.
+  late_by bigint not null -- Microseconds by which an entry up to there was at most recorded before one of an earlier block: a transaction that began earlier may post later.
+);
+comment on table ledger_checkpoints is 'A ledger account''s totals after every so many entries, written off the hot path: a balance at a past instant is read from the nearest one, however long the history.';
+alter table ledger_checkpoints add constraint ledger_checkpoints_credits_posted_check CHECK ((credits_posted >= 0));
+alter table ledger_checkpoints add constraint ledger_checkpoints_debits_posted_check CHECK ((debits_posted >= 0));
+alter table ledger_checkpoints add constraint ledger_checkpoints_late_by_check CHECK ((late_by >= 0));
+alter table ledger_checkpoints add constraint ledger_checkpoints_pkey PRIMARY KEY (account_id, livemode, ledger_account_id, sequence);
+alter table ledger_checkpoints add constraint ledger_checkpoints_sequence_check CHECK ((sequence > 0));
+CREATE INDEX ledger_checkpoints_in_time ON public.ledger_checkpoints USING btree (account_id, livemode, ledger_account_id, recorded_until, sequence); -- Finds the nearest checkpoint before an instant.
+alter table ledger_checkpoints enable row level security;
+create policy system on ledger_checkpoints for select to bursar_system using (true);
+create policy tenant on ledger_checkpoints for select to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.ledger_checkpoints FOR EACH ROW EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.ledger_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+grant select on ledger_checkpoints to bursar_app;
+grant select on ledger_checkpoints to bursar_system;
+
 create table ledger_entries (
   account_id uuid not null, -- Whose books.
   livemode boolean not null, -- In which of the account's modes.
@@ -385,6 +410,48 @@ CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.ledger_refusals FOR EACH 
 grant select on ledger_refusals to bursar_app;
 grant select on ledger_refusals to bursar_system;
 
+create table ledger_seal_head (
+  is_only boolean default true not null, -- There is one row.
+  number bigint not null, -- Of the newest seal; 0 before the first.
+  head bytea not null, -- Its head; 32 zero bytes before the first.
+  until_xid bigint not null, -- Where its batch ended, and the next one begins.
+  cluster text collate "C" not null, -- The system identifier of the cluster that recorded_xid counts in now.
+  xid_offset bigint not null -- What recorded_xid adds to this cluster's transaction ids, so that it goes on growing after a move to another cluster.
+);
+comment on table ledger_seal_head is 'One row: where the chain of seals stands. It only moves forward.';
+alter table ledger_seal_head add constraint ledger_seal_head_is_only_check CHECK (is_only);
+alter table ledger_seal_head add constraint ledger_seal_head_pkey PRIMARY KEY (is_only);
+CREATE TRIGGER forward BEFORE UPDATE ON public.ledger_seal_head FOR EACH ROW WHEN ((NOT (((new.number = (old.number + 1)) AND (new.until_xid > old.until_xid) AND (new.cluster = old.cluster) AND (new.xid_offset = old.xid_offset)) OR ((new.number = old.number) AND (new.head = old.head) AND (new.until_xid = old.until_xid) AND (new.xid_offset > old.xid_offset))))) EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.ledger_seal_head FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER permanent BEFORE DELETE ON public.ledger_seal_head FOR EACH ROW EXECUTE FUNCTION ledger_refuse_change();
+grant select on ledger_seal_head to bursar_system;
+
+create table ledger_seals (
+  number bigint not null, -- Counts without a gap from 1.
+  format smallint not null, -- How lines and hashes are made; docs/ledger-proofs.md says it.
+  cluster text collate "C" not null, -- The system identifier of the PostgreSQL cluster that it was made in.
+  from_xid bigint not null, -- The batch is of the transactions from here; where the seal before ended.
+  until_xid bigint not null, -- The batch ends before this transaction.
+  transfers bigint not null, -- How many the batch holds.
+  root bytea not null, -- Root of the Merkle tree over its transfers (RFC 6962, SHA-256).
+  previous bytea not null, -- Head of the seal before; 32 zero bytes in the first.
+  head bytea not null, -- SHA-256 over all of the above and the time: whoever keeps it can prove the whole chain up to here.
+  sealed_at timestamp with time zone not null, -- When, by the database's clock.
+  marks bytea not null -- The first 8 bytes of each leaf, in order: they prove nothing, and tell which transfer is not as it was.
+);
+comment on table ledger_seals is 'A chain over all transfers of all accounts in batches: each seal holds the Merkle root of its batch and the hash of the seal before. Never changed, never removed.';
+alter table ledger_seals add constraint ledger_seals_go_on CHECK ((from_xid < until_xid));
+alter table ledger_seals add constraint ledger_seals_head_check CHECK ((octet_length(head) = 32));
+alter table ledger_seals add constraint ledger_seals_marks_are_of_all CHECK ((octet_length(marks) = (8 * transfers))); -- A place in the batch is a place in the marks.
+alter table ledger_seals add constraint ledger_seals_number_check CHECK ((number > 0));
+alter table ledger_seals add constraint ledger_seals_pkey PRIMARY KEY (number);
+alter table ledger_seals add constraint ledger_seals_previous_check CHECK ((octet_length(previous) = 32));
+alter table ledger_seals add constraint ledger_seals_root_check CHECK ((octet_length(root) = 32));
+alter table ledger_seals add constraint ledger_seals_transfers_check CHECK ((transfers > 0));
+CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.ledger_seals FOR EACH ROW EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.ledger_seals FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+grant select on ledger_seals to bursar_system;
+
 create table ledger_transfers (
   account_id uuid not null, -- Whose books; both ledger accounts are in them.
   livemode boolean not null, -- In which of the account's modes.
@@ -405,7 +472,8 @@ create table ledger_transfers (
   source_type text collate "C" not null, -- What kind of object caused it: charge, refund.
   step text collate "C" not null, -- Which step of that object: capture, fee.
   reason text, -- Why, of an adjustment made by hand.
-  author text -- By whom, of an adjustment made by hand.
+  author text, -- By whom, of an adjustment made by hand.
+  recorded_xid bigint default ((pg_current_xact_id())::text)::bigint not null -- The transaction that wrote it: what lies below the oldest one still running can be sealed. 0 before the column was; after a move to another cluster the default adds what keeps it growing.
 );
 comment on table ledger_transfers is 'An amount moved, reserved or freed between two ledger accounts of one account, mode and currency. Never changed, never removed.';
 alter table ledger_transfers add constraint ledger_transfers_amount_check CHECK ((amount > 0));
@@ -418,6 +486,9 @@ alter table ledger_transfers add constraint ledger_transfers_pkey PRIMARY KEY (a
 alter table ledger_transfers add constraint ledger_transfers_source_type_check CHECK (((octet_length(source_type) >= 1) AND (octet_length(source_type) <= 40)));
 alter table ledger_transfers add constraint ledger_transfers_step_check CHECK (((octet_length(step) >= 1) AND (octet_length(step) <= 60)));
 CREATE INDEX ledger_transfers_by_hand ON public.ledger_transfers USING btree (account_id, livemode, id) WHERE (reason IS NOT NULL); -- Lists of adjustments. Payments have no reason, so they pay nothing for it.
+CREATE INDEX ledger_transfers_credits_at_other_times ON public.ledger_transfers USING btree (account_id, livemode, credit_account_id, effective_at) WHERE ((effective_at <> recorded_at) AND (credit_sequence IS NOT NULL)); -- The same by the account credited.
+CREATE INDEX ledger_transfers_debits_at_other_times ON public.ledger_transfers USING btree (account_id, livemode, debit_account_id, effective_at) WHERE ((effective_at <> recorded_at) AND (debit_sequence IS NOT NULL)); -- The few transfers that count at another time than they were written, for balances at past instants.
+CREATE INDEX ledger_transfers_in_commits ON public.ledger_transfers USING brin (recorded_xid) WITH (autosummarize='on'); -- Finds the transfers of a batch to seal or to check.
 CREATE INDEX ledger_transfers_in_time ON public.ledger_transfers USING brin (id) WITH (autosummarize='on');
 CREATE UNIQUE INDEX ledger_transfers_resolution ON public.ledger_transfers USING btree (pending_id, account_id, livemode) WHERE (pending_id IS NOT NULL); -- A pending is resolved at most once; also finds the resolution.
 alter table ledger_transfers enable row level security;
@@ -712,6 +783,8 @@ create function job_retry_dead(job_id bigint) returns boolean security definer; 
 
 create function ledger_adjust(batch ledger_posting[], reason text, author text) returns TABLE(item integer, result text) security definer; -- Posts transfers that are made by hand, with their reason and author.
 
+create function ledger_adopt_cluster() returns void security definer; -- Lets recorded_xid go on growing in the cluster that the books were moved to.
+
 create function ledger_change_account(of_account_id uuid, of_livemode boolean, of_ledger_account_id uuid, act_id uuid, act_at timestamp with time zone, act_kind text, debits_limited boolean, credits_limited boolean, act_reason text, act_author text) returns text security definer; -- Sets limits, closes or reopens an account, when what is on it allows it; the act is written down.
 
 create function ledger_check_batch(batch ledger_posting[]) returns void; -- Refuses a batch that is too large or for books that its caller does not see.
@@ -724,7 +797,13 @@ create function ledger_is_walled() returns boolean; -- Whether the caller sees o
 
 create function ledger_keep_periods(batch ledger_posting[]) returns void; -- Keeps the periods into which a batch posts as they are until the transaction ends.
 
+create function ledger_leaf(t ledger_transfers, debit ledger_accounts, credit ledger_accounts) returns bytea; -- A transfer's leaf in the Merkle tree.
+
+create function ledger_leaves(from_xid bigint, until_xid bigint) returns TABLE(recorded_xid bigint, id uuid, account_id uuid, livemode boolean, leaf bytea); -- The transfers of a range of transactions as leaves.
+
 create function ledger_maintain() returns void security definer;
+
+create function ledger_merkle_root(leaves bytea) returns bytea; -- The root of the Merkle tree over leaves of 32 bytes each.
 
 create function ledger_move_period(of_account_id uuid, of_livemode boolean, act_id uuid, act_at timestamp with time zone, act_kind text, new_closed_before timestamp with time zone, act_reason text, act_author text, OUT word text, OUT was_closed_before timestamp with time zone) returns record security definer; -- Closes everything effective before an instant, or reopens it, under the lock of the tenant's periods.
 
@@ -737,6 +816,10 @@ create function ledger_post_at_once(batch ledger_posting[], may_be_dated boolean
 create function ledger_post_with_care(batch ledger_posting[], given_reason text, given_author text) returns TABLE(item integer, result text); -- Posts any batch, with the reason and author of an adjustment; used by ledger_post() and ledger_adjust().
 
 create function ledger_refuse_change() returns trigger; -- Refuses what would rewrite the books, to the tables' owner as well.
+
+create function ledger_seal(most integer DEFAULT 65536) returns TABLE(number bigint, transfers bigint, head bytea) security definer; -- Seals the next batch of transfers; the only way to write to the chain.
+
+create function ledger_seal_hash(s ledger_seals) returns bytea; -- What the head of a seal must be.
 
 create function ledger_sum(bigint) returns bigint; -- sum() that stays bigint and is zero of nothing.
 

@@ -62,6 +62,7 @@ export const jobNames = [
   'events.maintain_partitions',
   'request_logs.maintain_partitions',
   'ledger.maintain_partitions',
+  'ledger.seal',
 ] as const
 
 /** The endpoints themselves. */
@@ -97,7 +98,7 @@ export const verbs = {
   config: 'Print the effective settings, secrets masked.',
   keys: 'Make, list and revoke API keys.',
   demo: 'Play a day of payments against a running server and check every cent.',
-  ledger: 'Prove the books.',
   requests: 'Read the request log, and see which clients reuse Idempotency-Keys.',
+  ledger: 'Seal the books and prove them.',
 } as const
 export type VerbName = keyof typeof verbs

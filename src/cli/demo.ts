@@ -51,7 +51,7 @@ async function tellStory(tell: (line: string) => void): Promise<Story> {
     import('./demo/client.ts'),
     import('./demo/day.ts'),
     import('./demo/audit.ts'),
-    import('./ledger.ts'),
+    import('./ledger/verify.ts'),
   ])
   const settings = readSettings(process.env)
   const credentials = readCredentials(settings.data_dir)

@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from 'vitest'
 import type { Tx } from '#db'
 import { post } from './post.ts'
-import { asOwner, id, newTenant, transferOf, useDatabase } from './testing.ts'
+import { asOwner, id, newTenant, sealAll, transferOf, useDatabase } from './testing.ts'
 
 const db = useDatabase()
 const tenant = newTenant()
@@ -9,9 +9,16 @@ const tenant = newTenant()
 beforeAll(async () => {
   const refused = transferOf(tenant, { kind: 'void_pending', pending_id: id() })
   await post(db(), [transferOf(tenant), refused])
+  await sealAll(db())
 })
 
-const tables = ['ledger_transfers', 'ledger_entries', 'ledger_refusals', 'ledger_accounts'] as const
+const tables = [
+  'ledger_transfers',
+  'ledger_entries',
+  'ledger_refusals',
+  'ledger_accounts',
+  'ledger_checkpoints',
+] as const
 
 const changes: [name: string, table: string, change: (tx: Tx) => Promise<unknown>][] = [
   ['update of a transfer', 'ledger_transfers', tx => tx.run`update ledger_transfers set amount = 1`],
@@ -26,6 +33,13 @@ const changes: [name: string, table: string, change: (tx: Tx) => Promise<unknown
   ['truncate of a month', 'ledger_entries', tx => tx.run`truncate ledger_entries_default`],
   ['truncate of refusals', 'ledger_refusals', tx => tx.run`truncate ledger_refusals`],
   ['truncate of accounts', 'ledger_accounts', tx => tx.run`truncate ledger_accounts`],
+  ['update of a seal', 'ledger_seals', tx => tx.run`update ledger_seals set format = 2`],
+  ['delete of seals', 'ledger_seals', tx => tx.run`delete from ledger_seals`],
+  ['truncate of seals', 'ledger_seals', tx => tx.run`truncate ledger_seals`],
+  ['putting back the head', 'ledger_seal_head', tx => tx.run`update ledger_seal_head set number = 0`],
+  ['delete of the head', 'ledger_seal_head', tx => tx.run`delete from ledger_seal_head`],
+  ['truncate of the head', 'ledger_seal_head', tx => tx.run`truncate ledger_seal_head`],
+  ['truncate of checkpoints', 'ledger_checkpoints', tx => tx.run`truncate ledger_checkpoints`],
 ]
 
 const roles = {
@@ -50,6 +64,21 @@ test.each(tables)('reading is all that the roles may do with %s', async table =>
         and privilege in ('insert', 'update', 'references')`
     expect(allowed).toEqual(['select'])
   }
+})
+
+test('of the seals the roles of accounts see nothing, and the system may read', async () => {
+  const rows = await db().many<{ role: string; allowed: string[] | null }>`
+    select role, array_agg(name || ' ' || privilege order by name, privilege) filter (
+      where has_table_privilege(role, name, privilege)
+    ) as allowed
+    from unnest(array['bursar_app', 'bursar_system']) role
+    cross join unnest(array['ledger_seals', 'ledger_seal_head']) name
+    cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) privilege
+    group by role order by role`
+  expect(rows).toEqual([
+    { role: 'bursar_app', allowed: null },
+    { role: 'bursar_system', allowed: ['ledger_seal_head select', 'ledger_seals select'] },
+  ])
 })
 
 test('totals change by posting alone', async () => {

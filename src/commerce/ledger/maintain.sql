@@ -1,4 +1,5 @@
--- Makes the ledger's partitions of the coming months. Runs as the owner of the tables: the roles may not create.
+-- Makes the ledger's partitions of the coming months, and takes note when the books were moved to another cluster. Runs as
+-- the owner of the tables: the roles may not create.
 create or replace function ledger_maintain() returns void
   language plpgsql
   security definer
@@ -7,5 +8,6 @@ create or replace function ledger_maintain() returns void
 as $$
 begin
   perform ledger_ensure_partitions();
+  perform ledger_adopt_cluster();
 end;
 $$;

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll } from 'vitest'
 import { type Database, openDatabase, type Tx } from '#db'
 import { type TestDatabase, testDatabase } from '#db/testing'
-import { newId, systemClock, type Tenant } from '#kernel'
+import { newId, sleep, systemClock, type Tenant } from '#kernel'
+import { seal } from './seal.ts'
 import type { Transfer } from './transfer.ts'
 
 /** Opens a database for the test file; `db()` is it. */
@@ -56,4 +57,25 @@ export function asOwner<T>(
     if (options.triggers === 'off') await tx.run`set local session_replication_role = replica`
     return fn(tx)
   })
+}
+
+/**
+ * Waits until whatever was posted can be sealed: a transaction of another test, in another database of the same server,
+ * holds the horizon back for as long as it runs.
+ */
+export async function passHorizon(db: Database): Promise<void> {
+  for (;;) {
+    const { is_behind } = await db.one<{ is_behind: boolean }>`
+      select pg_snapshot_xmin(pg_current_snapshot())::text::bigint + h.xid_offset
+        > (select coalesce(max(recorded_xid), 0) from ledger_transfers) as is_behind
+      from ledger_seal_head h`
+    if (is_behind) return
+    await sleep(10)
+  }
+}
+
+/** Seals all that was posted. */
+export async function sealAll(db: Database): ReturnType<typeof seal> {
+  await passHorizon(db)
+  return seal(db)
 }
