@@ -115,6 +115,13 @@ const ROWS = [
   select $1::uuid, false, md5(number::text || intent_id), request_id, 'POST /v1/payment_intents', '/v1/payment_intents',
     md5(number::text) || md5(status), '{}', attempt_id, 200, '{}', at, at
   from past`,
+  `insert into request_logs (account_id, livemode, id, method, route, path, params, status, answer, error_code, api_key_id,
+    idempotency_key, idempotency_outcome, version, ip, duration_ms, created_at)
+  select $1::uuid, false, request_id, 'POST', '/v1/payment_intents', '/v1/payment_intents', '{"amount":${AMOUNT},"currency":"usd"}',
+    case when number % 50 = 7 then 409 else 200 end, '{"amount":${AMOUNT}}',
+    case when number % 50 = 7 then 'idempotency_conflict' end, pg_temp.past_id(0, 'key' || $1::text, 0),
+    md5(number::text || intent_id), case when number % 50 = 7 then 'conflict' else 'first' end, '2026-11-21', '192.0.2.1', 20, at
+  from past`,
   `insert into ledger_accounts (account_id, livemode, id, code, currency, kind, normal_side, debits_posted, credits_posted,
     entry_count, created_at)
   select $1::uuid, false, pg_temp.past_id(0, chart.code || $1::text, 0), chart.code, 'usd', chart.kind, chart.normal_side,

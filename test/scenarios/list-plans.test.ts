@@ -191,6 +191,12 @@ const LISTS: Record<string, Record<string, (some: Json) => string>> = {
     type: () => 'charge.succeeded',
     object_id: some => some.intent.id,
   },
+  request_logs: {
+    route: () => '/v1/payment_intents',
+    status: () => '409',
+    error_code: () => 'idempotency_conflict',
+    api_key_id: some => some.request.api_key_id,
+  },
 }
 
 const CREATED = {
@@ -212,6 +218,7 @@ async function some(): Promise<Json> {
     refund: await first('/v1/refunds'),
     dispute: await first('/v1/disputes'),
     method: await first('/v1/payment_methods?limit=50', item => item.customer_id),
+    request: await first('/v1/request_logs?status=409'),
   }
 }
 
@@ -252,6 +259,13 @@ describe('a page of ids comes from an index alone', () => {
       outline(plan),
     ).toContain('customers_email_is_unique')
     expect(kinds(nodesOf(plan))).not.toContain('Seq Scan')
+  })
+
+  test('the uses of an Idempotency-Key are found without reading the others', async () => {
+    const { request } = await some()
+    const { statements, body } = await caught(`/v1/request_logs?idempotency_key=${request.idempotency_key}`)
+    expect(body.data.map((row: Json) => row.id)).toContain(request.id)
+    expectFewRowsPlan(await planOf(statements.find(isRead) as Sent), 'idempotency_key')
   })
 
   test('the checks would notice a list that reads its table or sorts', async () => {

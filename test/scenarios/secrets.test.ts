@@ -79,6 +79,14 @@ function everyRow(): Promise<Map<string, string>> {
   })
 }
 
+/** The request log is one of the tables; a search in it means nothing when it is empty. */
+function expectLogged(rows: Map<string, string>, what: string): void {
+  const logged = [...rows]
+    .filter(([table]) => table.startsWith('public.request_logs'))
+    .map(([, text]) => text)
+  expect(logged.join('\n')).toContain(what)
+}
+
 const card = (more: object = {}) => ({
   type: 'card',
   card: { number: NUMBER, exp_month: 11, exp_year: 2034, cvc: CVC, ...more },
@@ -180,10 +188,12 @@ async function sendCardEverywhere(): Promise<string[]> {
 test('a card number and its code are in no table, log line, event, error, metric, span or file', async () => {
   const answers = await sendCardEverywhere()
   answers.forEach((answer, n) => expectNoCard(answer, `answer ${n} (${answer.slice(0, 200)})`))
+  await world.flushRequestLog()
   const rows = await everyRow()
   expect([...rows.keys()]).toEqual(
     expect.arrayContaining(['public.payment_methods', 'public.idempotency_keys']),
   )
+  expectLogged(rows, '"path": "/v1/payment_methods"')
   expect(rows.get('public.payment_methods')).toContain('7262')
   for (const [table, text] of rows) expectNoCard(text, `the table ${table}`)
   expect(world.lines.length).toBeGreaterThan(30)
@@ -237,7 +247,9 @@ test('API keys are in no table and no log line, and client secrets in no log lin
       expect(line).not.toContain(secret)
     }
   }
+  await world.flushRequestLog()
   const rows = await everyRow()
+  expectLogged(rows, `${path}/confirm`)
   for (const [table, text] of rows) for (const key of keys) expect(text.includes(key), table).toBe(false)
   for (const [table, text] of rows) {
     // The intent's own row, and the answers that a retry gets again.

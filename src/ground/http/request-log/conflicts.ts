@@ -67,13 +67,13 @@ export function conflictRates(db: Db, { since_ms, account_id }: ConflictQuestion
       group by account_id, livemode, api_key_id
     )
     select
-      account_id, livemode, accounts.name as account_name, api_key_id, api_keys.hint as api_key_hint,
-      requests, conflicts, keys, conflicts::float8 / requests as rate, last_at
+      counted.account_id, counted.livemode, accounts.name as account_name, counted.api_key_id,
+      api_keys.hint as api_key_hint, requests, conflicts, keys, conflicts::float8 / requests as rate, last_at
     from counted
     join reused using (account_id, livemode, api_key_id)
-    join accounts on accounts.id = account_id
-    left join api_keys on api_keys.id = api_key_id
-    order by rate desc, conflicts desc, api_key_id
+    join accounts on accounts.id = counted.account_id
+    left join api_keys on api_keys.id = counted.api_key_id
+    order by rate desc, conflicts desc, counted.api_key_id
     limit ${RATES_MOST}`
 }
 
