@@ -17,6 +17,8 @@ const dropped = counter({
   help: 'Requests that are missing in the request log: no room to wait in (full), a row that the database refused (refused), one that could not be made (unmade), or a stop without a database (stopped)',
   labels: ['reason'],
 })
+// A series that begins above zero shows no increase: the first loss would be no alert.
+for (const reason of ['full', 'refused', 'unmade', 'stopped']) dropped.inc({ reason }, 0)
 
 /** How late a request may appear in the log; also what a crash may lose. */
 const FLUSH_EVERY_MS = 1_000
