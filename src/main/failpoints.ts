@@ -13,7 +13,7 @@ const count = z.int().min(0).max(10_000)
 
 const Arming = z.strictObject({
   arm: z.enum(names),
-  action: z.enum(['kill', 'stop', 'hang', 'error', 'drop_connection']),
+  action: z.enum(['tell', 'kill', 'stop', 'hang', 'error', 'drop_connection']),
   /** Passes that are let through first. */
   after: count.default(0),
   /** How often it strikes. */
@@ -34,7 +34,7 @@ const Order = z.union([
 export type FailpointOrder = z.input<typeof Order>
 
 /** What the parent hears: that its order is carried out, and later that a point was reached and struck. */
-export type FailpointNews = { done: FailpointOrder } | { struck: FailpointName }
+export type FailpointNews = { done: FailpointOrder } | { struck: FailpointName; detail: string }
 
 interface Armed {
   order: Arming
@@ -68,11 +68,12 @@ export async function openFailpoints(db: Database, log: Log): Promise<void> {
       if (at.order.count === 1) armed.delete(name)
       else armed.set(name, gathering({ ...at.order, count: at.order.count - 1 }))
     }
-    return strike(name, at, is_last, connection)
+    return strike(name, detail, at, is_last, connection)
   })
 
   async function strike(
     name: FailpointName,
+    detail: string,
     { order: { action }, full }: Armed,
     is_last: boolean,
     connection: Cuttable | undefined,
@@ -80,7 +81,7 @@ export async function openFailpoints(db: Database, log: Log): Promise<void> {
     // At once, while its statement is the last thing that was written.
     if (action === 'drop_connection') connection?.cut()
     if (is_last) {
-      tell({ struck: name })
+      tell({ struck: name, detail })
       if (action === 'kill' || action === 'stop') {
         // What was written in this turn of the event loop is to reach the network first.
         await new Promise(setImmediate)
@@ -90,14 +91,11 @@ export async function openFailpoints(db: Database, log: Log): Promise<void> {
     }
     await full.promise
     switch (action) {
-      case 'kill':
-      case 'stop':
-        return
       case 'hang':
         return hang(name)
       case 'error':
         throw new Error(`failpoint ${name}`)
-      case 'drop_connection':
+      default:
         return
     }
   }

@@ -33,6 +33,8 @@ const START_MS = 90_000
 /** An order is carried out in the next turn of the event loop of the other process, once that gets a turn. */
 const ORDER_MS = 30_000
 const CONNECTIONS = 4
+const PORTS_FROM = 20_000
+const PORTS = 12_000
 
 export interface PlantOptions {
   /** Migrated or empty; as its owner. */
@@ -79,10 +81,10 @@ export interface ProcessHandle {
 export interface ServerHandle extends ProcessHandle {
   readonly role: Role
   /**
-   * Arms a failpoint. Resolves when it is in place; `struck` resolves when it strikes for the first time, or, where it
-   * kills, when the process is gone.
+   * Arms a failpoint. Resolves when it is in place; `struck` resolves with the point's detail when it strikes for the
+   * first time, or, where it kills, when the process is gone.
    */
-  arm(order: Extract<FailpointOrder, { arm: unknown }>): Promise<{ struck: Promise<void> }>
+  arm(order: Extract<FailpointOrder, { arm: unknown }>): Promise<{ struck: Promise<string> }>
   release(name: Extract<FailpointOrder, { release: unknown }>['release']): Promise<void>
   shiftClock(offset_ms: number): Promise<void>
   /** Drains and ends as an orchestrator would have it; answers the exit code. */
@@ -249,7 +251,8 @@ async function startSimulatorProcess(scratch: string, launch: Launch): Promise<S
     )
     return handleOf(child, line.slice(READY.length))
   }
-  let current = await begin('0')
+  // A port below those the system deals out: nobody else is given it while the simulator is being started again.
+  let current = await begin(String(PORTS_FROM + Math.floor(Math.random() * PORTS)))
   const { url } = current
   const post = (path: string, body: object) =>
     fetch(`${url}${path}`, {
@@ -311,28 +314,33 @@ function handleOf(child: ChildProcess, url: string): ProcessHandle {
 function ordersTo(child: ChildProcess): Pick<ServerHandle, 'arm' | 'release' | 'shiftClock' | 'stop'> {
   /** Waits for news that fit; fails when the process ends first. */
   const heard = (fits: (news: FailpointNews) => boolean) =>
-    new Promise<void>((resolve, reject) => {
+    new Promise<FailpointNews>((resolve, reject) => {
       const listen = (news: unknown) => {
         if (!fits(news as FailpointNews)) return
         child.off('message', listen)
         child.off('exit', gone)
-        resolve()
+        resolve(news as FailpointNews)
       }
       const gone = () => reject(new Error('the process ended before it reached the point'))
       child.on('message', listen)
       child.once('exit', gone)
     })
   const order = async (wanted: FailpointOrder) => {
+    if (!child.connected) throw new Error('the process has ended')
     const done = heard(news => 'done' in news)
-    child.send(wanted)
+    // That it dies at this moment is told by its exit; without a callback it would be an error that nobody catches.
+    child.send(wanted, () => undefined)
     await inTime(done, ORDER_MS, `a process did not take the order ${JSON.stringify(wanted)}`)
   }
   return {
     async arm(wanted) {
       const strikes = heard(news => 'struck' in news && news.struck === wanted.arm)
-      const struck = wanted.action === 'kill' ? exitOf(child) : strikes
+      const struck = strikes.then(async news => {
+        if (wanted.action === 'kill') await exitOf(child)
+        return 'struck' in news ? news.detail : ''
+      })
       // Whoever does not wait for it need not hear that it never came.
-      strikes.catch(() => undefined)
+      struck.catch(() => undefined)
       await order(wanted)
       return { struck }
     },

@@ -5,7 +5,7 @@
  */
 import { createGroup, type Db, type Queries, type QueryStats, sqlState } from '#db'
 import { FencedError, KeyTakenError } from '#http'
-import { ApiError, assert } from '#kernel'
+import { ApiError, assert, failpoint } from '#kernel'
 import { postingsLiteral, type Transfer } from '#ledger'
 import { detached } from './lookups.ts'
 import { rowsLiteral } from './record-rows.ts'
@@ -37,7 +37,16 @@ const PATIENT_TRIES = 20
 
 /** A recorder that shares its transactions among the requests that wait at the same moment. */
 export function groupedRecorder(db: Db): Recorder {
-  const run = (writes: readonly Writes[]) => recordAll(db, writes)
+  const run = async (writes: readonly Writes[]) => {
+    const recording = recordAll(db, writes)
+    const held = failpoint('batch.sent', String(writes.length))
+    if (held) {
+      // Its failure is heard below; until then it is nobody's.
+      recording.catch(() => {})
+      await held
+    }
+    return recording
+  }
   // One lane: a second would halve the groups, each call of which has a price of its own, only to wait for the first at
   // the ledger's busiest accounts. Other processes have lanes of theirs.
   const group = createGroup({ lanes: 1, run })

@@ -1,0 +1,176 @@
+/**
+ * The crash matrix for those who work without being asked: the job that gives lapsed holds back, the resolver that
+ * carries it out and asks about open outcomes, and the clock they go by. Each test cuts the worker off at a named point.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type TestDatabase, testDatabase } from '#db/testing'
+import type { FailpointOrder } from '../../src/main/failpoints.ts'
+import type { Merchant } from '../support/merchant.ts'
+import { audit, recovered } from '../support/outside.ts'
+import { type Plant, type ServerHandle, startPlant } from '../support/processes.ts'
+import { paying } from './works.ts'
+
+const TEST_MS = 180_000
+const HOLDS = 3
+const DAY_MS = 86_400_000
+
+let database: TestDatabase
+let plant: Plant
+let api: ServerHandle
+let worker: ServerHandle
+let merchant: Merchant
+const at = () => api.url
+
+beforeAll(async () => {
+  database = await testDatabase()
+  plant = await startPlant({ database_url: database.url })
+  ;[api, worker] = await Promise.all([plant.start({ role: 'api' }), plant.start({ role: 'worker' })])
+}, TEST_MS)
+afterAll(async () => {
+  await plant?.close()
+  await database?.drop()
+}, TEST_MS)
+beforeEach(async () => {
+  merchant = await plant.account()
+})
+
+type Arming = Extract<FailpointOrder, { arm: unknown }>
+
+const restartWorker = async () => {
+  worker = await plant.start({ role: 'worker' })
+}
+
+/** What the clock asks for every minute, now. */
+const runExpiry = () => plant.db.one`
+  select job_enqueue('payment_intents.expire_holds', '{"payload":{}}', null, null, 21, null) as id`
+
+/** Holds whose time is over since a minute, or will be after `in_interval`. */
+async function lapsedHolds(in_interval = '-1 minute'): Promise<void> {
+  await Promise.all(
+    Array.from({ length: HOLDS }, () =>
+      merchant.post(at, '/v1/payment_intents', paying({ confirm: true, capture_method: 'manual' })),
+    ),
+  )
+  await plant.db.run`
+    update payment_intents set capture_before = now() + ${in_interval}::interval
+    where account_id = ${merchant.account_id}`
+}
+
+async function statuses(): Promise<string[]> {
+  const rows = await plant.db.many<{ status: string }>`
+    select status from payment_intents where account_id = ${merchant.account_id}`
+  return rows.map(row => row.status)
+}
+
+/** Every hold is given back once, whoever did it in the end. */
+async function expectVoided(): Promise<void> {
+  await runExpiry()
+  await expect.poll(statuses, { timeout: 60_000, interval: 100 }).not.toContain('requires_capture')
+  await recovered(plant, [merchant])
+  expect(await statuses()).toEqual(Array.from({ length: HOLDS }, () => 'canceled'))
+  expect(await audit(plant, [merchant], at)).toEqual([])
+}
+
+/** Lets the worker be struck while it gives three lapsed holds back. */
+async function strikeExpiry(order: Arming): Promise<void> {
+  await lapsedHolds()
+  const { struck } = await worker.arm(order)
+  await runExpiry()
+  await struck
+}
+
+describe('a relay', () => {
+  test('row 1: a job killed before its COMMIT has done nothing', { timeout: TEST_MS }, async () => {
+    await strikeExpiry({ arm: 'transaction.open', match: 'payments_record', action: 'kill' })
+    expect(await statuses()).toEqual(Array.from({ length: HOLDS }, () => 'requires_capture'))
+    await restartWorker()
+    await expectVoided()
+  })
+
+  test.for([
+    [2, 'attempt.taken'],
+    [3, 'attempt.prepared'],
+    [4, 'attempt.sent'],
+    [4, 'processor.asked'],
+    [5, 'processor.answered'],
+    [9, 'job.done'],
+    [14, 'job.batch'],
+  ] as const)('row %i: killed at %s', { timeout: TEST_MS }, async ([, arm]) => {
+    await strikeExpiry({ arm, action: 'kill' })
+    await restartWorker()
+    await expectVoided()
+  })
+
+  test('row 5: killed when a look-up has told the outcome', { timeout: TEST_MS }, async () => {
+    await plant.simulator.fault({ operation: 'authorize', kind: 'reset', moment: 'after', count: 1 })
+    await plant.simulator.fault({ operation: 'lookup', kind: 'error', count: 1 })
+    const { struck } = await worker.arm({ arm: 'processor.found', action: 'kill' })
+    const { body } = await merchant.post(at, '/v1/payment_intents', paying({ confirm: true }))
+    expect(body.status).toBe('processing')
+    await struck
+    await restartWorker()
+    await recovered(plant, [merchant])
+    expect(await statuses()).toEqual(['succeeded'])
+    expect(await audit(plant, [merchant], at)).toEqual([])
+  })
+
+  // Of the resolver: "sent", and the outcome.
+  test.for([
+    [0, 'kill'],
+    [HOLDS, 'kill'],
+    [0, 'drop_connection'],
+    [HOLDS, 'drop_connection'],
+  ] as const)('row 6: commit %i sent, then %s', { timeout: TEST_MS }, async ([after, action]) => {
+    await strikeExpiry({ arm: 'commit.sent', match: 'payments_record', after: HOLDS + after, action })
+    if (action === 'kill') await restartWorker()
+    await expectVoided()
+  })
+
+  test('row 8: stopped until another has finished, it wakes and writes nothing', {
+    timeout: TEST_MS,
+  }, async () => {
+    await strikeExpiry({ arm: 'processor.answered', action: 'stop' })
+    const late = worker
+    await restartWorker()
+    await expectVoided()
+    const { events } = await countEvents()
+    late.signal('SIGCONT')
+    // It takes orders again: what it had begun is behind it.
+    await late.release('job.batch')
+    await expectVoided()
+    expect(await countEvents()).toEqual({ events })
+    await late.kill()
+  })
+
+  test.for([1, 2])('row 9: done %i times without being marked', { timeout: TEST_MS }, async times => {
+    await lapsedHolds()
+    for (let time = 0; time < times; time++) {
+      const { struck } = await worker.arm({ arm: 'job.done', match: 'expire_holds', action: 'error' })
+      await runExpiry()
+      await struck
+    }
+    await expectVoided()
+  })
+
+  test.for([-DAY_MS, DAY_MS])(
+    'row 15: the clock is wrong by %i ms',
+    { timeout: TEST_MS },
+    async offset_ms => {
+      await Promise.all([api.shiftClock(offset_ms), worker.shiftClock(offset_ms)])
+      // Half a day from now is early, whatever the worker's clock says.
+      await lapsedHolds('12 hours')
+      const { struck } = await worker.arm({ arm: 'job.done', match: 'expire_holds', action: 'tell' })
+      await runExpiry()
+      await struck
+      expect(await statuses()).toEqual(Array.from({ length: HOLDS }, () => 'requires_capture'))
+      await plant.db.run`
+      update payment_intents set capture_before = now() - interval '1 minute'
+      where account_id = ${merchant.account_id}`
+      await expectVoided()
+      await Promise.all([api.shiftClock(0), worker.shiftClock(0)])
+    },
+  )
+})
+
+const countEvents = () => plant.db.one<{ events: bigint }>`
+  select count(*) as events from events where account_id = ${merchant.account_id}`
