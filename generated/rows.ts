@@ -298,6 +298,8 @@ export interface LedgerChartRow {
   credits_must_not_exceed_debits: boolean
   /** What it holds, in one sentence. */
   description: string
+  /** Bursar posts here by itself, after money has moved: its accounts are neither limited nor closed by hand. */
+  is_operated: boolean
 }
 
 export interface LedgerCheckpointRow {

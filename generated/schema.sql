@@ -321,7 +321,8 @@ create table ledger_chart (
   normal_side ledger_side not null, -- The side that makes its balance grow.
   debits_must_not_exceed_credits boolean default false not null, -- New accounts of this code start with that limit.
   credits_must_not_exceed_debits boolean default false not null, -- New accounts of this code start with that limit.
-  description text not null -- What it holds, in one sentence.
+  description text not null, -- What it holds, in one sentence.
+  is_operated boolean default true not null -- Bursar posts here by itself, after money has moved: its accounts are neither limited nor closed by hand.
 );
 comment on table ledger_chart is 'The chart of accounts: what a ledger account may be. Global and read only; src/commerce/ledger/chart.ts is the same list, and a test compares them.';
 alter table ledger_chart add constraint ledger_chart_check CHECK ((NOT (debits_must_not_exceed_credits AND credits_must_not_exceed_debits)));
@@ -792,6 +793,8 @@ create function ledger_check_batch(batch ledger_posting[]) returns void; -- Refu
 create function ledger_decide_in_order(batch ledger_posting[], INOUT words text[], INOUT debit_at integer[], INOUT credit_at integer[], INOUT amounts bigint[], INOUT moved bigint[], INOUT reserved bigint[], debits_pending bigint[], debits_posted bigint[], credits_pending bigint[], credits_posted bigint[], debits_limited boolean[], credits_limited boolean[], OUT accepted boolean[]) returns record; -- Decides a batch whose transfers depend on one another, in order; used by ledger_post().
 
 create function ledger_ensure_partitions() returns void; -- Creates the partitions of this month and the next three, each as immutable as the table.
+
+create function ledger_entries_before(of_account_id uuid, of_livemode boolean, of_ledger_account_id uuid, entries bigint, instant timestamp with time zone) returns bigint; -- How many entries of an account were posted before an instant.
 
 create function ledger_is_walled() returns boolean; -- Whether the caller sees one tenant only; for functions that run as the owner.
 

@@ -6,6 +6,13 @@ alter table ledger_accounts add column version bigint not null default 1;
 comment on column ledger_accounts.version is 'Counts the changes made by hand (limits, closing), for the events about it.';
 comment on column ledger_accounts.closed_at is 'Since then nothing new is posted or reserved; open pendings may be voided.';
 
+-- What moved at a processor or a bank must always find its way into the books.
+alter table ledger_chart add column is_operated boolean not null default true;
+comment on column ledger_chart.is_operated is 'Bursar posts here by itself, after money has moved: its accounts are neither limited nor closed by hand.';
+update ledger_chart
+set is_operated = false
+where code in ('receivables', 'tax_payable', 'customer_credit', 'revenue', 'refunds', 'write_offs', 'adjustments');
+
 -- None of their columns ever changes, so a changed total still touches no index.
 create index ledger_accounts_by_code on ledger_accounts (account_id, livemode, code, id);
 create index ledger_accounts_by_currency on ledger_accounts (account_id, livemode, currency, id);

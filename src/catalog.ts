@@ -46,6 +46,19 @@ export const routes = [
   'GET /v1/payouts',
   'GET /v1/payouts/:id',
   'POST /v1/payouts/:id/cancel',
+  // #ledger: the books
+  'GET /v1/ledger/accounts',
+  'GET /v1/ledger/accounts/:id',
+  'POST /v1/ledger/accounts/:id',
+  'POST /v1/ledger/accounts/:id/close',
+  'POST /v1/ledger/accounts/:id/reopen',
+  'GET /v1/ledger/accounts/:id/entries',
+  'POST /v1/ledger/transfers',
+  'GET /v1/ledger/transfers',
+  'GET /v1/ledger/transfers/:id',
+  'GET /v1/ledger/trial_balance',
+  'POST /v1/ledger/closings',
+  'GET /v1/ledger/acts',
   // #events: what happened
   'GET /v1/events',
   'GET /v1/events/:id',
@@ -61,18 +74,25 @@ export const jobNames = [
   'balance_transactions.release',
   'events.maintain_partitions',
   'request_logs.maintain_partitions',
+  'ledger.void_expired',
   'ledger.maintain_partitions',
   'ledger.seal',
 ] as const
 
 /** The endpoints themselves. */
 export async function endpoints(payments: Payments): Promise<Endpoint[]> {
-  const [{ paymentsEndpoints }, { eventsEndpoints }, { requestLogEndpoints }] = await Promise.all([
-    import('#payments'),
-    import('#events'),
-    import('#http'),
-  ])
-  return [...paymentsEndpoints(payments), ...eventsEndpoints(), ...requestLogEndpoints()]
+  const [
+    { ledgerSourcesOf, paymentsEndpoints },
+    { ledgerEndpoints },
+    { eventsEndpoints },
+    { requestLogEndpoints },
+  ] = await Promise.all([import('#payments'), import('#ledger'), import('#events'), import('#http')])
+  return [
+    ...paymentsEndpoints(payments),
+    ...ledgerEndpoints(ledgerSourcesOf),
+    ...eventsEndpoints(),
+    ...requestLogEndpoints(),
+  ]
 }
 
 /** The jobs themselves, and when the clock asks for them. */
@@ -86,7 +106,12 @@ export async function jobs(
     import('#ledger'),
     import('#http'),
   ])
-  const rooms = [paymentsJobs(payments), eventsJobs(), ledgerJobs(), requestLogJobs(request_log_days)]
+  const rooms = [
+    paymentsJobs(payments),
+    eventsJobs(),
+    ledgerJobs(payments.clock),
+    requestLogJobs(request_log_days),
+  ]
   return { jobs: rooms.flatMap(room => room.jobs), schedules: rooms.flatMap(room => room.schedules) }
 }
 
@@ -99,6 +124,6 @@ export const verbs = {
   keys: 'Make, list and revoke API keys.',
   demo: 'Play a day of payments against a running server and check every cent.',
   requests: 'Read the request log, and see which clients reuse Idempotency-Keys.',
-  ledger: 'Seal the books and prove them.',
+  ledger: 'Read, adjust, export, seal and prove the books.',
 } as const
 export type VerbName = keyof typeof verbs

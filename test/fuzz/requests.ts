@@ -14,6 +14,7 @@ export interface Schema {
   minimum?: number
   maximum?: number
   maxLength?: number
+  minItems?: number
   properties?: Record<string, Schema>
   required?: string[]
   additionalProperties?: boolean | Schema
@@ -125,6 +126,8 @@ const PATH_IDS: Record<string, string> = {
   charges: 'ch_',
   balance_transactions: 'txn_',
   events: 'evt_',
+  ledger_accounts: 'la_',
+  ledger_transfers: 'tr_',
 }
 
 /** An id of the kind that is well formed and names nothing. */
@@ -165,18 +168,22 @@ export function value(schema: Schema, name: string, pool: Pool, dice: Dice): unk
   switch (schema.type) {
     case 'object': {
       if (!schema.properties) return dice.oneIn(3) ? {} : { [dice.word(5)]: dice.word(8) }
-      const required = schema.required ?? []
+      const is_transfer = 'debit_code' in schema.properties
+      const required = is_transfer ? NEEDED_IN_A_TRANSFER : (schema.required ?? [])
       // A refund is of an intent or of a charge, never of both.
       const without = 'charge_id' in schema.properties && 'payment_intent_id' in schema.properties
-      const skipped = without ? dice.pick(['charge_id', 'payment_intent_id']) : ''
+      const skipped = without ? [dice.pick(['charge_id', 'payment_intent_id'])] : []
+      if (is_transfer) skipped.push(...UNUSUAL_IN_A_TRANSFER)
       return Object.fromEntries(
         Object.entries(schema.properties)
-          .filter(([member]) => member !== skipped && (required.includes(member) || wanted(member, dice)))
+          .filter(
+            ([member]) => !skipped.includes(member) && (required.includes(member) || wanted(member, dice)),
+          )
           .map(([member, inner]) => [member, value(inner, member, pool, dice)]),
       )
     }
     case 'array':
-      return []
+      return Array.from({ length: schema.minItems ?? 0 }, () => value(schema.items ?? {}, name, pool, dice))
     case 'boolean':
       return dice.oneIn(2)
     case 'integer':
@@ -187,6 +194,10 @@ export function value(schema: Schema, name: string, pool: Pool, dice: Dice): unk
       return textFor(schema, name, pool, dice)
   }
 }
+
+/** What a ledger transfer needs depends on its kind: here they post at once, between accounts named by code. */
+const NEEDED_IN_A_TRANSFER = ['debit_code', 'credit_code', 'amount', 'currency']
+const UNUSUAL_IN_A_TRANSFER = ['kind', 'debit_account_id', 'credit_account_id', 'pending_id', 'expires_at']
 
 /** What makes a request more often legal than not. */
 function wanted(name: string, dice: Dice): boolean {
@@ -213,7 +224,7 @@ function textFor(schema: Schema, name: string, pool: Pool, dice: Dice): string {
   if (name === 'currency') return dice.pick(CURRENCIES)
   if (name === 'number') return dice.pick(NUMBERS)
   if (name === 'cvc') return '123'
-  if (name === 'object_id') return pool.id('pi_', dice) ?? idOfNothing('pi_', dice)
+  if (name === 'object_id' || name === 'source_id') return pool.id('pi_', dice) ?? idOfNothing('pi_', dice)
   if (schema.format === 'email') return `${dice.word(10)}@example.com`
   if (schema.format === 'uri') return `https://shop.example/${dice.word(6)}`
   if (schema.format === 'date-time') return '2026-01-01T00:00:00Z'

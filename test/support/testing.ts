@@ -23,11 +23,12 @@ import {
   startRequestLog,
 } from '#http'
 import { type Clock, sleep, systemClock, type Tenant } from '#kernel'
-import { verify } from '#ledger'
+import { ledgerEndpoints, verify } from '#ledger'
 import { createLog } from '#metrics'
 import {
   createFollower,
   createPayments,
+  ledgerSourcesOf,
   type Payments,
   paymentsEndpoints,
   paymentsJobs,
@@ -139,7 +140,12 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     connectors: { test: stops ? stops.connector(connector) : connector, live: null },
   })
   const payments = stops ? stops.payments(known) : known
-  const endpoints = [...paymentsEndpoints(payments), ...eventsEndpoints(), ...requestLogEndpoints()]
+  const endpoints = [
+    ...paymentsEndpoints(payments),
+    ...ledgerEndpoints(ledgerSourcesOf),
+    ...eventsEndpoints(),
+    ...requestLogEndpoints(),
+  ]
   // Its round trips are not those of requests, which tests count.
   const log_db = openDatabase({ url: database.url, connections: 1 })
   const request_log = startRequestLog({ db: log_db, log })

@@ -28,7 +28,10 @@ export interface TrialBalanceLine extends Balance {
 /** Lines of a trial balance at most: an account with more owners than this reads it by code (statements). */
 const LINES_MOST = 10_000
 
-type TotalsRow = Pick<Balance, 'debits_pending' | 'debits_posted' | 'credits_pending' | 'credits_posted'> & {
+export type TotalsRow = Pick<
+  Balance,
+  'debits_pending' | 'debits_posted' | 'credits_pending' | 'credits_posted'
+> & {
   normal_side: Side
 }
 
@@ -41,7 +44,8 @@ const ZERO: Balance = {
   with_pending: 0n,
 }
 
-function balanceOfTotals(row: TotalsRow): Balance {
+/** The balance that running totals make. */
+export function balanceOfTotals(row: TotalsRow): Balance {
   const { debits_pending, debits_posted, credits_pending, credits_posted } = row
   const sign = row.normal_side === 'debit' ? 1n : -1n
   const posted = sign * (debits_posted - credits_posted)
@@ -55,7 +59,8 @@ function balanceOfTotals(row: TotalsRow): Balance {
   }
 }
 
-const NOBODY = '00000000-0000-0000-0000-000000000000'
+/** The owner of an account that has none. */
+export const NOBODY = '00000000-0000-0000-0000-000000000000'
 
 /** What one account holds now; all zero when nothing was ever posted to it. */
 export async function balanceOf(

@@ -2,6 +2,7 @@
 -- so what is decided here is still true when it is written, and every later posting meets it. Answers a word:
 --   done         it is so now, and the act is written down;
 --   missing      the tenant has no such account;
+--   is_operated  Bursar posts to it by itself, after money has moved: refusing that would leave the money unrecorded;
 --   already      it is so already: nothing was written;
 --   is_violated  what is on the account would break the limit;
 --   both_limits  with both limits nothing could ever be posted;
@@ -43,6 +44,15 @@ begin
   for no key update;
   if not found then
     return 'missing';
+  end if;
+
+  if exists (
+    select
+    from ledger_accounts a
+    join ledger_chart chart on chart.code = a.code and chart.is_operated
+    where a.account_id = of_account_id and a.livemode = of_livemode and a.id = of_ledger_account_id
+  ) then
+    return 'is_operated';
   end if;
 
   debits_limited := coalesce(debits_limited, found_account.debits_must_not_exceed_credits);

@@ -13,33 +13,42 @@ export interface ChartEntry {
   readonly normal_side: Side
   /** What it holds, in one sentence. */
   readonly description: string
+  /**
+   * Bursar posts here by itself, after money has moved at a processor or a bank. That must always find its way into the
+   * books, so accounts of this code are neither limited nor closed by hand.
+   */
+  readonly is_operated: boolean
 }
 
-const asset = (description: string): ChartEntry => ({ kind: 'asset', normal_side: 'debit', description })
-const liability = (description: string): ChartEntry => ({
-  kind: 'liability',
-  normal_side: 'credit',
-  description,
-})
-const income = (description: string): ChartEntry => ({ kind: 'income', normal_side: 'credit', description })
-const expense = (description: string): ChartEntry => ({ kind: 'expense', normal_side: 'debit', description })
-const equity = (description: string): ChartEntry => ({ kind: 'equity', normal_side: 'credit', description })
+const code =
+  (kind: AccountKind, normal_side: Side) =>
+  (description: string, is_operated = false): ChartEntry => ({ kind, normal_side, description, is_operated })
+const asset = code('asset', 'debit')
+const liability = code('liability', 'credit')
+const income = code('income', 'credit')
+const expense = code('expense', 'debit')
+const equity = code('equity', 'credit')
+const OPERATED = true
 
 export const chart = {
   processor_clearing: asset(
     'What the processors owe: authorised (pending) and captured (posted), until they settle to the bank.',
+    OPERATED,
   ),
-  bank: asset('Money in the bank account.'),
-  disputed_funds: asset('Taken back by the processors for open disputes, until they are won or lost.'),
+  disputed_funds: asset(
+    'Taken back by the processors for open disputes, until they are won or lost.',
+    OPERATED,
+  ),
+  bank: asset('Money in the bank account.', OPERATED),
   receivables: asset('What a customer was invoiced and has not paid.'),
-  merchant_pending: liability('What the business has earned and may not pay out yet.'),
-  merchant_available: liability('What the business may pay out now.'),
-  payouts_in_transit: liability('Paid out and not yet confirmed by the bank.'),
-  disputes: liability('Withheld for open disputes until they are won or lost.'),
+  merchant_pending: liability('What the business has earned and may not pay out yet.', OPERATED),
+  merchant_available: liability('What the business may pay out now.', OPERATED),
+  payouts_in_transit: liability('Paid out and not yet confirmed by the bank.', OPERATED),
+  disputes: liability('Withheld for open disputes until they are won or lost.', OPERATED),
   tax_payable: liability('Tax collected and owed to authorities.'),
   customer_credit: liability('What is owed to a customer: credit notes and overpayments.'),
-  processing_fees: income("Fees charged on payments: the operator's income, the business's cost."),
-  dispute_fees: income('Fees charged on disputes.'),
+  processing_fees: income("Fees charged on payments: the operator's income, the business's cost.", OPERATED),
+  dispute_fees: income('Fees charged on disputes.', OPERATED),
   revenue: income('Sales invoiced.'),
   refunds: expense('Refunds that the operator bears and not the business.'),
   write_offs: expense('Losses: debts given up and differences accepted.'),

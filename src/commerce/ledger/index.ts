@@ -1,4 +1,12 @@
 /** The ledger: double entry, two phases, never changed. The only room that moves money on paper. */
+import type { Endpoint } from '#http'
+import { accountEndpoints } from './accounts.ts'
+import { actEndpoints } from './acts.ts'
+import { adjustmentEndpoints } from './adjustments.ts'
+import { statementEndpoints } from './statement.ts'
+import { type SourcesOf, transferEndpoints } from './transfers.ts'
+import { trialBalanceEndpoints } from './trial-balance.ts'
+
 export { type Balance, balanceOf, balancesOf, trialBalance, type TrialBalanceLine } from './balances.ts'
 export { type AccountCode, type AccountKind, chart, type ChartEntry, type Side } from './chart.ts'
 export { ledgerJobs } from './jobs.ts'
@@ -16,3 +24,14 @@ export {
 export { verify, type Verification, type VerifyOptions } from './verify.ts'
 export type { SealedPart } from './verify-seals.ts'
 export type { Broken } from './verify-walk.ts'
+export type { Source, SourcesOf } from './transfers.ts'
+
+/** `sourcesOf` says which sources stand behind an object of the rooms that post. */
+export const ledgerEndpoints = (sourcesOf: SourcesOf): Endpoint[] => [
+  ...accountEndpoints,
+  ...statementEndpoints,
+  ...adjustmentEndpoints,
+  ...transferEndpoints(sourcesOf),
+  ...trialBalanceEndpoints,
+  ...actEndpoints,
+]

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { balanceOf, trialBalance } from './balances.ts'
-import { chart } from './chart.ts'
+import { chart, type ChartEntry } from './chart.ts'
 import { post, poster } from './post.ts'
 import { asOwner, id, newTenant, transferOf, useDatabase } from './testing.ts'
 import { refusals, type Transfer } from './transfer.ts'
@@ -245,8 +245,8 @@ test('nothing but plain characters enters the text of a batch', async () => {
 })
 
 test('the chart in the code is the chart in the database', async () => {
-  const rows = await db().many<{ code: string; kind: string; normal_side: string; description: string }>`
-    select code, kind, normal_side, description from ledger_chart`
+  const rows = await db().many<ChartEntry & { code: string }>`
+    select code, kind, normal_side, description, is_operated from ledger_chart`
   expect(Object.fromEntries(rows.map(({ code, ...entry }) => [code, entry]))).toEqual(chart)
 })
 

@@ -86,6 +86,9 @@ export interface Keyset {
   /** One more than the page holds: whether it is there says whether the list goes on. */
   readonly limit: number
   readonly direction: Direction
+  /** The bounds of `where`, both exclusive: for a list whose places are something other than ids, written as uuids. */
+  readonly above: string
+  readonly below: string
   /** Whether the caller came by a cursor, so that there is a page behind. */
   readonly is_first: boolean
   readonly scope: CursorScope
@@ -113,6 +116,8 @@ export function keyset(object: AnyObject, tenant: Tenant, params: ListParams): K
     order_by: direction === 'older' ? raw('id desc') : raw('id asc'),
     limit: limit + 1,
     direction,
+    above,
+    below,
     is_first: cursor === undefined,
     scope,
     expansions,

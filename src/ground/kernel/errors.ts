@@ -118,6 +118,15 @@ export const errorCodes = {
   payout_unexpected_state: invalid('The payout is in a state that does not allow this.'),
   balance_insufficient: invalid('More than the available balance cannot be paid out.'),
   capture_amount_too_large: invalid('The capture is larger than the amount that was authorized.'),
+  // The ledger.
+  ledger_account_closed: invalid('One of the ledger accounts is closed. Reopen it, or use another.'),
+  ledger_account_unexpected_state: invalid('The ledger account is in a state that does not allow this.'),
+  ledger_limit_exceeded: invalid('A limit of one of the ledger accounts forbids this.'),
+  ledger_pending_unexpected_state: invalid('The pending transfer was resolved before, or has expired.'),
+  ledger_period_closed: invalid(
+    'The books are closed for that time. Choose a later effective_at, or reopen the period.',
+  ),
+  ledger_period_unexpected_state: invalid('The books are not closed in a way that allows this.'),
   // Declines: the code and decline_code are the processor's (reference: Stripe).
   card_declined: card('The card was declined. Ask the customer for another payment method.'),
   expired_card: card('The card has expired. Ask the customer for another card.'),

@@ -26,6 +26,7 @@ export const idPrefixes = {
   tr_: 'ledger_transfer',
   ent_: 'ledger_entry',
   la_: 'ledger_account',
+  lact_: 'ledger_act',
 } as const
 export type IdPrefix = keyof typeof idPrefixes
 
