@@ -2,7 +2,7 @@
  * Runs an endpoint for one request: authenticate, parse, meet the idempotency key, run, answer, one wide log line.
  * Knows nothing of sockets: the server hands over a request as data and writes the answer it gets.
  */
-import type { z } from 'zod'
+import { z } from 'zod'
 import { CommitUnknownError } from '#db'
 import { ApiError, encodeId, failpoint, newId } from '#kernel'
 import { counter, histogram, type Log, type Span, span } from '#metrics'
@@ -24,6 +24,8 @@ import {
   type EndpointDefinition,
   FencedError,
   KeyTakenError,
+  type RawEndpointDefinition,
+  type RawRequest,
 } from './types.ts'
 import { parseParams, parseQuery } from './validate.ts'
 import { type PinnedVersion, upgradeParams, type VersionTable } from './versions.ts'
@@ -33,6 +35,11 @@ export function endpoint<Path extends z.ZodType, Params extends z.ZodType>(
   definition: EndpointDefinition<Path, Params>,
 ): Endpoint {
   return definition as Endpoint
+}
+
+/** Declares an endpoint that is handed the body as the bytes that came. */
+export function rawEndpoint<Path extends z.ZodType>(definition: RawEndpointDefinition<Path>): Endpoint {
+  return { ...definition, auth: 'none', takes: 'bytes', params: z.unknown() } as Endpoint
 }
 
 /** A request as the server received it. Header names in lower case. */
@@ -165,14 +172,16 @@ class Run {
       this.#caller = found instanceof Promise ? await found : found
       authorize(this.#caller, this.#endpoint)
     }
-    const raw = upgradeParams(this.#version, this.#endpoint.definition.route, this.#readParams())
+    const { definition } = this.#endpoint
+    const is_raw = definition.takes === 'bytes'
+    const raw = is_raw ? {} : upgradeParams(this.#version, definition.route, this.#readParams())
     this.#raw = raw
     const path = this.#readPath()
     const source = this.#endpoint.is_write ? 'body' : 'query'
-    const params = parseParams(this.#endpoint.definition.params, raw, source)
+    const params = is_raw ? this.#rawRequest() : parseParams(definition.params, raw, source)
     const context = new RequestContext(
       this.#options,
-      this.#endpoint.definition,
+      definition,
       this.#version,
       this.#caller,
       this.#request_id,
@@ -182,10 +191,10 @@ class Run {
     const answer =
       this.#endpoint.is_write && this.#caller
         ? await this.#keyed(context, this.#caller, raw, params, path)
-        : await this.#endpoint.definition.run(context, params as never, path as never)
+        : await definition.run(context, params as never, path as never)
     // An older version's answer has another shape than the endpoint declares.
     if (this.#options.check_answers && this.#version.changes.length === 0) {
-      assertMatches(this.#endpoint.definition, answer)
+      assertMatches(definition, answer)
     }
     return answer
   }
@@ -199,6 +208,16 @@ class Run {
       })
     }
     return readJsonObject(this.#incoming.body)
+  }
+
+  #rawRequest(): RawRequest {
+    const { headers, body } = this.#incoming
+    const names = Object.keys(headers)
+    return {
+      body: body ?? Buffer.alloc(0),
+      headers: Object.fromEntries(names.map(name => [name, single(headers[name])])),
+      received_at: this.#options.clock.now(),
+    }
   }
 
   /** A path that cannot name an object names none: 404 and not 400. */

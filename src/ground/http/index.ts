@@ -3,7 +3,7 @@ export type { FinishedKey, OpenSubjects } from './idempotency.ts'
 export { type Completer, type CompleterOptions, createCompleter, startCompleter } from './completer.ts'
 export { referencePages } from './docs.ts'
 export { encodeAnswer, encoderOf, facts, JsonText, type SchemaFacts } from './encoder.ts'
-export { endpoint } from './endpoint.ts'
+export { endpoint, rawEndpoint } from './endpoint.ts'
 export {
   type Account,
   type ApiKey,
@@ -79,6 +79,8 @@ export {
   FencedError,
   KeyTakenError,
   type Method,
+  type RawEndpointDefinition,
+  type RawRequest,
   type Route,
 } from './types.ts'
 export { parseParams, type ParamSource } from './validate.ts'

@@ -136,6 +136,12 @@ const securityOf: Record<NonNullable<Endpoint['auth']>, Json[]> = {
   none: [],
 }
 
+/** What a sender signs is described where the sender is documented. */
+const SIGNED_BYTES: JsonObject = {
+  type: 'object',
+  description: "The sender's own words, with its signature in a header of its own.",
+}
+
 function describe(endpoint: Endpoint, method: Method, path: string, schemas: SchemaCollector): JsonObject {
   const auth = endpoint.auth ?? 'secret'
   const is_write = method !== 'GET'
@@ -143,11 +149,13 @@ function describe(endpoint: Endpoint, method: Method, path: string, schemas: Sch
   const parameters: Json[] = [...pathParameters(endpoint, path, schemas)]
   if (is_keyed) parameters.push({ $ref: '#/components/parameters/idempotency_key' })
   parameters.push({ $ref: '#/components/parameters/version' })
-  const params = schemas.inline(endpoint.params, 'params')
+  const params = endpoint.takes === 'bytes' ? SIGNED_BYTES : schemas.inline(endpoint.params, 'params')
   if (!is_write) parameters.push(...queryParameters(params))
   const returns = schemas.reference(endpoint.returns, 'answer')
-  const has_body = is_write && Object.keys((params['properties'] ?? {}) as JsonObject).length > 0
-  const must_have_body = ((params['required'] ?? []) as Json[]).length > 0
+  const has_body =
+    params === SIGNED_BYTES ||
+    (is_write && Object.keys((params['properties'] ?? {}) as JsonObject).length > 0)
+  const must_have_body = params === SIGNED_BYTES || ((params['required'] ?? []) as Json[]).length > 0
   return {
     operationId: operationIdOf(endpoint, method, path, returns),
     summary: endpoint.summary,

@@ -8,7 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Db } from '#db'
 import { ApiError, type Clock, encodeId, newId, sleep } from '#kernel'
-import { type Log, METRICS_CONTENT_TYPE, metricsText } from '#metrics'
+import { counter, type Log, METRICS_CONTENT_TYPE, metricsText } from '#metrics'
 import { createAuthenticator } from './auth.ts'
 import { type Outgoing, requestHeaders, runEndpoint, type RunnerOptions } from './endpoint.ts'
 import { asApiError, errorText } from './errors.ts'
@@ -104,6 +104,12 @@ export interface Server {
   close(drain_ms: number): Promise<void>
 }
 
+const refusals = counter({
+  name: 'bursar_http_refusals_total',
+  help: 'Requests refused before any endpoint saw them: no HTTP, no route, too large, too slow',
+  labels: ['status'],
+})
+
 /** How late an overdue request may be noticed. */
 const OVERDUE_CHECK_MS = 1_000
 const DRAIN_POLL_MS = 10
@@ -174,13 +180,22 @@ export function createServer(options: ServerOptions): Server {
     send(response, failure(brokenHttp('EXPECT'))),
   )
 
-  for (const route of routes) {
-    app.route({
+  const add = (to: typeof app, route: PreparedEndpoint) =>
+    to.route({
       method: route.method,
       url: route.path,
       handler: (request, reply) => serve(route, request, reply),
     })
-  }
+  for (const route of routes.filter(({ definition }) => definition.takes !== 'bytes')) add(app, route)
+  // What is signed may be of any type, and is read by who checks the signature.
+  app.register((inner, _options, done) => {
+    inner.removeAllContentTypeParsers()
+    inner.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) => parsed(null, body))
+    for (const route of routes.filter(({ definition }) => definition.takes === 'bytes')) {
+      add(inner as unknown as typeof app, route)
+    }
+    done()
+  })
   route('/healthz', async () => json({ status: 'ok' }))
   route(
     '/readyz',
@@ -281,6 +296,7 @@ export function createServer(options: ServerOptions): Server {
   }
 
   function noteRefusal({ status, headers }: Outgoing, fields: Record<string, unknown>): void {
+    refusals.inc({ status })
     log.event('request.refused', { request_id: headers[1], status, ...fields })
   }
 

@@ -100,8 +100,33 @@ export interface EndpointDefinition<Path extends z.ZodType, Params extends z.Zod
   resume?(context: Context, subject_id: string): Promise<Answer>
 }
 
+/** A request as it came, for an endpoint that must see the very bytes that were signed. */
+export interface RawRequest {
+  /** Any content type, at most 1 MiB; empty when nothing was sent. */
+  readonly body: Buffer
+  /** Names in lower case; what came more than once is joined by commas. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** When all of it had arrived. */
+  readonly received_at: Date
+}
+
+/**
+ * An endpoint that is handed the bytes, unread: for senders who prove themselves by a signature over them. Nobody is
+ * asked for a key, so a retry is recognised by what the body says and not by an Idempotency-Key.
+ */
+export interface RawEndpointDefinition<Path extends z.ZodType> {
+  route: Route
+  summary: string
+  resource: string
+  path?: Path
+  returns: z.ZodType
+  run(context: Context, request: RawRequest, path: z.output<Path>): Promise<Answer>
+}
+
 /** An endpoint with its types erased, as the server, the reference and the completer hold it. */
 export type Endpoint = Omit<EndpointDefinition<z.ZodType, z.ZodType>, 'run'> & {
+  /** `bytes`: the body is handed over unread. */
+  takes?: 'bytes'
   run(context: Context, params: never, path: never): Promise<Answer>
 }
 

@@ -100,6 +100,20 @@ export const errorCodes = {
     'The first request with this Idempotency-Key is still running. Retry after the time in Retry-After.',
     409,
   ),
+  // What processors send.
+  webhook_signature_missing: invalid(
+    'The webhook carries no signature. Send the header this processor signs with.',
+  ),
+  webhook_signature_invalid: invalid(
+    'The signature does not prove this body. Check the secret, and that the bytes are sent as they were signed.',
+  ),
+  webhook_timestamp_stale: invalid(
+    'The webhook was signed more than five minutes before or after it arrived. Check the clock, and sign each try anew.',
+  ),
+  webhook_not_configured: invalid('No secret is set for the webhooks of this processor.'),
+  webhook_unreadable: invalid(
+    'The body is proven and is JSON, but no event of this processor: it has no id.',
+  ),
   // Payments.
   payment_intent_unexpected_state: invalid('The payment intent is in a state that does not allow this.'),
   payment_method_unexpected_state: invalid('The payment method is in a state that does not allow this.'),
