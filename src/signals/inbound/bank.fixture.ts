@@ -52,11 +52,11 @@ export function makeBank(name = 'bank'): Bank {
     page_size: 2,
     refusal(raw, headers, received_at) {
       const header = headers['bank-signature']
-      if (header === undefined) return 'missing'
+      if (header === undefined) return 'unsigned'
       const [, seconds = '', digest = ''] = /^t=(\d{1,12}),v1=([0-9a-f]{64})$/.exec(header) ?? []
-      if (seconds === '') return 'malformed'
+      if (seconds === '') return 'malformed_signature'
       const expected = createHmac('sha256', BANK_SECRET).update(`${seconds}.`).update(raw).digest()
-      if (!timingSafeEqual(expected, Buffer.from(digest, 'hex'))) return 'wrong'
+      if (!timingSafeEqual(expected, Buffer.from(digest, 'hex'))) return 'wrong_signature'
       return Math.abs(received_at.getTime() / 1_000 - Number(seconds)) > 300 ? 'stale' : null
     },
     identify(body) {

@@ -74,7 +74,7 @@ async function readFeed(
       return reading
     }
     read.inc({ processor: source.name }, page.events.length)
-    const arrivals = arrivalsOf(source, await unknownOf(db, source, page.events), clock.now())
+    const arrivals = arrivalsOf(source, await newsIn(source, page.events), clock.now())
     const kept = await keepPage(db, source.name, after, page.next, arrivals)
     // Another run has moved it: that one goes on.
     if (kept === undefined) return reading
@@ -89,22 +89,14 @@ async function readFeed(
   return reading
 }
 
-/** What of a page is neither here already nor settled in the books: both are questions about the whole page. */
-async function unknownOf(
-  db: Db,
-  source: InboundSource,
-  events: FeedPage['events'],
-): Promise<FeedPage['events']> {
-  if (events.length === 0) return events
-  const known = await db.many<{ event_id: string }>`
-    select event_id
-    from inbound_events
-    where processor = ${source.name} and event_id = any (${events.map(event => event.id)}::text[])`
-  const here = new Set(known.map(row => row.event_id))
-  const fresh = events.filter(event => !here.has(event.id))
-  if (fresh.length === 0 || source.worthKeeping === undefined) return fresh
-  const worth = await source.worthKeeping(fresh)
-  return fresh.filter(event => worth.has(event.id))
+/**
+ * What of a page tells something that the books do not know. What is here already needs no question: keeping it again
+ * changes nothing.
+ */
+async function newsIn(source: InboundSource, events: FeedPage['events']): Promise<FeedPage['events']> {
+  if (events.length === 0 || source.worthKeeping === undefined) return events
+  const worth = await source.worthKeeping(events)
+  return events.filter(event => worth.has(event.id))
 }
 
 function arrivalsOf(source: InboundSource, events: FeedPage['events'], received_at: Date): Arrival[] {

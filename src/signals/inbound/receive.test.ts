@@ -130,7 +130,14 @@ test('what was refused is counted by its reason, and no line of the log repeats 
   await room.inbound.lanes.runOnce()
   room.deed.current = async () => 'applied'
   const metrics = await metricsText()
-  for (const reason of ['missing', 'wrong', 'malformed', 'stale', 'not_json', 'no_event_id']) {
+  for (const reason of [
+    'unsigned',
+    'wrong_signature',
+    'malformed_signature',
+    'stale',
+    'not_json',
+    'no_event_id',
+  ]) {
     expect(metrics).toMatch(
       new RegExp(`bursar_inbound_refused_total{processor="bank",reason="${reason}"} \\d`),
     )

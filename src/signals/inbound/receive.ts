@@ -19,9 +19,9 @@ const refused = counter({
 
 /** A source's words for a signature that does not hold, as the sender hears them. */
 const CODES: Record<string, ErrorCode> = {
-  missing: 'webhook_signature_missing',
+  unsigned: 'webhook_signature_missing',
   stale: 'webhook_timestamp_stale',
-  not_configured: 'webhook_not_configured',
+  no_secret: 'webhook_not_configured',
 }
 
 const Receipt = z

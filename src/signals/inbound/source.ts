@@ -22,7 +22,7 @@ export interface InboundSource {
   name: string
   /**
    * Null when the signature proves these bytes, sent within five minutes of their receipt; else one word for why not.
-   * `missing`, `stale` and `not_configured` have error codes of their own. Compares in constant time.
+   * `unsigned`, `stale` and `no_secret` have error codes of their own. Compares in constant time.
    */
   refusal(
     raw: Uint8Array,

@@ -16,6 +16,8 @@ export interface TestInbound {
   server: Server
   inbound: Inbound
   bank: Bank
+  /** A second processor, silent unless a test makes it speak. */
+  other: Bank
   log: Log
   /** What was logged, as it was written. */
   lines: string[]
@@ -46,6 +48,7 @@ export function useInbound(timing: InboundOptions['timing'] = {}): TestInbound {
     const lines: string[] = []
     const log = createLog({ level: 'debug', destination: { write: line => void lines.push(line) } })
     const bank = makeBank()
+    const other = makeBank('other')
     const handled: StoredEvent[] = []
     const deed: TestInbound['deed'] = { current: async () => 'applied' }
     const make = (more: InboundOptions['timing'] = {}) =>
@@ -53,7 +56,7 @@ export function useInbound(timing: InboundOptions['timing'] = {}): TestInbound {
         db,
         clock: systemClock,
         log,
-        sources: [bank],
+        sources: [bank, other],
         timing: { retry: AT_ONCE, tries_most: 3, ...timing, ...more },
         async handle(event) {
           handled.push(event)
@@ -79,6 +82,7 @@ export function useInbound(timing: InboundOptions['timing'] = {}): TestInbound {
       server,
       inbound,
       bank,
+      other,
       log,
       lines,
       handled,
