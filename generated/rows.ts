@@ -219,6 +219,65 @@ export interface IdempotencyKeyRow {
   finished_at: Date | null
 }
 
+export interface InboundBodyRow {
+  /** The event's. */
+  id: string
+  /** JSON in UTF-8, byte for byte as it came; a JSON column would reorder its keys. */
+  body: string
+}
+
+export interface InboundEventRow {
+  /** uuid v7; inb_… outside. Its instant is received_at. */
+  id: string
+  /** Who told it: the connector's name. */
+  processor: string
+  /** The processor's own id of it: the same however often, and by whichever way, it is told. */
+  event_id: string
+  /** In the processor's words; for people, nothing is decided by it. */
+  type: string
+  /** What it is about: news of one subject is taken in turn. */
+  subject: string
+  /** How it came first: webhook, or read from the processor's feed because the webhook did not come. */
+  source: string
+  status: string
+  /** How often the handler was asked, since it came or was last replayed. */
+  tries: number
+  /** When it may be tried (again). News that failed waits by itself: later news of its subject passes it. */
+  due_at: Date | null
+  /** Why the last try failed. No body and no secret is in it. */
+  reason: string | null
+  received_at: Date
+  /** When it stopped waiting. */
+  finished_at: Date | null
+}
+
+export interface InboundFeedRow {
+  processor: string
+  /** In the processor's words; moved in the transaction that keeps what was read. Null: from the start. */
+  cursor: string | null
+  /** When it last moved. */
+  moved_at: Date | null
+  /** When there was last nothing left to read; before that, when reading began. */
+  complete_at: Date
+  /** Runs in a row that ended before the end of the feed because the processor did not answer. */
+  failures: number
+  /** Why the last one did. */
+  reason: string | null
+}
+
+export interface InboundLaneRow {
+  processor: string
+  subject: string
+  /** When its first news is due. */
+  due_at: Date
+  /** Until then, by this database's clock, nobody takes over. */
+  leased_until: Date | null
+  /** Who holds it: a number never given twice, also not to a later lane of the same subject. What carries another one changes nothing. */
+  epoch: bigint
+  /** From then on it may be taken. */
+  ready_at: Date
+}
+
 export interface LedgerAccountRow {
   /** Whose books. */
   account_id: string

@@ -240,6 +240,64 @@ create policy tenant on idempotency_keys for all to bursar_app using (((account_
 grant insert, select, update on idempotency_keys to bursar_app;
 grant delete, insert, select, update on idempotency_keys to bursar_system;
 
+create table inbound_bodies (
+  id uuid not null, -- The event's.
+  body text not null -- JSON in UTF-8, byte for byte as it came; a JSON column would reorder its keys.
+) partition by RANGE (id);
+comment on table inbound_bodies is 'The exact text that was signed, or read from the feed. May hold personal data: in daily partitions, dropped whole after 35 days.';
+alter table inbound_bodies add constraint inbound_bodies_pkey PRIMARY KEY (id);
+grant insert, select on inbound_bodies to bursar_system;
+
+create table inbound_events (
+  id uuid not null, -- uuid v7; inb_… outside. Its instant is received_at.
+  processor text collate "C" not null, -- Who told it: the connector's name.
+  event_id text collate "C" not null, -- The processor's own id of it: the same however often, and by whichever way, it is told.
+  type text not null, -- In the processor's words; for people, nothing is decided by it.
+  subject text collate "C" not null, -- What it is about: news of one subject is taken in turn.
+  source text not null, -- How it came first: webhook, or read from the processor's feed because the webhook did not come.
+  status text default 'waiting'::text not null,
+  tries integer default 0 not null, -- How often the handler was asked, since it came or was last replayed.
+  due_at timestamp with time zone default now(), -- When it may be tried (again). News that failed waits by itself: later news of its subject passes it.
+  reason text, -- Why the last try failed. No body and no secret is in it.
+  received_at timestamp with time zone not null,
+  finished_at timestamp with time zone -- When it stopped waiting.
+) with (autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02);
+comment on table inbound_events is 'News from processors, one narrow row for each; the bodies are beside it. Not partitioned: what is unique must be unique for as long as anything is kept. At least 35 days.';
+alter table inbound_events add constraint inbound_events_are_kept_once UNIQUE (processor, event_id); -- A storm of duplicates is one row and one application.
+alter table inbound_events add constraint inbound_events_dead_says_why CHECK (((status <> 'dead'::text) OR (reason IS NOT NULL)));
+alter table inbound_events add constraint inbound_events_pkey PRIMARY KEY (id);
+alter table inbound_events add constraint inbound_events_source_is_known CHECK ((source = ANY (ARRAY['webhook'::text, 'feed'::text])));
+alter table inbound_events add constraint inbound_events_status_is_known CHECK ((status = ANY (ARRAY['waiting'::text, 'applied'::text, 'already'::text, 'ignored'::text, 'dead'::text])));
+alter table inbound_events add constraint inbound_events_waiting_means_due CHECK ((((status = 'waiting'::text) = (due_at IS NOT NULL)) AND ((status = 'waiting'::text) = (finished_at IS NULL))));
+CREATE INDEX inbound_events_dead ON public.inbound_events USING btree (id) WHERE (status = 'dead'::text); -- The dead letters: as a rule none.
+CREATE INDEX inbound_events_waiting ON public.inbound_events USING btree (processor, subject, id) WHERE (status = 'waiting'::text); -- The lanes' queues: small, because nearly all news is done.
+grant delete, insert, select, update on inbound_events to bursar_system;
+
+create table inbound_feeds (
+  processor text not null,
+  cursor text, -- In the processor's words; moved in the transaction that keeps what was read. Null: from the start.
+  moved_at timestamp with time zone, -- When it last moved.
+  complete_at timestamp with time zone default now() not null, -- When there was last nothing left to read; before that, when reading began.
+  failures integer default 0 not null, -- Runs in a row that ended before the end of the feed because the processor did not answer.
+  reason text -- Why the last one did.
+);
+comment on table inbound_feeds is 'How far each processor''s own feed of events has been read.';
+alter table inbound_feeds add constraint inbound_feeds_pkey PRIMARY KEY (processor);
+grant delete, insert, select, update on inbound_feeds to bursar_system;
+
+create table inbound_lanes (
+  processor text collate "C" not null,
+  subject text collate "C" not null,
+  due_at timestamp with time zone default now() not null, -- When its first news is due.
+  leased_until timestamp with time zone, -- Until then, by this database's clock, nobody takes over.
+  epoch bigint default 0 not null, -- Who holds it: a number never given twice, also not to a later lane of the same subject. What carries another one changes nothing.
+  ready_at timestamp with time zone generated always as (GREATEST(due_at, leased_until)) stored not null -- From then on it may be taken.
+) with (fillfactor=70, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=500);
+comment on table inbound_lanes is 'A lane for each subject that news waits about. One worker at a time; it is gone when nothing waits.';
+alter table inbound_lanes add constraint inbound_lanes_pkey PRIMARY KEY (processor, subject);
+CREATE INDEX inbound_lanes_ready ON public.inbound_lanes USING btree (ready_at);
+grant delete, insert, select, update on inbound_lanes to bursar_system;
+
 create table ledger_accounts (
   account_id uuid not null, -- Whose books.
   livemode boolean not null, -- In which of the account's modes; money never crosses.
@@ -769,6 +827,16 @@ create function idempotency_hold(fences jsonb) returns SETOF integer;
 create function idempotency_lease() returns interval;
 
 create function idempotency_unclaim(claims jsonb) returns void;
+
+create function inbound_maintain() returns integer security definer;
+
+create function inbound_next(lane_processor text, lane_subject text, go_on boolean, lease interval, OUT id uuid, OUT event_id text, OUT type text, OUT body text, OUT tries integer, OUT received_at timestamp with time zone) returns record;
+
+create function inbound_renew(epochs bigint[], lease interval) returns SETOF bigint;
+
+create function inbound_settle(verdicts jsonb, lease interval) returns TABLE(item integer, is_ours boolean, id uuid, event_id text, type text, body text, tries integer, received_at timestamp with time zone);
+
+create function inbound_take(most integer, lease interval) returns TABLE(processor text, subject text, epoch bigint, id uuid, event_id text, type text, body text, tries integer, received_at timestamp with time zone);
 
 create function job_counts() returns TABLE(job text, state text, jobs bigint, oldest_seconds double precision) security definer; -- How many jobs wait, run and died, and since when; for the gauges.
 

@@ -11,6 +11,7 @@ import { type ErrorCode, errorCodes, failpoints, systemClock } from '#kernel'
 import { metricsText } from '#metrics'
 import { createPayments, simulatorConnector } from '#payments'
 import { endpoints, jobs } from '../src/catalog.ts'
+import { listenToProcessors } from '../src/reactions.ts'
 import { describeSettings, readSettings } from '../src/settings.ts'
 
 const PROJECT = join(import.meta.dirname, '..')
@@ -45,6 +46,7 @@ async function makeBlocks(): Promise<Map<string, string>> {
   const db = openDatabase({ url: 'postgres://nobody@127.0.0.1:1/nothing' })
   const processor = simulatorConnector({ url: 'http://127.0.0.1:1' })
   const payments = createPayments({ db, clock: systemClock, connectors: { test: processor, live: null } })
+  const inbound = listenToProcessors(payments, [processor], payments.log)
   try {
     const diagrams = [...(await lifecycles())].map(
       ([name, declared]) => [`lifecycle ${name}`, `\`\`\`mermaid\n${declared.diagram()}\n\`\`\``] as const,
@@ -57,12 +59,12 @@ async function makeBlocks(): Promise<Map<string, string>> {
         'magic cards',
         magicTable((await load<{ MAGIC_CARDS: MagicCard[] }>('simulator/magic.ts')).MAGIC_CARDS),
       ],
-      ['routes', table(['Route', 'What it does', 'Key'], (await endpoints(payments)).map(routeRow))],
+      ['routes', table(['Route', 'What it does', 'Key'], (await endpoints(payments, inbound)).map(routeRow))],
       [
         'jobs',
         table(
           ['Job', 'When (UTC)'],
-          (await jobs(payments, readSettings({}))).schedules.map(s => [code(s.job.name), code(s.cron)]),
+          (await jobs(payments, inbound, readSettings({}))).schedules.map(s => [code(s.job.name), code(s.cron)]),
         ),
       ],
       ['metrics', metricsTable(await metricsText())],

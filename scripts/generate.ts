@@ -14,6 +14,7 @@ import { openapi } from '#http'
 import { systemClock } from '#kernel'
 import { createPayments, simulatorConnector } from '#payments'
 import { endpoints } from '../src/catalog.ts'
+import { listenToProcessors } from '../src/reactions.ts'
 
 const DIRECTORY = join(import.meta.dirname, '..', 'generated')
 
@@ -44,7 +45,8 @@ async function openapiText(database_url: string): Promise<string> {
   const db = openDatabase({ url: database_url })
   const processor = simulatorConnector({ url: 'http://127.0.0.1:4243' })
   const payments = createPayments({ db, clock: systemClock, connectors: { test: processor, live: null } })
-  const document = openapi(await endpoints(payments), { title: 'Bursar', version: API_VERSION })
+  const inbound = listenToProcessors(payments, [processor], payments.log)
+  const document = openapi(await endpoints(payments, inbound), { title: 'Bursar', version: API_VERSION })
   await processor.close()
   await db.close()
   return `${JSON.stringify(document, null, 2)}\n`

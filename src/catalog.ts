@@ -3,6 +3,7 @@
  * these lists with what the rooms have. Rooms are loaded when they are asked for, so that `bursar --help` loads none.
  */
 import type { Endpoint, Route } from '#http'
+import type { Inbound } from '#inbound'
 import type { Job, Schedule } from '#jobs'
 import type { Payments } from '#payments'
 
@@ -66,6 +67,8 @@ export const routes = [
   'GET /v1/request_logs',
   'GET /v1/request_logs/:id',
   'GET /v1/request_logs/:id/comparison',
+  // #inbound: what processors tell by themselves
+  'POST /v1/webhooks/:processor',
 ] as const satisfies readonly Route[]
 
 /** Every job, by room. */
@@ -75,12 +78,14 @@ export const jobNames = [
   'events.maintain_partitions',
   'request_logs.maintain_partitions',
   'ledger.void_expired',
+  'inbound.catch_up',
+  'inbound.forget',
   'ledger.maintain_partitions',
   'ledger.seal',
 ] as const
 
 /** The endpoints themselves. */
-export async function endpoints(payments: Payments): Promise<Endpoint[]> {
+export async function endpoints(payments: Payments, inbound: Inbound): Promise<Endpoint[]> {
   const [
     { ledgerSourcesOf, paymentsEndpoints },
     { ledgerEndpoints },
@@ -91,6 +96,7 @@ export async function endpoints(payments: Payments): Promise<Endpoint[]> {
     ...paymentsEndpoints(payments),
     ...ledgerEndpoints(ledgerSourcesOf),
     ...eventsEndpoints(),
+    ...inbound.endpoints,
     ...requestLogEndpoints(),
   ]
 }
@@ -98,6 +104,7 @@ export async function endpoints(payments: Payments): Promise<Endpoint[]> {
 /** The jobs themselves, and when the clock asks for them. */
 export async function jobs(
   payments: Payments,
+  inbound: Inbound,
   { request_log_days }: { request_log_days: number },
 ): Promise<{ jobs: Job[]; schedules: Schedule[] }> {
   const [{ paymentsJobs }, { eventsJobs }, { ledgerJobs }, { requestLogJobs }] = await Promise.all([
@@ -109,6 +116,7 @@ export async function jobs(
   const rooms = [
     paymentsJobs(payments),
     eventsJobs(),
+    inbound.jobs,
     ledgerJobs(payments.clock),
     requestLogJobs(request_log_days),
   ]
@@ -123,6 +131,7 @@ export const verbs = {
   config: 'Print the effective settings, secrets masked.',
   keys: 'Make, list and revoke API keys.',
   demo: 'Play a day of payments against a running server and check every cent.',
+  inbound: 'List, show and replay what processors told by themselves.',
   requests: 'Read the request log, and see which clients reuse Idempotency-Keys.',
   ledger: 'Read, adjust, export, seal and prove the books.',
 } as const

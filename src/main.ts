@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { openDatabase } from '#db'
 import { API_VERSION } from '#events'
 import { createServer, openapi, referencePages, startCompleter, startRequestLog } from '#http'
+import { startInbound } from '#inbound'
 import { startWorker } from '#jobs'
 import { systemClock as clock } from '#kernel'
 import { type Log, startProcessMetrics, startTracing } from '#metrics'
@@ -15,7 +16,9 @@ import { endpoints as allEndpoints, jobs as allJobs } from './catalog.ts'
 import { type Credentials, ensureCredentials, installationSecret } from './main/first-start.ts'
 import { openFailpoints } from './main/failpoints.ts'
 import { runSimulator, simulatorAnswers } from './main/simulator-process.ts'
+import { simulatorWebhookSecret, tellSimulator } from './main/simulator-webhooks.ts'
 import { openStore, prepareStore } from './main/store.ts'
+import { listenToProcessors } from './reactions.ts'
 import type { Settings } from './settings.ts'
 
 export interface Bursar {
@@ -107,10 +110,15 @@ async function start(
   const request_log = startRequestLog({ db: log_db, log })
   stops.push(() => request_log.stop())
   if (settings.has_failpoints) await openFailpoints(db, log)
-  const processor = simulatorConnector({ url: simulator.url })
+  const webhook_secret = simulatorWebhookSecret(settings, secret)
+  const processor = simulatorConnector({
+    url: simulator.url,
+    ...(webhook_secret !== null && { webhook_secret }),
+  })
   stops.push(() => processor.close())
   const payments = createPayments({ db, clock, log, connectors: { test: processor, live: null } })
-  const endpoints = await allEndpoints(payments)
+  const inbound = listenToProcessors(payments, [processor], log)
+  const endpoints = await allEndpoints(payments, inbound)
 
   if (is_worker) {
     const worker = await startWorker({
@@ -118,9 +126,11 @@ async function start(
       db,
       log,
       concurrency: JOBS_AT_ONCE,
-      ...(await allJobs(payments, settings)),
+      ...(await allJobs(payments, inbound, settings)),
     })
     stops.push(() => worker.stop())
+    const listening = await startInbound(inbound, db)
+    stops.push(() => listening.stop())
     const resolver = startResolver(payments, log)
     stops.push(() => resolver.stop())
     const follower = startFollower(payments, log)
@@ -170,6 +180,10 @@ async function start(
         say,
       )
     : null
+  if (is_api && webhook_secret !== null) {
+    const told = tellSimulator({ simulator_url: simulator.url, url, secret: webhook_secret, log })
+    stops.push(() => told.stop())
+  }
   is_started = true
   const started_in_ms = Math.round(performance.now())
   log.event('bursar.started', {

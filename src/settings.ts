@@ -92,6 +92,15 @@ const definitions = {
     absent_shown: 'one is started',
     about: 'A simulator that runs already; then none is started.',
   }),
+  SIMULATOR_WEBHOOK_SECRET: define({
+    must_be: `at least ${SECRET_LENGTH_MIN} characters long`,
+    schema: z.string().min(SECRET_LENGTH_MIN) as z.ZodType<string | null, string>,
+    absent: null,
+    absent_shown: 'derived for a simulator that is started; none for one that runs already',
+    about:
+      'What the simulator signs its webhooks with. With SIMULATOR_URL it is told ours when this is set; without, its webhooks are refused and its feed is read.',
+    secret: 'whole',
+  }),
   BURSAR_SECRET: define({
     must_be: `at least ${SECRET_LENGTH_MIN} characters long`,
     schema: z.string().min(SECRET_LENGTH_MIN) as z.ZodType<string | null, string>,
@@ -193,6 +202,8 @@ export interface Settings {
   simulator_port: number
   /** Null: one is started. */
   simulator_url: string | null
+  /** Null: derived when we start the simulator, else its webhooks are refused. */
+  simulator_webhook_secret: string | null
   /** Null: the one in the data directory. */
   secret: string | null
   log_level: LogLevel
@@ -226,6 +237,7 @@ export function readSettings(environment: Environment): Settings {
     database_url: values.DATABASE_URL,
     simulator_port: values.SIMULATOR_PORT,
     simulator_url: values.SIMULATOR_URL,
+    simulator_webhook_secret: values.SIMULATOR_WEBHOOK_SECRET,
     secret: values.BURSAR_SECRET,
     log_level: values.BURSAR_LOG_LEVEL,
     is_log_level_set: given('BURSAR_LOG_LEVEL', environment) !== undefined,

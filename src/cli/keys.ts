@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { Database, Db } from '#db'
 import type { ApiKey, KeyKind } from '#http'
+import { withDatabase } from './database.ts'
 
 const TYPES: readonly KeyKind[] = ['secret', 'publishable', 'restricted']
 
@@ -28,36 +29,20 @@ export function declare(command: Command): void {
     .option('--live', 'for live mode instead of test mode')
     .option('--json', 'print one JSON object instead of text')
     .addHelpText('after', '\nExample:\n  bursar keys create --type restricted --scope refunds:write')
-    .action((options: CreateOptions) => withDatabase(db => create(db, options)))
+    .action((options: CreateOptions) => withDatabase('keys', db => create(db, options)))
   command
     .command('list')
     .description('List the keys of an account, newest first, revoked ones included.')
     .option('--account <id>', 'of which account (acct_…); needed only when there are several')
     .option('--json', 'print one JSON object instead of text')
     .addHelpText('after', '\nExample:\n  bursar keys list --json')
-    .action((options: { account?: string; json?: boolean }) => withDatabase(db => list(db, options)))
+    .action((options: { account?: string; json?: boolean }) => withDatabase('keys', db => list(db, options)))
   command
     .command('revoke <id>')
     .description('Revoke a key; within five seconds no server accepts it.')
     .option('--json', 'print one JSON object instead of text')
     .addHelpText('after', '\nExample:\n  bursar keys revoke key_01jd3x0yfae4qa9vrf2kz5m8wt')
-    .action((id: string, options: { json?: boolean }) => withDatabase(db => revoke(db, id, options)))
-}
-
-async function withDatabase(work: (db: Database) => Promise<void>): Promise<void> {
-  const [{ readSettings }, { borrowStore }, { openDatabase }] = await Promise.all([
-    import('../settings.ts'),
-    import('../main/store.ts'),
-    import('#db'),
-  ])
-  const store = await borrowStore(readSettings(process.env))
-  const db = openDatabase({ url: store.url, application_name: 'bursar keys', connections: 1 })
-  try {
-    await work(db)
-  } finally {
-    await db.close()
-    await store.close()
-  }
+    .action((id: string, options: { json?: boolean }) => withDatabase('keys', db => revoke(db, id, options)))
 }
 
 async function create(db: Database, options: CreateOptions): Promise<void> {

@@ -8,6 +8,7 @@ import { startEmbedded } from '#db/embedded'
 import { hasEmbeddedData, openDatabase, runningEmbedded, serverVersion } from '#db'
 import { maintainEvents } from '#events'
 import { maintainRequestLogs } from '#http'
+import { maintainInbound } from '#inbound'
 import { migrateJobs } from '#jobs'
 import { maintainLedger } from '#ledger'
 import type { Settings } from '../settings.ts'
@@ -62,6 +63,7 @@ export async function prepareStore(
   const db = openDatabase({ url, application_name: 'bursar start', connections: 1 })
   try {
     await maintainEvents(db)
+    await maintainInbound(db)
     await maintainLedger(db)
     await maintainRequestLogs(db, settings.request_log_days)
   } finally {

@@ -37,19 +37,18 @@ export const catchUpJob = (options: CatchUpOptions): Job =>
     name: 'inbound.catch_up',
     payload: z.object({}),
     queue: 'inbound.catch_up',
-    // The next minute brings the next run.
-    max_attempts: 1,
     run: context => catchUp(options, context),
   })
 
-async function catchUp(options: CatchUpOptions, { db, signal, note }: JobContext): Promise<void> {
+async function catchUp(options: CatchUpOptions, context: JobContext): Promise<void> {
+  const { db, signal } = context
   const readings = await Promise.allSettled(
     options.sources
       .filter(source => source.events !== undefined)
       .map(async source => [source.name, await readFeed(options, db, source, signal)] as const),
   )
   const done = readings.filter(reading => reading.status === 'fulfilled').map(reading => reading.value)
-  note({ feeds: Object.fromEntries(done) })
+  context.note({ feeds: Object.fromEntries(done) })
   const failed = readings.find(reading => reading.status === 'rejected')
   if (failed) throw failed.reason
 }

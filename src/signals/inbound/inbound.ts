@@ -1,7 +1,7 @@
 /** The room put together: sources in, an endpoint, jobs and lanes out. */
 import type { Database } from '#db'
 import type { Endpoint } from '#http'
-import type { Job, Schedule } from '#jobs'
+import { enqueue, type Job, type Schedule } from '#jobs'
 import { assert, type Clock } from '#kernel'
 import type { Log } from '#metrics'
 import { catchUpJob } from './catch-up.ts'
@@ -27,6 +27,8 @@ export interface Inbound {
   /** `POST /v1/webhooks/:processor`. */
   readonly endpoints: Endpoint[]
   readonly jobs: { jobs: Job[]; schedules: Schedule[] }
+  /** Reads the feeds; on the clock, and at a start. */
+  readonly catchUp: Job
   /** Idle until started. */
   readonly lanes: Lanes
 }
@@ -48,12 +50,18 @@ export function createInbound(options: InboundOptions): Inbound {
         { cron: '20 2 * * *', job: retentionJob },
       ],
     },
+    catchUp,
     lanes,
   }
 }
 
-/** Starts the lanes in this process and counts what waits. */
-export function startInbound({ lanes }: Inbound, db: Database): { stop(): Promise<void> } {
+/** Starts the lanes in this process, counts what waits, and catches up on what came while nobody listened. */
+export async function startInbound(
+  { lanes, catchUp }: Inbound,
+  db: Database,
+): Promise<{ stop(): Promise<void> }> {
+  // Processes that start together ask for one run.
+  await db.transaction(tx => enqueue(tx, catchUp, {}, { key: 'start' }))
   lanes.start()
   countInboundOf(db)
   return {

@@ -1,6 +1,6 @@
 /** News from processors: proven, kept once, worked off in a lane for each subject, caught up with by their feeds. */
 export { createInbound, type Inbound, type InboundOptions, startInbound } from './inbound.ts'
-export { inboundEventLifecycle, type InboundStatus } from './lifecycle.ts'
+export { inboundLifecycle, type InboundStatus } from './lifecycle.ts'
 export {
   findInbound,
   type InboundEvent,

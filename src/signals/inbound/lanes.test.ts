@@ -34,7 +34,7 @@ function hanging(about: string) {
   return {
     reached: reached.promise,
     wake: woken.resolve,
-    async deed(event: StoredEvent): Promise<'applied'> {
+    deed: async (event: StoredEvent): Promise<'applied'> => {
       if (event.subject === about && is_first) {
         is_first = false
         reached.resolve()

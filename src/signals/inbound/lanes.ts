@@ -9,7 +9,7 @@
 import { createGroup, type Db } from '#db'
 import { backoffMs, type BackoffPolicy, type Clock, encodeId } from '#kernel'
 import { counter, histogram, type Log, redactText, span } from '#metrics'
-import { inboundEventLifecycle, type InboundStatus } from './lifecycle.ts'
+import { inboundLifecycle, type InboundStatus } from './lifecycle.ts'
 import type { InboundHandler } from './source.ts'
 
 export interface LanesOptions {
@@ -187,7 +187,7 @@ export function createLanes(options: LanesOptions): Lanes {
   function tell(lane: Lane, event: Waiting, outcome: string, fields: Record<string, unknown>): void {
     const { processor, subject } = lane
     handled.inc({ processor, outcome })
-    if (inboundEventLifecycle.states.some(status => status === outcome)) {
+    if (inboundLifecycle.states.some(status => status === outcome)) {
       delays.observe({ processor }, (clock.now().getTime() - event.received_at.getTime()) / 1_000)
     }
     const write = outcome === 'dead' ? log.error : outcome === 'failed' ? log.warn : log.event

@@ -1,7 +1,7 @@
 /** What becomes of a piece of news. Any of them can be replayed: its handler bears being asked twice. */
 import { lifecycle } from '#kernel'
 
-export const inboundEventLifecycle = lifecycle({
+export const inboundLifecycle = lifecycle({
   waiting: { apply: 'applied', recognise: 'already', ignore: 'ignored', fail: 'waiting', give_up: 'dead' },
   // It changed something of ours.
   applied: { replay: 'waiting' },
@@ -11,4 +11,4 @@ export const inboundEventLifecycle = lifecycle({
   dead: { replay: 'waiting' },
 })
 
-export type InboundStatus = (typeof inboundEventLifecycle.states)[number]
+export type InboundStatus = (typeof inboundLifecycle.states)[number]

@@ -22,7 +22,9 @@ begin
     continue when day >= (now() at time zone 'UTC')::date - 36;
     continue when exists (
       select from inbound_events
-      where status = 'waiting' and id < uuid_floor((day + 1)::timestamp at time zone 'UTC')
+      where status = 'waiting'
+        and id >= uuid_floor(day::timestamp at time zone 'UTC')
+        and id < uuid_floor((day + 1)::timestamp at time zone 'UTC')
     );
     execute format('drop table %s', partition);
     dropped := dropped + 1;

@@ -36,7 +36,8 @@ export async function forgetOldNews(db: Queries, signal?: AbortSignal): Promise<
 export const retentionJob: Job = defineJob({
   name: 'inbound.forget',
   payload: z.object({}),
-  async run({ db, signal, note }) {
-    note({ forgotten: await forgetOldNews(db, signal), dropped: await maintainInbound(db) })
+  async run(context) {
+    const { db, signal } = context
+    context.note({ forgotten: await forgetOldNews(db, signal), dropped: await maintainInbound(db) })
   },
 })
