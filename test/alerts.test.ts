@@ -12,6 +12,7 @@ import { systemClock } from '#kernel'
 import { createLog, metricsText } from '#metrics'
 import { createPayments, simulatorConnector } from '#payments'
 import { endpoints, jobs } from '../src/catalog.ts'
+import { listenToProcessors } from '../src/reactions.ts'
 import { readSettings } from '../src/settings.ts'
 
 const PROJECT = join(import.meta.dirname, '..')
@@ -41,7 +42,8 @@ beforeAll(async () => {
     log,
     connectors: { test: processor, live: null },
   })
-  await Promise.all([endpoints(payments), jobs(payments, readSettings({}))])
+  const inbound = listenToProcessors(payments, [processor], log)
+  await Promise.all([endpoints(payments, inbound), jobs(payments, inbound, readSettings({}))])
   exported = await metricsText()
 })
 afterAll(async () => {

@@ -22,6 +22,7 @@ import {
   requestLogEndpoints,
   startRequestLog,
 } from '#http'
+import type { Inbound } from '#inbound'
 import { type Clock, sleep, systemClock, type Tenant } from '#kernel'
 import { ledgerEndpoints, verify } from '#ledger'
 import { createLog } from '#metrics'
@@ -36,6 +37,7 @@ import {
   createResolver,
 } from '#payments'
 import { type Simulator, startSimulator } from '#simulator'
+import { listenToProcessors } from '../../src/reactions.ts'
 import type { Gates } from './stops.ts'
 
 export interface Reply<Body = Json> {
@@ -83,6 +85,10 @@ export interface World {
   complete(): Promise<number>
   /** One round of whoever follows payouts and disputes, with everything that is still open made due. */
   follow(): Promise<void>
+  /** What the simulator told by itself: its lanes work when a test asks, or all the time with `webhooks`. */
+  inbound: Inbound
+  /** One reading of the simulator's feed, and all news that waits worked off; answers how much was handled. */
+  catchUp(): Promise<number>
   /** One run of the job that gives lapsed holds back. */
   expireHolds(): Promise<void>
   /** One run of the job that makes due funds available. */
@@ -92,6 +98,7 @@ export interface World {
   flushRequestLog(): Promise<void>
   /** Every line written to the log, as it was written. */
   lines: string[]
+  /** What a caller with a key can reach: the door for processors is not among them. */
   endpoints: Endpoint[]
   /** Where the simulator keeps its book. */
   data_dir: string
@@ -113,7 +120,11 @@ export interface WorldOptions {
   /** Points at which runners can be made to hang. */
   stops?: Gates
   timeouts?: ServerOptions['timeouts']
+  /** The server listens, the simulator tells it by webhook (`unanswered`: only what nobody waits for), and lanes work. */
+  webhooks?: 'all' | 'unanswered'
 }
+
+const WEBHOOK_SECRET = 'a secret of the simulator of the tests'
 
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const clock = options.clock ?? systemClock
@@ -121,7 +132,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const database = await testDatabase()
   const simulator = await startSimulator({ port: 0, data_dir, settle_after_ms: 50 })
   const db = openDatabase({ url: database.url })
-  const connector = simulatorConnector({ url: simulator.url })
+  const connector = simulatorConnector({ url: simulator.url, webhook_secret: WEBHOOK_SECRET })
   const { stops } = options
   const lines: string[] = []
   const log = createLog({
@@ -140,6 +151,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     connectors: { test: stops ? stops.connector(connector) : connector, live: null },
   })
   const payments = stops ? stops.payments(known) : known
+  const inbound = listenToProcessors(payments, [connector], log)
   const endpoints = [
     ...paymentsEndpoints(payments),
     ...ledgerEndpoints(ledgerSourcesOf),
@@ -151,7 +163,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const request_log = startRequestLog({ db: log_db, log })
   const completer = createCompleter({ endpoints, db, clock, log })
   const server = createServer({
-    endpoints,
+    endpoints: [...endpoints, ...inbound.endpoints],
     ...(options.timeouts && { timeouts: options.timeouts }),
     db,
     clock,
@@ -161,10 +173,18 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     check_answers: true,
   })
 
+  if (options.webhooks) {
+    const { port } = await server.listen({ port: 0 })
+    const url = `http://127.0.0.1:${port}/v1/webhooks/simulator`
+    await post(`${simulator.url}/webhooks`, { url, secret: WEBHOOK_SECRET, notify: options.webhooks })
+    inbound.lanes.start()
+  }
+
   const resolveDue = createResolver(payments, log)
   const followDue = createFollower(payments, log)
   const runJob = async (wanted: string): Promise<void> => {
-    const job = paymentsJobs(payments).jobs.find(({ name }) => name === wanted)
+    const jobs = [...paymentsJobs(payments).jobs, ...inbound.jobs.jobs]
+    const job = jobs.find(({ name }) => name === wanted)
     const { signal } = new AbortController()
     const around = { db, signal, job_id: '1', attempt: 1, max_attempts: 1, scheduled_for: undefined }
     await job?.run({ ...around, note: () => undefined }, {})
@@ -224,14 +244,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         .filter(line => line !== '')
         .map(line => JSON.parse(line) as Movement)
     },
-    async fault(fault) {
-      const reply = await fetch(`${simulator.url}/faults`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(fault),
-      })
-      if (!reply.ok) throw new Error(await reply.text())
-    },
+    fault: fault => post(`${simulator.url}/faults`, fault),
     async clearFaults() {
       await fetch(`${simulator.url}/faults`, { method: 'DELETE' })
     },
@@ -249,6 +262,13 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       await db.run`update disputes set next_check_at = now() where next_check_at is not null`
       await followDue()
     },
+    inbound,
+    async catchUp() {
+      await runJob('inbound.catch_up')
+      let handled = 0
+      for (let count = -1; count !== 0; handled += count) count = await inbound.lanes.runOnce()
+      return handled
+    },
     expireHolds: () => runJob('payment_intents.expire_holds'),
     releaseFunds: () => runJob('balance_transactions.release'),
     async verifyLedger() {
@@ -257,6 +277,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     },
     async close() {
       await completer.stop()
+      await inbound.lanes.stop()
       await server.close(1_000)
       await request_log.stop()
       await log_db.close()
@@ -267,6 +288,12 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       rmSync(data_dir, { recursive: true, force: true })
     },
   }
+}
+
+async function post(url: string, body: object): Promise<void> {
+  const headers = { 'content-type': 'application/json' }
+  const reply = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })
+  if (!reply.ok) throw new Error(await reply.text())
 }
 
 /** Tries until the assertion holds; for what happens by itself a little later. Bounded: ten seconds. */
