@@ -64,7 +64,10 @@ async function makeBlocks(): Promise<Map<string, string>> {
         'jobs',
         table(
           ['Job', 'When (UTC)'],
-          (await jobs(payments, inbound, readSettings({}))).schedules.map(s => [code(s.job.name), code(s.cron)]),
+          (await jobs(payments, inbound, readSettings({}))).schedules.map(s => [
+            code(s.job.name),
+            code(s.cron),
+          ]),
         ),
       ],
       ['metrics', metricsTable(await metricsText())],
