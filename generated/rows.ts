@@ -508,6 +508,42 @@ export interface LedgerTransferRow {
   recorded_xid: bigint
 }
 
+export interface OrphanCaptureRow {
+  /** Whose row it is. */
+  account_id: string
+  /** In which of the account's modes. */
+  livemode: boolean
+  /** uuid v7 made in the process; prefixed text outside. */
+  id: string
+  processor: string
+  /** The payment at the processor. */
+  processor_id: string
+  /** The reference of ours that the processor told; it may be of an operation that we have lost. */
+  reference: string
+  /** Null when the intent was lost too. */
+  payment_intent_id: string | null
+  /** The attempt that we hold for declined or voided; null when it was lost. */
+  payment_attempt_id: string | null
+  amount: bigint
+  currency: string
+  /** False: the money is held only, and the hold is voided in place of a refund. */
+  captured: boolean
+  /** Why it is an orphan. */
+  reason: string
+  /** From the lifecycle in orphan-captures/object.ts; a test holds the CHECK against it. */
+  status: string
+  /** Why the processor would not give it back, the last time it was asked. */
+  failure_reason: string | null
+  /** How often the processor was asked to give it back. */
+  tries: number
+  /** Of a hold: the pending ledger transfer that stands for it. */
+  hold_transfer_id: string | null
+  /** Counts the changes of the row; the version of its events. */
+  version: bigint
+  /** The instant in the id. */
+  created_at: Date
+}
+
 export interface PaymentAttemptRow {
   /** Whose row it is. */
   account_id: string
@@ -515,7 +551,8 @@ export interface PaymentAttemptRow {
   livemode: boolean
   /** uuid v7 made in the process; prefixed text outside. */
   id: string
-  payment_intent_id: string
+  /** Null for the refund of an orphan capture whose intent was lost. */
+  payment_intent_id: string | null
   charge_id: string | null
   refund_id: string | null
   operation: string
@@ -540,6 +577,8 @@ export interface PaymentAttemptRow {
   checks: number
   /** The instant in the id. */
   created_at: Date
+  /** The orphan capture that this operation gives back. */
+  orphan_capture_id: string | null
 }
 
 export interface PaymentIntentRow {

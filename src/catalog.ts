@@ -28,6 +28,9 @@ export const routes = [
   'GET /v1/disputes/:id',
   'POST /v1/disputes/:id',
   'POST /v1/disputes/:id/close',
+  // #payments: what is open or went against what we say
+  'GET /v1/orphan_captures',
+  'GET /v1/orphan_captures/:id',
   // #payments: whom the account charges, and with what
   'POST /v1/customers',
   'GET /v1/customers',

@@ -5,6 +5,7 @@ import {
   attemptLifecycle,
   disputeLifecycle,
   intentLifecycle,
+  orphanLifecycle,
   payoutLifecycle,
   refundLifecycle,
 } from '#payments'
@@ -25,6 +26,7 @@ test.each([
   ['refunds_status_is_known', refundLifecycle.states],
   ['disputes_status_is_known', disputeLifecycle.states],
   ['payouts_status_is_known', payoutLifecycle.states],
+  ['orphan_captures_status_is_known', orphanLifecycle.states],
 ])('the CHECK %s allows the states of its table and no other', async (constraint, states) => {
   const { definition } = await world.db.one<{ definition: string }>`
     select pg_get_constraintdef(oid) as definition

@@ -45,6 +45,10 @@ export const chart = {
   merchant_available: liability('What the business may pay out now.', OPERATED),
   payouts_in_transit: liability('Paid out and not yet confirmed by the bank.', OPERATED),
   disputes: liability('Withheld for open disputes until they are won or lost.', OPERATED),
+  orphan_captures: liability(
+    'Taken by a processor against what we hold for true, and owed back to the customer until it is refunded.',
+    OPERATED,
+  ),
   tax_payable: liability('Tax collected and owed to authorities.'),
   customer_credit: liability('What is owed to a customer: credit notes and overpayments.'),
   processing_fees: income("Fees charged on payments: the operator's income, the business's cost.", OPERATED),

@@ -27,6 +27,10 @@ export const refundColumns = raw(
 export const balanceTransactionColumns = raw(
   `account_id, livemode, id, type, amount, fee, net, currency, source_id, status, available_on, version, created_at`,
 )
+export const orphanColumns = raw(
+  `account_id, livemode, id, processor, processor_id, reference, payment_intent_id, payment_attempt_id, amount, currency,
+    captured, reason, status, failure_reason, tries, hold_transfer_id, version, created_at`,
+)
 export const attemptColumns = raw(
   `account_id, livemode, id, payment_intent_id, charge_id, refund_id, operation, state, amount, currency, processor,
     target_processor_id, processor_id, hold_transfer_id, idempotency_key, request_id, reason, sent_at, next_check_at,

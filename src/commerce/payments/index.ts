@@ -5,6 +5,7 @@ import { chargeEndpoints } from './charges/read.ts'
 import { customerEndpoints } from './customers.ts'
 import { disputeReadEndpoints } from './disputes/read.ts'
 import { closeDisputeEndpoint, updateDisputeEndpoint } from './disputes/respond.ts'
+import { orphanCaptureEndpoints } from './orphan-captures/read.ts'
 import { cancelPaymentIntent } from './payment-intents/cancel.ts'
 import { capturePaymentIntent } from './payment-intents/capture.ts'
 import { confirmPaymentIntent } from './payment-intents/confirm.ts'
@@ -28,6 +29,7 @@ export { disputeLifecycle } from './disputes/lifecycle.ts'
 export { createFollower, startFollower } from './follow.ts'
 export { paymentsJobs } from './jobs.ts'
 export { ledgerSourcesOf } from './ledger-sources.ts'
+export { orphanLifecycle } from './orphan-captures/object.ts'
 export { intentLifecycle } from './payment-intents/lifecycle.ts'
 export { createPayments, type Payments, type PaymentsOptions } from './payments.ts'
 export { applyProcessorEvent, worthKeeping } from './processor-events.ts'
@@ -52,5 +54,6 @@ export const paymentsEndpoints = (payments: Payments): Endpoint[] => [
   ...customerEndpoints,
   ...paymentMethodEndpoints(payments),
   ...chargeEndpoints,
+  ...orphanCaptureEndpoints,
   ...balanceEndpoints,
 ]

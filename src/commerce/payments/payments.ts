@@ -24,6 +24,8 @@ export interface Payments {
   connectorFor(tenant: Tenant): Connector
   /** The processor an earlier operation went to, whatever is configured for new ones. */
   connectorNamed(name: string): Connector
+  /** Which mode a processor serves: true is live. */
+  modeOf(name: string): boolean
 }
 
 export function createPayments(options: PaymentsOptions): Payments {
@@ -44,5 +46,6 @@ export function createPayments(options: PaymentsOptions): Payments {
         throw new Error(`no connector named ${name} is configured, but an operation was sent to it`)
       return connector
     },
+    modeOf: name => connectors.test.name !== name && connectors.live?.name === name,
   }
 }

@@ -105,7 +105,22 @@ export type PayoutRow = Narrow<
   { currency: Currency; status: PayoutStatus; state: AttemptState; metadata: Metadata }
 >
 
+/** Of a payment. What gives an orphan capture back is an `OrphanAttemptRow` (orphan-captures/operation.ts). */
 export type AttemptRow = Narrow<
-  rows.PaymentAttemptRow,
-  { currency: Currency; operation: 'authorize' | 'capture' | 'void' | 'refund'; state: AttemptState }
+  Omit<rows.PaymentAttemptRow, 'orphan_capture_id'>,
+  {
+    payment_intent_id: string
+    currency: Currency
+    operation: 'authorize' | 'capture' | 'void' | 'refund'
+    state: AttemptState
+  }
+>
+
+export type OrphanCaptureRow = Narrow<
+  rows.OrphanCaptureRow,
+  {
+    currency: Currency
+    reason: 'attempt_declined' | 'attempt_voided' | 'reference_unknown'
+    status: 'pending' | 'refunded' | 'voided' | 'failed'
+  }
 >

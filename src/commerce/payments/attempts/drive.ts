@@ -7,16 +7,19 @@
 import { type Answer, FencedError } from '#http'
 import { encodeId, failpoint, unreachable } from '#kernel'
 import { counter, span } from '#metrics'
-import type { Connector, LookupOutcome, Outcome } from '../connectors/connector.ts'
+import type { Connector, Outcome } from '../connectors/connector.ts'
+import { meetLateApproval } from '../orphan-captures/late.ts'
 import type { Payments } from '../payments.ts'
 import { type Recorder, StaleError } from '../record.ts'
 import { settleRefund } from '../refunds/settle.ts'
-import { gatherOperation, silenceMs } from './operations.ts'
+import { ask } from './ask.ts'
+import { sentChange } from './changes.ts'
+import { gatherOperation } from './operations.ts'
 import { fenced, type Runner, withAnswer } from './runner.ts'
 import { concluded } from './concluded.ts'
 import { UNSETTLED } from './lifecycle.ts'
-import { CALL_DEADLINE_MS, LOOKUP_DEADLINE_MS, TAKEN_FOR } from './limits.ts'
-import { type Operation, resolved, settle, type Settlement } from './settle.ts'
+import { CALL_DEADLINE_MS, TAKEN_FOR } from './limits.ts'
+import { asOutcome, type Operation, type Result, settle, type Settlement } from './settle.ts'
 
 /** A settle loses to a change of the same intent at most a few times; more is a bug. */
 const SETTLE_TRIES = 10
@@ -31,7 +34,8 @@ export async function drive(payments: Payments, runner: Runner, operation: Opera
   const connector = payments.connectorNamed(operation.attempt.processor)
   if (operation.attempt.state !== 'prepared') {
     if (!isOurs(operation)) return conclude(payments, runner, operation)
-    return settleOutcome(payments, runner, operation, await ask(payments, connector, operation))
+    const result = await ask(payments, connector, operation.attempt, () => call(connector, operation))
+    return settleOutcome(payments, runner, operation, result)
   }
   const asked = operation.attempt.operation
   await failpoint('attempt.prepared', asked)
@@ -39,18 +43,18 @@ export async function drive(payments: Payments, runner: Runner, operation: Opera
   await failpoint('attempt.sent', asked)
   const outcome = await span(`${connector.name}.${asked}`, {}, () => call(connector, sent))
   if (outcome.kind !== 'unknown') return settleOutcome(payments, runner, sent, outcome)
-  return settleOutcome(payments, runner, sent, await ask(payments, connector, sent, { may_send: false }))
+  const result = await ask(payments, connector, sent.attempt, () => call(connector, sent), {
+    may_send: false,
+  })
+  return settleOutcome(payments, runner, sent, result)
 }
 
 /** Marks the attempt `sent`, durably, before anything leaves: what is `prepared` after a crash was never sent. */
 export async function send(payments: Payments, runner: Runner, operation: Operation): Promise<Operation> {
   // With a key its lease brings back what dies here; without one the resolver does, when driving it would have ended.
-  const update = resolved(operation.attempt, 'send', runner.fence ? {} : { check_after: TAKEN_FOR })
+  const update = sentChange(operation.attempt, runner.fence ? null : TAKEN_FOR)
   try {
-    await payments.record(
-      { ...fenced(runner), payment_attempt_updates: [{ ...update, from_states: ['prepared'] }] },
-      runner.stats,
-    )
+    await payments.record({ ...fenced(runner), payment_attempt_updates: [update] }, runner.stats)
   } catch (error) {
     if (error instanceof StaleError) throw new FencedError()
     throw error
@@ -104,44 +108,12 @@ function request(connector: Connector, { attempt, intent, method }: Operation): 
   }
 }
 
-/**
- * After a silence: ask by our reference. Absence counts only after the processor's longest processing time; then the
- * operation is sent again inside its idempotency window, with the same reference, and never outside it.
- */
-async function ask(
-  payments: Payments,
-  connector: Connector,
-  operation: Operation,
-  // Who has just called has no time left in its lease for another call: the resolver comes back in two seconds.
-  { may_send = true } = {},
-): Promise<Outcome> {
-  const { attempt } = operation
-  const found: LookupOutcome = await connector.lookup(encodeId('att_', attempt.id), LOOKUP_DEADLINE_MS)
-  await failpoint('processor.found', attempt.operation)
-  if (found.kind !== 'absent') return found
-  const silence_ms = await silenceMs(payments.db, attempt)
-  if (!may_send || silence_ms === null || silence_ms < connector.facts.longest_processing_ms) {
-    return { kind: 'unknown', reason: 'absent_so_far' }
-  }
-  if (silence_ms < connector.facts.idempotency_window_ms) return call(connector, operation)
-  // Absent long after it could still have been under way: it never happened, and may not be sent any more.
-  return {
-    kind: 'declined',
-    processor_id: null,
-    decline: {
-      code: 'processing_error',
-      decline_code: 'processing_error',
-      message: 'The processor never received this payment. Try again.',
-    },
-  }
-}
-
 /** Records what the processor's outcome means. Throws FencedError when another runner settles it, or has. */
 export async function settleOutcome(
   payments: Payments,
   runner: Runner,
   operation: Operation,
-  outcome: Outcome,
+  outcome: Result,
 ): Promise<Answer> {
   const { processor, operation: asked } = operation.attempt
   outcomes.inc({ processor, operation: asked, outcome: outcome.kind })
@@ -154,14 +126,17 @@ export async function settleOutcome(
   for (let attempt = 1; attempt <= SETTLE_TRIES; attempt++) {
     try {
       const answer = operation.refund
-        ? await settleRefund(payments, runner, current, outcome)
+        ? await settleRefund(payments, runner, current, asOutcome(outcome))
         : await recordSettlement(payments.record, runner, current, settle(runner, current, outcome))
       await failpoint('attempt.settled', asked)
       return answer
     } catch (error) {
-      if (!(error instanceof StaleError)) throw error
+      if (!(error instanceof StaleError || error instanceof FencedError)) throw error
       // Somebody changed the intent (its metadata) or settled the attempt: gather again; if it is settled, stop.
       current = await gatherOperation(payments.db, runner.tenant, operation.attempt.id)
+      // Settled otherwise than the processor has just said: what it took is nobody's payment any more.
+      if (outcome.kind === 'approved') await meetLateApproval(payments, current, outcome)
+      if (error instanceof FencedError) throw error
       if (!isOurs(current)) return conclude(payments, runner, current)
     }
   }

@@ -3,6 +3,7 @@ import type { Queries } from '#db'
 import type { Tenant } from '#kernel'
 import { attemptColumns, chargeColumns, intentColumns, methodColumns, refundColumns } from '../columns.ts'
 import type { AttemptRow, ChargeRow, PaymentIntentRow, PaymentMethodRow, RefundRow } from '../rows.ts'
+import type { AnyAttempt } from './changes.ts'
 import type { Operation } from './settle.ts'
 
 /**
@@ -55,10 +56,10 @@ export async function gatherOperation(db: Queries, tenant: Tenant, attempt_id: s
   }
 }
 
-/** How long ago an attempt was sent, by the database's clock; null while it was not. */
-export async function silenceMs(db: Queries, attempt: AttemptRow): Promise<number | null> {
-  const row = await db.one<{ silence_ms: number | null }>`
-    select (extract(epoch from now() - sent_at) * 1000)::float8 as silence_ms
+/** How long ago an attempt was sent first, by the database's clock. */
+export async function silenceMs(db: Queries, attempt: AnyAttempt): Promise<number> {
+  const row = await db.one<{ silence_ms: number }>`
+    select coalesce((extract(epoch from now() - sent_at) * 1000)::float8, 0) as silence_ms
     from payment_attempts
     where account_id = ${attempt.account_id} and livemode = ${attempt.livemode} and id = ${attempt.id}`
   return row.silence_ms

@@ -7,6 +7,7 @@ import type { Cause } from '#events'
 import { FencedError } from '#http'
 import { failpoint, type Tenant } from '#kernel'
 import type { Log } from '#metrics'
+import { driveOrphan } from '../orphan-captures/drive.ts'
 import type { Payments } from '../payments.ts'
 import { drive } from './drive.ts'
 import { TAKEN_FOR } from './limits.ts'
@@ -56,7 +57,12 @@ export function startResolver(payments: Payments, log: Log): { stop(): Promise<v
   }
 }
 
-type Due = Tenant & { id: string; request_id: string | null; idempotency_key: string | null }
+type Due = Tenant & {
+  id: string
+  orphan_capture_id: string | null
+  request_id: string | null
+  idempotency_key: string | null
+}
 
 /** Takes attempts that are due, for as long as driving one may take: nobody else drives them meanwhile. */
 const takeDue = (payments: Payments): Promise<Due[]> => payments.db.many<Due>`
@@ -70,7 +76,7 @@ const takeDue = (payments: Payments): Promise<Due[]> => payments.db.many<Due>`
     limit ${BATCH}
     for update skip locked
   )
-  returning account_id, livemode, id, request_id, idempotency_key`
+  returning account_id, livemode, id, orphan_capture_id, request_id, idempotency_key`
 
 async function resolve(payments: Payments, log: Log, due: Due): Promise<void> {
   const tenant = { account_id: due.account_id, livemode: due.livemode }
@@ -82,7 +88,9 @@ async function resolve(payments: Payments, log: Log, due: Due): Promise<void> {
   }
   try {
     await failpoint('attempt.taken')
-    await drive(payments, { ...cause, fence: null }, await gatherOperation(payments.db, tenant, due.id))
+    if (due.orphan_capture_id === null) {
+      await drive(payments, { ...cause, fence: null }, await gatherOperation(payments.db, tenant, due.id))
+    } else await driveOrphan(payments, cause, due.id)
   } catch (error) {
     // Settled by another runner meanwhile: done. Anything else is looked at again when it is due.
     if (!(error instanceof FencedError))

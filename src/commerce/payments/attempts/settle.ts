@@ -11,7 +11,7 @@ import { availableOn, processingFee } from '../fees.ts'
 import { feeTransfers, postHold, voidHold } from '../money-moves.ts'
 import { type IntentAction, intentLifecycle } from '../payment-intents/lifecycle.ts'
 import { intentSubject, PaymentIntent, shownWithoutSecret } from '../payment-intents/object.ts'
-import type { AttemptUpdate, Writes } from '../writes.ts'
+import type { Writes } from '../writes.ts'
 import type {
   AttemptRow,
   BalanceTransactionRow,
@@ -20,7 +20,7 @@ import type {
   PaymentMethodRow,
   RefundRow,
 } from '../rows.ts'
-import { attemptLifecycle, UNSETTLED } from './lifecycle.ts'
+import { challengeCheckAfter, resolved, unknownCheckAfter } from './changes.ts'
 
 /** One operation with all that its outcome may touch. */
 export interface Operation {
@@ -48,8 +48,14 @@ const HOLD_MS = 7 * 24 * 3_600_000
 /** A processor that will not void a lapsed hold is asked again once a day, not every minute. */
 const retryExpiryAt = (cause: Cause) => new Date(cause.clock.now().getTime() + 24 * 3_600_000)
 
+/**
+ * What asking came to. `reversed`: whatever was or might have been done is taken back, and the processor has
+ * acknowledged it. `never_received`: asked when it could not have been under way any more, it knows of nothing.
+ */
+export type Result = Outcome | { kind: 'reversed' } | { kind: 'never_received' }
+
 /** Decides an authorize, capture or void; refunds are decided in refunds/settle.ts. */
-export function settle(cause: Cause, operation: Operation, outcome: Outcome): Settlement {
+export function settle(cause: Cause, operation: Operation, outcome: Result): Settlement {
   switch (outcome.kind) {
     case 'approved':
       // Never more than was asked for is booked on a processor's word; a person or a later answer must explain it.
@@ -57,7 +63,11 @@ export function settle(cause: Cause, operation: Operation, outcome: Outcome): Se
         ? leaveOpen(cause, operation, { kind: 'unknown', reason: 'amount_mismatch' })
         : approve(cause, operation, outcome)
     case 'declined':
-      return decline(cause, operation, outcome)
+      return decline(cause, operation, outcome, { action: 'decline' })
+    case 'reversed':
+      return decline(cause, operation, REVERSED, { action: 'void', reason: 'reversed' })
+    case 'never_received':
+      return decline(cause, operation, NEVER_RECEIVED, { action: 'decline', reason: 'never_received' })
     case 'requires_action':
       return challenge(cause, operation, outcome)
     case 'pending':
@@ -66,6 +76,26 @@ export function settle(cause: Cause, operation: Operation, outcome: Outcome): Se
     default:
       return unreachable(outcome)
   }
+}
+
+type Declined = Extract<Outcome, { kind: 'declined' }>
+
+/** What the customer hears when nobody could tell in time: the decline code is Stripe's. */
+const processingError = (message: string): Declined => ({
+  kind: 'declined',
+  processor_id: null,
+  decline: { code: 'processing_error', decline_code: 'processing_error', message },
+})
+const REVERSED = processingError(
+  'The processor did not say whether it took this payment, so it was taken back. Nothing was charged. Try again.',
+)
+const NEVER_RECEIVED = processingError('The processor never received this payment. Try again.')
+
+/** Of an operation that is no authorization: its end where the processor has not said it. */
+export function asOutcome(result: Result): Outcome {
+  if (result.kind === 'never_received') return NEVER_RECEIVED
+  assert(result.kind !== 'reversed', 'only an authorization is reversed')
+  return result
 }
 
 type Approved = Extract<Outcome, { kind: 'approved' }>
@@ -187,7 +217,9 @@ function cancel(cause: Cause, operation: Operation, outcome: Approved): Settleme
 function decline(
   cause: Cause,
   operation: Operation,
-  outcome: Extract<Outcome, { kind: 'declined' }>,
+  outcome: Declined,
+  // `reason`: why we say so, where the processor has not.
+  { action, reason }: { action: 'decline' | 'void'; reason?: string },
 ): Settlement {
   const { attempt } = operation
   if (attempt.operation !== 'authorize') {
@@ -201,7 +233,10 @@ function decline(
       writes: {
         payment_intent_updates: [intent],
         payment_attempt_updates: [
-          resolved(attempt, 'decline', { processor_id: outcome.processor_id, reason: outcome.decline.code }),
+          resolved(attempt, action, {
+            processor_id: outcome.processor_id,
+            reason: reason ?? outcome.decline.code,
+          }),
         ],
       },
       answer: declineAnswer(intent, outcome.decline),
@@ -232,10 +267,10 @@ function decline(
     writes: {
       payment_intent_updates: [intent],
       payment_attempt_updates: [
-        resolved(attempt, 'decline', {
+        resolved(attempt, action, {
           charge_id: charge.id,
           processor_id: outcome.processor_id,
-          reason: outcome.decline.decline_code,
+          reason: reason ?? outcome.decline.decline_code,
         }),
       ],
       charges: [charge],
@@ -328,29 +363,6 @@ function moved(
   return { ...intent, ...change, status, version: intent.version + 1n }
 }
 
-/** The attempt's row after an outcome, applied only while it is not settled. */
-export function resolved(
-  attempt: AttemptRow,
-  action: (typeof attemptLifecycle.actions)[number],
-  change: Partial<Pick<AttemptUpdate, 'charge_id' | 'processor_id' | 'reason' | 'checks' | 'check_after'>>,
-): AttemptUpdate {
-  const state = attemptLifecycle.next(attempt.state, action)
-  assert(state, `an attempt that is ${attempt.state} cannot ${action}`)
-  return {
-    account_id: attempt.account_id,
-    livemode: attempt.livemode,
-    id: attempt.id,
-    state,
-    from_states: UNSETTLED,
-    charge_id: attempt.charge_id,
-    processor_id: attempt.processor_id,
-    reason: null,
-    checks: attempt.checks,
-    check_after: null,
-    ...change,
-  }
-}
-
 function newCharge(cause: Cause, operation: Operation, processor_id: string | null): ChargeRow {
   const { attempt, intent, method } = operation
   assert(method && attempt.hold_transfer_id, 'an authorization charges a method and has a hold')
@@ -382,9 +394,3 @@ function newCharge(cause: Cause, operation: Operation, processor_id: string | nu
     created_at: now,
   }
 }
-
-/** A challenge is usually over in a minute, and the customer waits: ask often at first, then every minute. */
-const challengeCheckAfter = (checks: number) => `${Math.min(60, 2 * 2 ** Math.max(0, checks - 15))} seconds`
-
-/** Silence is broken by the processor, not by us: 2 s, doubling to five minutes. */
-export const unknownCheckAfter = (checks: number) => `${Math.min(300, 2 * 2 ** Math.min(checks, 10))} seconds`
