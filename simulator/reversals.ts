@@ -37,9 +37,10 @@ export function decideReversal(of: Known | undefined): Reversing {
     case 'void':
       return impossible('A void')
     case 'refund':
-      return of.status === 'pending'
+      // Of a payment that was taken back whole, it is part of what the customer is promised.
+      return of.status === 'pending' && of.payment.state !== 'reversed'
         ? { did: 'canceled', moves: [], amount: of.amount }
-        : impossible('A refund that was paid')
+        : impossible('This refund')
     case 'payout':
       return of.status === 'failed' || of.status === 'returned' ? NOTHING : impossible('A payout')
     case 'reversal':

@@ -71,6 +71,27 @@ describe('statements', () => {
     }
   })
 
+  test('a payout lowers the balance, one that comes back raises it, and both formats say so', async () => {
+    await pay('fund', { amount: 10_000 })
+    const payout = (reference: string, destination: string | null, amount: number) =>
+      call('POST', '/v1/payouts', { reference, amount, currency: 'usd', destination })
+    await payout('stays', null, 2_000)
+    await payout('bounces', 'btok_us_noAccount', 3_000)
+    expect((await payout('too-much', null, 100_000)).body.error.code).toBe('balance_insufficient')
+    await call('POST', '/settle', {})
+    const payouts = (await rows()).filter(row => row[2] === 'payout')
+    expect(payouts.map(row => [row[1], row[3], row[4], row[5]])).toEqual([
+      ['stays', '-2000', '0', '-2000'],
+      ['bounces', '-3000', '0', '-3000'],
+      ['bounces', '3000', '0', '3000'],
+    ])
+    const balance = (await rows()).reduce((sum, row) => sum + Number(row[5]), 0)
+    expect((await call('GET', '/balance')).body).toEqual({ usd: balance })
+    const xml = await (await fetch(`${simulator.url}/statement?format=camt053`)).text()
+    expect([...xml.matchAll(/<Cd>PAYOUT<\/Cd>/g)]).toHaveLength(3)
+    expect([...xml.matchAll(/<RvslInd>true<\/RvslInd>/g)]).toHaveLength(1)
+  })
+
   test('a reference with quotes, commas and angles survives both formats', async () => {
     await pay('a,"b"<c>&d')
     expect(await (await fetch(`${simulator.url}/statement`)).text()).toContain('"a,""b""<c>&d"')

@@ -22,6 +22,7 @@ let simulator: Simulator
 let received: Received[]
 let answers: number[]
 let wrong_signatures: number
+let hook: string
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'bursar-webhooks-'))
@@ -46,11 +47,12 @@ beforeEach(async () => {
     })
   }).listen(0, '127.0.0.1')
   await once(receiver, 'listening')
+  hook = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook`
   simulator = await startSimulator({
     port: 0,
     data_dir: folder,
     settle_after_ms: 30,
-    webhook_url: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook`,
+    webhook_url: hook,
     webhook_secret: SECRET,
   })
 })
@@ -127,10 +129,99 @@ test('events come late and out of order on demand', async () => {
   expect(order.sort()).toEqual(references.sort())
 })
 
-test('a setting that makes no sense is refused', async () => {
-  for (const body of [{ duplicate_rate: 2 }, { late_ms: 'soon' }, { out_of_order: 1 }, { twice: true }]) {
+test('a setting that makes no sense is refused, and nothing of it is taken', async () => {
+  const settings = async () => (await fetch(`${simulator.url}/webhooks`)).text()
+  const before = await settings()
+  for (const body of [
+    { duplicate_rate: 2 },
+    { drop_rate: 'often' },
+    { late_ms: 'soon' },
+    { late_ms: 86_400_000 },
+    { out_of_order: 1 },
+    { notify: 'some' },
+    { url: 'ftp://example.test' },
+    { secret: 7 },
+    { twice: true },
+    { out_of_order: true, twice: true },
+  ]) {
     expect((await post('/webhooks', body)).status).toBe(400)
   }
+  expect(await settings()).toBe(before)
+  expect(before).not.toContain(SECRET)
+})
+
+test('when only what was not answered is told, an answered payment costs no webhook', async () => {
+  await post('/webhooks', { notify: 'unanswered' })
+  const { id } = (await pay('answered', 'pm_card_pendingRefund')) as { id: string }
+  await post(`/v1/payments/${id}/refund`, { reference: 'answered-refund' })
+  const { redirect_url } = (await pay('3ds', 'pm_card_authenticationRequired')) as { redirect_url: string }
+  await fetch(`${redirect_url}/complete`, { method: 'POST' })
+  await post('/disputes', { reference: '3ds', reason: 'general', amount: 1 })
+  await post('/v1/payouts', { reference: 'payout', amount: 5, currency: 'usd' })
+  await post('/faults', { operation: 'authorize', kind: 'slow_body', ms: 20, count: 1 })
+  await pay('slowly-answered')
+  await post('/faults', { operation: 'authorize', kind: 'error', moment: 'after', count: 1 })
+  await pay('failed')
+  await post('/faults', { operation: 'authorize', kind: 'late_success', ms: 20, count: 1 })
+  pay('late').catch(() => undefined)
+  await receive(7)
+  expect(received.map(event => `${event.type} ${event.data.object.reference}`).sort()).toEqual([
+    'dispute.created 3ds',
+    'payment.captured 3ds',
+    'payment.captured failed',
+    'payment.captured late',
+    'payment.captured slowly-answered',
+    'payout.paid payout',
+    'refund.updated answered-refund',
+  ])
+})
+
+test('where webhooks go and what signs them changes while it runs', async () => {
+  await post('/webhooks', { url: null })
+  await pay('untold')
+  await post('/webhooks', { url: hook, secret: 'another' })
+  await pay('told')
+  await vi.waitFor(() => expect(received).toHaveLength(1), { timeout: 8_000 })
+  expect(received[0]?.data.object.reference).toBe('told')
+  expect(wrong_signatures).toBe(1)
+})
+
+test('a seed decides which events are lost, and the feed has them all', async () => {
+  await post('/webhooks', { drop_rate: 0.5 })
+  const references = Array.from({ length: 40 }, (_, i) => `maybe-${10 + i}`)
+  for (const reference of references) await pay(reference)
+  const state = async () =>
+    ((await (await fetch(`${simulator.url}/webhooks`)).json()) as { counts: Record<string, number> }).counts
+  await vi.waitFor(async () => {
+    const { delivered = 0, lost = 0 } = await state()
+    expect(delivered + lost).toBe(40)
+  })
+  // Binomial(40, 0.5): 20 expected, 3.2 the deviation; five of them on each side.
+  expect(received.length).toBeGreaterThan(4)
+  expect(received.length).toBeLessThan(36)
+  const feed = (await (await fetch(`${simulator.url}/v1/events?limit=500`)).json()) as { events: Received[] }
+  expect(feed.events.map(event => event.data.object.reference)).toEqual(references)
+  // The same history on a book of its own loses the same ones.
+  const survivors = received.map(event => event.data.object.reference).sort()
+  const other = mkdtempSync(join(tmpdir(), 'bursar-webhooks-'))
+  const again = await startSimulator({ port: 0, data_dir: other, webhook_url: hook, webhook_secret: SECRET })
+  received.length = 0
+  const send = (path: string, body: object) =>
+    fetch(`${again.url}${path}`, { method: 'POST', body: JSON.stringify(body) })
+  await send('/webhooks', { drop_rate: 0.5 })
+  for (const reference of references) {
+    await send('/v1/authorizations', {
+      reference,
+      amount: 900,
+      currency: 'usd',
+      payment_token: 'pm_card_visa',
+      capture: true,
+    })
+  }
+  await vi.waitFor(() => expect(received).toHaveLength(survivors.length), { timeout: 8_000 })
+  expect(received.map(event => event.data.object.reference).sort()).toEqual(survivors)
+  await again.close()
+  rmSync(other, { recursive: true })
 })
 
 test('a receiver that is gone costs the payments nothing and is counted', async () => {

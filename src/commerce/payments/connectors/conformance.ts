@@ -2,90 +2,17 @@
  * The contract every connector must pass, as tests. A harness brings the processor in a state where it can be asked
  * what really moved and told to misbehave; everything else goes through the port alone.
  */
-import { randomUUID } from 'node:crypto'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Authorize, Connector, FollowUp, LookupOutcome, Outcome, RawCard } from './connector.ts'
+import { type ConnectorHarness, DEADLINE_MS, makeCalls, SHORT_DEADLINE_MS } from './conformance-calls.ts'
+import { describeMoney } from './conformance-money.ts'
+import { describeNews } from './conformance-news.ts'
+import type { LookupOutcome } from './connector.ts'
 
-export interface Misbehaviour {
-  operation: 'authorize' | 'capture' | 'void' | 'refund' | 'lookup'
-  /** `error` strikes before the money moved; `drop_response` after. */
-  kind:
-    | 'drop_request'
-    | 'drop_response'
-    | 'error'
-    | 'reset_before'
-    | 'reset_after'
-    | 'slow_body'
-    | 'late_success'
-  /** For `slow_body` and `late_success`. */
-  ms?: number
-}
-
-export interface ConnectorHarness {
-  connector: Connector
-  /** The same connector where no processor listens. */
-  unreachable: Connector
-  /** Payment tokens by what happens to them. */
-  tokens: {
-    approved: string
-    insufficient_funds: string
-    challenged: string
-    declined_after_challenge: string
-  }
-  /** A valid test card. */
-  card: RawCard
-  /** The next matching operation misbehaves, once. */
-  misbehave(misbehaviour: Misbehaviour): Promise<void>
-  behave(): Promise<void>
-  /** What really moved under this reference, in order. */
-  movements(reference: string): Promise<{ type: string; amount: bigint }[]>
-  /** The customer answers the challenge. */
-  answerChallenge(redirect_url: string, passes: boolean): Promise<void>
-}
-
-/** Far more than any answer on one machine takes, so only what hangs runs into it. */
-const DEADLINE_MS = 5_000
-/** Short, for what is expected to hang. */
-const SHORT_DEADLINE_MS = 250
 const LATE_MS = 600
 
 /** Runs the contract; `harness` is called inside each test, after the suite's own `beforeAll`. */
 export function describeConnector(name: string, harness: () => ConnectorHarness) {
-  const makeReference = () => `att_${randomUUID().replaceAll('-', '')}`
-
-  const authorization = (over: Partial<Authorize> = {}): Authorize => ({
-    reference: makeReference(),
-    amount: 1000n,
-    currency: 'usd',
-    payment_token: harness().tokens.approved,
-    capture: true,
-    off_session: false,
-    return_url: null,
-    statement_descriptor: null,
-    owner: { account_id: 'acct_1', payment_intent_id: 'pi_1' },
-    ...over,
-  })
-
-  const authorize = (over: Partial<Authorize> = {}, deadline_ms = DEADLINE_MS) =>
-    harness().connector.authorize(authorization(over), deadline_ms)
-
-  async function paid(over: Partial<Authorize> = {}) {
-    const outcome = await authorize(over)
-    expect(outcome.kind).toBe('approved')
-    return outcome as Extract<Outcome, { kind: 'approved' }>
-  }
-
-  const followUp = (processor_id: string, over: Partial<FollowUp> = {}): FollowUp => ({
-    reference: makeReference(),
-    processor_id,
-    amount: 1000n,
-    currency: 'usd',
-    ...over,
-  })
-
-  const lookup = (reference: string) => harness().connector.lookup(reference, DEADLINE_MS)
-  const typesOf = async (reference: string) =>
-    (await harness().movements(reference)).map(movement => movement.type)
+  const { makeReference, authorization, authorize, paid, followUp, lookup, typesOf } = makeCalls(harness)
 
   /** Asks until the answer is of this kind or the connector's own promise about lateness is broken. */
   async function lookupUntil(reference: string, kind: LookupOutcome['kind']): Promise<LookupOutcome> {
@@ -96,6 +23,9 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
       await new Promise(resolve => setTimeout(resolve, 50))
     }
   }
+
+  describeMoney(name, harness)
+  describeNews(name, harness)
 
   describe(`the ${name} connector`, () => {
     afterEach(() => harness().behave())

@@ -2,13 +2,18 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { describeConnector, type Misbehaviour } from './conformance.ts'
+import { systemClock } from '#kernel'
+import { describeConnector } from './conformance.ts'
+import type { Misbehaviour, Webhook } from './conformance-calls.ts'
 import { magicCard, magicCards } from './magic-cards.ts'
 import { type SimulatorConnector, simulatorConnector } from './simulator.ts'
+import { simulatorWebhooks } from './simulator-webhooks.ts'
 
 const PROGRAM = join(import.meta.dirname, '../../../../simulator/main.ts')
 let folder: string
@@ -16,17 +21,47 @@ let program: ChildProcess
 let url: string
 let connector: SimulatorConnector
 let unreachable: SimulatorConnector
+let receiver: Server
+const received: Webhook[] = []
+const SECRET = 'a secret for tests'
+
+async function post(path: string, body: object): Promise<{ id: string }> {
+  const response = await fetch(`${url}${path}`, { method: 'POST', body: JSON.stringify(body) })
+  if (!response.ok) throw new Error(`${path} was refused: ${await response.text()}`)
+  return (await response.json()) as { id: string }
+}
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'bursar-connector-'))
   program = spawn(process.execPath, [PROGRAM], {
-    env: { ...process.env, SIMULATOR_PORT: '0', BURSAR_DATA_DIR: folder },
+    env: {
+      ...process.env,
+      SIMULATOR_PORT: '0',
+      SIMULATOR_SETTLE_AFTER_MS: '600000',
+      BURSAR_DATA_DIR: folder,
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   if (program.stdout === null) throw new Error('the simulator has no output')
   const [line] = (await once(createInterface(program.stdout), 'line')) as [string]
   url = line.replace('simulator ready at ', '')
-  connector = simulatorConnector({ url })
+  receiver = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      const { 'simulator-signature': signature } = request.headers
+      received.push({
+        raw: Buffer.concat(chunks),
+        headers: { 'simulator-signature': signature as string },
+        received_at: systemClock.now(),
+      })
+      response.end()
+    })
+  }).listen(0, '127.0.0.1')
+  await once(receiver, 'listening')
+  const { port } = receiver.address() as AddressInfo
+  await post('/webhooks', { url: `http://127.0.0.1:${port}/`, secret: SECRET })
+  connector = simulatorConnector({ url, webhook_secret: SECRET })
   // Port 1 is reserved and never listened on.
   unreachable = simulatorConnector({ url: 'http://127.0.0.1:1' })
 })
@@ -35,6 +70,8 @@ afterAll(async () => {
   await Promise.all([connector.close(), unreachable.close()])
   program.kill('SIGTERM')
   await once(program, 'exit')
+  receiver.close()
+  receiver.closeAllConnections()
   rmSync(folder, { recursive: true })
 })
 
@@ -53,11 +90,29 @@ describeConnector('simulator', () => ({
     challenged: 'pm_card_authenticationRequired',
     declined_after_challenge: 'pm_card_threeDSecureRequiredChargeDeclined',
   },
+  destinations: {
+    fails: { destination: 'btok_us_accountClosed', failure_code: 'account_closed' },
+    returned: 'btok_us_returned',
+  },
+  async dispute({ payment_id, amount, inquiry }) {
+    const { id } = await post('/disputes', {
+      payment_id,
+      ...(amount !== undefined && { amount: Number(amount) }),
+      ...(inquiry !== undefined && { inquiry }),
+    })
+    return id
+  },
+  async escalate(dispute_id) {
+    await post(`/disputes/${dispute_id}/escalate`, {})
+  },
+  async settle() {
+    await post('/settle', {})
+  },
+  webhooks: () => received,
+  readerOf: simulatorWebhooks,
   card: { number: '4242424242424242', exp_month: 12, exp_year: 2034, cvc: '123' },
   async misbehave(misbehaviour) {
-    const body = JSON.stringify({ ...faultOf(misbehaviour), rate: 1, count: 1 })
-    const response = await fetch(`${url}/faults`, { method: 'POST', body })
-    if (response.status !== 201) throw new Error(`the fault was refused: ${await response.text()}`)
+    await post('/faults', { ...faultOf(misbehaviour), rate: 1, count: 1 })
   },
   async behave() {
     await fetch(`${url}/faults`, { method: 'DELETE' })

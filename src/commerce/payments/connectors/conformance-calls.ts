@@ -1,0 +1,117 @@
+/** What the contract needs of a processor's harness, and the calls that its parts share. */
+import { randomUUID } from 'node:crypto'
+import { expect } from 'vitest'
+import type { Authorize, Connector, FollowUp, Outcome, RawCard, WebhookReader } from './connector.ts'
+
+/** As it arrived. */
+export interface Webhook {
+  raw: Uint8Array
+  headers: Record<string, string | undefined>
+  received_at: Date
+}
+
+export interface Misbehaviour {
+  operation:
+    | 'authorize'
+    | 'capture'
+    | 'void'
+    | 'refund'
+    | 'payout'
+    | 'reversal'
+    | 'dispute'
+    | 'lookup'
+    | 'events'
+  /** `error` strikes before the money moved; `drop_response` after. */
+  kind:
+    | 'drop_request'
+    | 'drop_response'
+    | 'error'
+    | 'reset_before'
+    | 'reset_after'
+    | 'slow_body'
+    | 'late_success'
+  /** For `slow_body` and `late_success`. */
+  ms?: number
+}
+
+export interface ConnectorHarness {
+  connector: Connector
+  /** The same connector where no processor listens. */
+  unreachable: Connector
+  /** Payment tokens by what happens to them. */
+  tokens: {
+    approved: string
+    insufficient_funds: string
+    challenged: string
+    declined_after_challenge: string
+  }
+  /** A valid test card. */
+  card: RawCard
+  /** The next matching operation misbehaves, once. */
+  misbehave(misbehaviour: Misbehaviour): Promise<void>
+  behave(): Promise<void>
+  /** Bank accounts by what becomes of a payout to them. */
+  destinations: {
+    fails: { destination: string; failure_code: string }
+    returned: string
+  }
+  /** A cardholder disputes a captured payment, or part of it, or only asks. */
+  dispute(wanted: { payment_id: string; amount?: bigint; inquiry?: boolean }): Promise<string>
+  /** An inquiry becomes a dispute. */
+  escalate(dispute_id: string): Promise<void>
+  /** What waits for its time happens now. */
+  settle(): Promise<void>
+  /** Every webhook that came so far, in the order in which it came. */
+  webhooks(): Webhook[]
+  /** The connector's reader, with another secret. */
+  readerOf(secret: string): WebhookReader
+  /** What really moved under this reference, in order. */
+  movements(reference: string): Promise<{ type: string; amount: bigint }[]>
+  /** The customer answers the challenge. */
+  answerChallenge(redirect_url: string, passes: boolean): Promise<void>
+}
+
+/** Far more than any answer on one machine takes, so only what hangs runs into it. */
+export const DEADLINE_MS = 5_000
+/** Short, for what is expected to hang. */
+export const SHORT_DEADLINE_MS = 250
+
+export function makeCalls(harness: () => ConnectorHarness) {
+  const makeReference = () => `att_${randomUUID().replaceAll('-', '')}`
+
+  const authorization = (over: Partial<Authorize> = {}): Authorize => ({
+    reference: makeReference(),
+    amount: 1000n,
+    currency: 'usd',
+    payment_token: harness().tokens.approved,
+    capture: true,
+    off_session: false,
+    return_url: null,
+    statement_descriptor: null,
+    owner: { account_id: 'acct_1', payment_intent_id: 'pi_1' },
+    ...over,
+  })
+
+  const authorize = (over: Partial<Authorize> = {}, deadline_ms = DEADLINE_MS) =>
+    harness().connector.authorize(authorization(over), deadline_ms)
+
+  async function paid(over: Partial<Authorize> = {}) {
+    const outcome = await authorize(over)
+    expect(outcome.kind).toBe('approved')
+    return outcome as Extract<Outcome, { kind: 'approved' }>
+  }
+
+  const followUp = (processor_id: string, over: Partial<FollowUp> = {}): FollowUp => ({
+    reference: makeReference(),
+    processor_id,
+    amount: 1000n,
+    currency: 'usd',
+    ...over,
+  })
+
+  const lookup = (reference: string) => harness().connector.lookup(reference, DEADLINE_MS)
+  const typesOf = async (reference: string) =>
+    (await harness().movements(reference)).map(movement => movement.type)
+
+  return { makeReference, authorization, authorize, paid, followUp, lookup, typesOf }
+}
