@@ -152,6 +152,12 @@ test('a setting that makes no sense is refused, and nothing of it is taken', asy
 
 test('when only what was not answered is told, an answered payment costs no webhook', async () => {
   await post('/webhooks', { notify: 'unanswered' })
+  await post('/v1/authorizations', {
+    reference: 'fund',
+    amount: 100_000,
+    currency: 'usd',
+    payment_token: 'pm_card_visa',
+  })
   const { id } = (await pay('answered', 'pm_card_pendingRefund')) as { id: string }
   await post(`/v1/payments/${id}/refund`, { reference: 'answered-refund' })
   const { redirect_url } = (await pay('3ds', 'pm_card_authenticationRequired')) as { redirect_url: string }
