@@ -1,13 +1,14 @@
 /** What the bank remembers after a restart is what it knew before, whatever happened to it in between. */
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Bank, openBank } from './bank.ts'
-import { MAGIC_CARDS } from './magic.ts'
+import { readPage } from './feed.ts'
 import { operationJson } from './json.ts'
+import { MAGIC_CARDS } from './magic.ts'
 import { Refused } from './refused.ts'
 import type { OperationRequest } from './state.ts'
 import { openTokens } from './tokens.ts'
@@ -125,6 +126,33 @@ test('a replayed book gives the same answers, and no payment ever gives back mor
     }),
     { numRuns: 60 },
   )
+})
+
+test('a book from before there were owners and due days is read as it was', async () => {
+  await withFolder(async folder => {
+    const said = '"currency":"usd","at_ms":1750000000000,"answered":true'
+    const lines = [
+      `{"op":"authorize","seq":1,"moves":["authorize","capture"],"id":"pay_1","payment_id":"pay_1","reference":"old","amount":1000,${said},"token":"pm_card_visa","capture":true,"off_session":false,"return_url":null,"status":"approved"}`,
+      `{"op":"dispute","seq":3,"moves":["dispute"],"id":"dsp_1","payment_id":"pay_1","reference":"old","amount":1000,${said},"reason":"fraudulent","inquiry":false}`,
+      `{"op":"dispute_closed","seq":4,"moves":["dispute"],"id":"dsp_1","payment_id":"pay_1","reference":"old","amount":-1000,${said},"won":true}`,
+    ]
+    writeFileSync(join(folder, 'book.jsonl'), `${lines.join('\n')}\n`)
+    const bank = open(folder)
+    expect(bank.world.payments.get('pay_1')).toMatchObject({ owner: null, disputed_amount: 0n })
+    expect(bank.dispute('dsp_1')).toMatchObject({ status: 'won', due_ms: undefined })
+    // 1000 less the fee of 59; the dispute took 2500 and gave it back.
+    expect(bank.world.balances.get('usd')).toBe(941n)
+    const page = await readPage(
+      join(folder, 'book.jsonl'),
+      bank,
+      { after: null, limit: 10 },
+      'http://simulator',
+    )
+    const { events } = JSON.parse(page) as { events: { type: string }[] }
+    expect(events.map(event => event.type)).toEqual(['payment.captured', 'dispute.created', 'dispute.closed'])
+    expect(bank.perform(authorize('old', 'pm_card_visa', true, 1000n), true).id).toBe('pay_1')
+    await bank.close()
+  })
 })
 
 test('a full book refuses new references, and still answers the old ones', async () => {
