@@ -25,6 +25,7 @@ const COMMANDS = {
   bursar: args => ['src/cli.ts', ...args],
   check: args => ['scripts/check.ts', ...args],
   bench: args => ['bench/run.ts', ...args],
+  simulate: args => ['test/simulation/simulate.ts', ...args],
   generate: args => ['scripts/generate.ts', ...args],
 }
 

@@ -1,0 +1,200 @@
+/**
+ * Plays one seed on a plant of real processes: its clients live while its troubles strike, then everything heals, what
+ * is open is brought to its end, and the audit from outside and the model say what is wrong.
+ */
+import { sleep } from '#kernel'
+import { listAll, audit, recovered } from '../support/outside.ts'
+import type { Json, Merchant } from '../support/merchant.ts'
+import type { Plant, ServerHandle } from '../support/processes.ts'
+import { live, type Story } from './client.ts'
+import { disagreements } from './model.ts'
+import { type Plan, planOf, type Trouble } from './plan.ts'
+
+export interface Stage {
+  readonly plant: Plant
+  /** Where the API is now; it moves when the server is started again. */
+  at(): string
+  play(seed: number): Promise<Result>
+  close(): Promise<void>
+}
+
+export interface Result {
+  seed: number
+  /** One sentence for each thing that is not as it must be; empty when all is well. */
+  problems: string[]
+  purchases: number
+  writes: number
+  troubles: number
+  kills: number
+}
+
+/** The book of the simulator and the ledger grow with every seed, and the audit reads both whole. */
+export const SEEDS_PER_STAGE = 20
+
+/** A server whose simulator sends webhooks needs to prove them. */
+export const WEBHOOK_SECRET = 'the webhooks of a simulation are signed with this'
+
+export async function openStage(plant: Plant): Promise<Stage> {
+  let server = await plant.start()
+  let restarting: Promise<void> = Promise.resolve()
+
+  async function strike(trouble: Trouble): Promise<void> {
+    switch (trouble.what) {
+      case 'kill_server': {
+        const dying = server
+        const last = restarting
+        restarting = (async () => {
+          await last
+          if (server !== dying) return
+          await dying.kill()
+          server = await plant.start()
+        })()
+        return restarting
+      }
+      case 'kill_simulator':
+        return plant.simulator.restart()
+      case 'cut_database':
+        await plant.db.run`
+          select pg_terminate_backend(pid)
+          from pg_stat_activity
+          where datname = current_database() and application_name <> 'bursar plant'`
+        return
+      case 'clock':
+        return onLiving(server, alive => alive.shiftClock(trouble.offset_ms))
+      case 'stop_server': {
+        const stopped = server
+        stopped.signal('SIGSTOP')
+        await sleep(trouble.for_ms)
+        stopped.signal('SIGCONT')
+        return
+      }
+      case 'fault':
+        return insist(() => plant.simulator.fault(trouble.fault))
+      case 'webhooks':
+        return insist(async () => void (await plant.simulator.post('/webhooks', trouble.settings)))
+    }
+  }
+
+  async function heal(): Promise<void> {
+    await restarting
+    await insist(() => plant.simulator.clearFaults())
+    await insist(async () => {
+      await plant.simulator.post('/webhooks', {
+        duplicate_rate: 0,
+        drop_rate: 0,
+        late_ms: 0,
+        out_of_order: false,
+      })
+    })
+    await onLiving(server, alive => alive.shiftClock(0))
+  }
+
+  return {
+    plant,
+    at: () => server.url,
+    async play(seed) {
+      const plan = planOf(seed)
+      const at = () => server.url
+      const merchants = await Promise.all(Array.from({ length: plan.merchants }, () => plant.account()))
+      const lives = Promise.all(
+        plan.purchases.map(purchase => live(purchase, merchants[purchase.merchant] as Merchant, at)),
+      )
+      // A client that gives up is a finding, but only when the troubles are over.
+      lives.catch(() => undefined)
+      await Promise.all(
+        plan.troubles.map(async ({ after_ms, trouble }) => {
+          await sleep(after_ms)
+          await strike(trouble)
+        }),
+      )
+      await heal()
+      const stories = await lives
+      const problems = await findProblems(plant, merchants, stories, at)
+      return resultOf(plan, stories, problems)
+    },
+    async close() {
+      await restarting
+      await plant.close()
+    },
+  }
+}
+
+async function findProblems(
+  plant: Plant,
+  merchants: readonly Merchant[],
+  stories: readonly Story[],
+  at: () => string,
+): Promise<string[]> {
+  await recovered(plant, merchants)
+  const problems = await audit(plant, merchants, at)
+  for (const merchant of merchants) {
+    const theirs = stories.filter(story => story.merchant === merchant)
+    const [charges, refunds, disputes] = await Promise.all(
+      ['/v1/charges', '/v1/refunds', '/v1/disputes'].map(path => listAll(merchant, at, path)),
+    )
+    for (const story of theirs) {
+      if (story.intent_id === undefined) continue
+      const of_it = (rows: readonly Json[] = []) =>
+        rows.filter(row => row.payment_intent_id === story.intent_id)
+      problems.push(
+        ...disagreements(story, {
+          intent: await merchant.get(at, `/v1/payment_intents/${story.intent_id}`),
+          charges: of_it(charges),
+          refunds: of_it(refunds),
+          disputes: of_it(disputes),
+        }),
+      )
+    }
+    problems.push(...(await balanceProblems(merchant, at)))
+  }
+  return problems
+}
+
+/** The balance is the sum of what changed it. */
+async function balanceProblems(merchant: Merchant, at: () => string): Promise<string[]> {
+  const balance = await merchant.get(at, '/v1/balance')
+  const total = [...balance.pending, ...balance.available].reduce((sum, { amount }) => sum + amount, 0)
+  const changes = await listAll(merchant, at, '/v1/balance_transactions')
+  const payouts = await listAll(merchant, at, '/v1/payouts')
+  // A payout that is being prepared is held, and no balance transaction yet.
+  const held = payouts
+    .filter(payout => payout.status === 'pending')
+    .reduce((sum, payout) => sum + payout.amount, 0)
+  const sum = changes.reduce((all, change) => all + change.net, 0)
+  return sum === total || sum - held === total
+    ? []
+    : [`the balance is ${total}, and its transactions come to ${sum}`]
+}
+
+const resultOf = (plan: Plan, stories: readonly Story[], problems: string[]): Result => ({
+  seed: plan.seed,
+  problems,
+  purchases: plan.purchases.length,
+  writes: stories.reduce((sum, story) => sum + story.acts.length, 0),
+  troubles: plan.troubles.length,
+  kills: plan.troubles.filter(({ trouble }) => trouble.what === 'kill_server').length,
+})
+
+/** The simulator may be restarting: its port is back in a second. */
+const TRIES = 100
+const PAUSE_MS = 100
+
+async function insist(work: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (tries === TRIES) throw error
+      await sleep(PAUSE_MS)
+    }
+  }
+}
+
+/** An order to a process that dies at that moment is no longer needed. */
+async function onLiving(server: ServerHandle, order: (server: ServerHandle) => Promise<void>): Promise<void> {
+  try {
+    await order(server)
+  } catch (error) {
+    if (server.is_alive) throw error
+  }
+}
