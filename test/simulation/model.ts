@@ -59,7 +59,7 @@ function moneyTaken({ purchase, acts, passed }: Story, { intent, charges }: Endi
     const may_be = purchase.manual ? asked_for : [purchase.amount]
     if (!may_be.includes(received)) problems.push(`received ${received}, which nobody asked for`)
   }
-  if ((received > 0) !== (intent.status === 'succeeded')) {
+  if (received > 0 !== (intent.status === 'succeeded')) {
     problems.push(`is ${intent.status} and received ${received}`)
   }
   // Nothing that could stop it: then no fault, crash or silence may have lost it.

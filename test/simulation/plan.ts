@@ -147,7 +147,15 @@ function stepOf(random: Dice): Step {
   }
 }
 
-const FAULTS = ['delay', 'drop_request', 'drop_response', 'error', 'reset', 'slow_body', 'late_success'] as const
+const FAULTS = [
+  'delay',
+  'drop_request',
+  'drop_response',
+  'error',
+  'reset',
+  'slow_body',
+  'late_success',
+] as const
 const OPERATIONS = ['authorize', 'capture', 'void', 'refund', 'lookup', '*'] as const
 
 function troubleOf(random: Dice): Trouble {

@@ -2,6 +2,7 @@
  * Plays one seed on a plant of real processes: its clients live while its troubles strike, then everything heals, what
  * is open is brought to its end, and the audit from outside and the model say what is wrong.
  */
+import pg from 'pg'
 import { sleep } from '#kernel'
 import { listAll, audit, recovered } from '../support/outside.ts'
 import type { Json, Merchant } from '../support/merchant.ts'
@@ -54,11 +55,7 @@ export async function openStage(plant: Plant): Promise<Stage> {
       case 'kill_simulator':
         return plant.simulator.restart()
       case 'cut_database':
-        await plant.db.run`
-          select pg_terminate_backend(pid)
-          from pg_stat_activity
-          where datname = current_database() and application_name <> 'bursar plant'`
-        return
+        return cutConnections(plant.database_url)
       case 'clock':
         return onLiving(server, alive => alive.shiftClock(trouble.offset_ms))
       case 'stop_server': {
@@ -190,11 +187,29 @@ async function insist(work: () => Promise<void>): Promise<void> {
   }
 }
 
+/** Every connection of the servers breaks, as when the database fails over. */
+async function cutConnections(database_url: string): Promise<void> {
+  // As the owner and apart: the pools of the product work in a role that may not do this.
+  const client = new pg.Client({ connectionString: database_url })
+  await client.connect()
+  try {
+    await client.query(`
+      select pg_terminate_backend(pid)
+      from pg_stat_activity
+      where datname = current_database() and pid <> pg_backend_pid() and application_name <> 'bursar plant'`)
+  } finally {
+    await client.end()
+  }
+}
+
+const DYING_MS = 5_000
+
 /** An order to a process that dies at that moment is no longer needed. */
 async function onLiving(server: ServerHandle, order: (server: ServerHandle) => Promise<void>): Promise<void> {
   try {
     await order(server)
   } catch (error) {
+    await Promise.race([server.exited, sleep(DYING_MS)])
     if (server.is_alive) throw error
   }
 }

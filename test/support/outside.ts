@@ -154,6 +154,7 @@ export async function listAll(merchant: Merchant, at: Address, path: string): Pr
   let cursor: string | null = null
   do {
     const page = await merchant.get(at, `${path}?limit=100${cursor === null ? '' : `&cursor=${cursor}`}`)
+    if (page.error?.code === 'route_not_found') return []
     if (!Array.isArray(page.data)) throw new Error(`${path} answered ${JSON.stringify(page)}`)
     all.push(...page.data)
     cursor = page.next_cursor
