@@ -4,12 +4,20 @@
  * one the API documents.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { applyProcessorEvent, type ProcessorEvent } from '#payments'
 import { movementsOf } from '../support/audit.ts'
 import { answerChallenge } from '../support/challenge.ts'
 import { expectConsistent, expectDocumented } from '../support/consistency.ts'
 import { dice } from '../support/dice.ts'
 import { createInterleaving, explore } from '../support/interleaving.ts'
-import { type Json, type Reply, startWorld, type TestAccount, type World } from '../support/testing.ts'
+import {
+  eventually,
+  type Json,
+  type Reply,
+  startWorld,
+  type TestAccount,
+  type World,
+} from '../support/testing.ts'
 
 const interleaving = createInterleaving()
 let world: World
@@ -20,6 +28,45 @@ afterAll(async () => {
   await world.verifyLedger()
   await world.close()
 })
+
+/** Where the feed of the processor had ended before the race. */
+let feed_at: string | null = null
+
+async function readFeed(): Promise<{ events: ProcessorEvent[]; end: string | null }> {
+  const connector = world.payments.connectorNamed('simulator')
+  const found: ProcessorEvent[] = []
+  for (let after = feed_at; ; ) {
+    const page = await connector.events(after, FEED_DEADLINE_MS)
+    if (!('events' in page)) throw new Error(`the feed does not answer: ${page.reason}`)
+    found.push(...page.events.map(({ event }) => event))
+    if (page.next === after || page.events.length === 0) return { events: found, end: page.next }
+    after = page.next
+  }
+}
+const FEED_DEADLINE_MS = 15_000
+
+/** The races before are nobody's news. */
+async function skipFeed(): Promise<void> {
+  feed_at = (await readFeed()).end
+}
+
+/** Everything the processor has to tell of a payment by now. */
+async function newsOf(intent: Json): Promise<ProcessorEvent[]> {
+  const { events } = await readFeed()
+  return events.filter(({ news }) => news.kind === 'operation' && news.owner?.payment_intent_id === intent.id)
+}
+
+async function tell(events: readonly ProcessorEvent[]): Promise<void> {
+  for (const event of events) await applyProcessorEvent(world.payments, 'simulator', event)
+}
+
+/** What cannot be taken in while a cancel is under way is told again: here when the race is over. */
+async function tellAsOnTheWay(events: readonly ProcessorEvent[]): Promise<undefined> {
+  for (const event of events) await tell([event]).catch(() => undefined)
+  return undefined
+}
+
+const TELLING = 'the processor telling twice, backwards'
 
 type Act = (account: TestAccount, intent: Json) => Promise<Reply | undefined>
 const acts = {
@@ -39,6 +86,10 @@ const acts = {
     await answerChallenge(intent, 'fail')
     return undefined
   },
+  [TELLING]: async (_account, intent) => {
+    const news = (await newsOf(intent)).reverse()
+    return tellAsOnTheWay([...news, ...news])
+  },
 } satisfies Record<string, Act>
 type ActName = keyof typeof acts
 
@@ -46,23 +97,23 @@ type ActName = keyof typeof acts
 const starts: Record<string, { create: object; racers: ActName[] }> = {
   'waits for its confirm': {
     create: {},
-    racers: ['confirm', 'cancel', 'update'],
+    racers: ['confirm', 'cancel', 'update', TELLING],
   },
   'waits for its confirm, to be captured later': {
     create: { capture_method: 'manual' },
-    racers: ['confirm', 'capture', 'cancel'],
+    racers: ['confirm', 'capture', 'cancel', TELLING],
   },
   'is held on the card': {
     create: { capture_method: 'manual', confirm: true },
-    racers: ['capture', 'capture of a part', 'cancel', 'refund'],
+    racers: ['capture', 'capture of a part', 'cancel', 'refund', TELLING],
   },
   'waits for a challenge': {
     create: { confirm: true, payment_method_id: 'pm_card_authenticationRequired' },
-    racers: ['confirm', 'cancel', 'update', 'the customer passing', 'the customer failing'],
+    racers: ['confirm', 'cancel', 'update', 'the customer passing', 'the customer failing', TELLING],
   },
   'has succeeded': {
     create: { confirm: true },
-    racers: ['refund', 'refund of a part', 'cancel', 'update'],
+    racers: ['refund', 'refund of a part', 'cancel', 'update', TELLING],
   },
 }
 
@@ -87,6 +138,7 @@ async function race(
   choose: (running: readonly number[]) => number,
 ) {
   const account = await world.account()
+  await skipFeed()
   const { body: intent } = await account.api.post('/v1/payment_intents', {
     amount: 1000,
     currency: 'usd',
@@ -101,6 +153,12 @@ async function race(
   // What still waits for its customer is cancelled, so that all of it has an end.
   if ((await account.api.get(`/v1/payment_intents/${intent.id}`)).body.status === 'requires_action') {
     await account.api.post(`/v1/payment_intents/${intent.id}/cancel`)
+  }
+  if (names.includes(TELLING)) {
+    await eventually(async () => {
+      await world.resolve()
+      await tell(await newsOf(intent))
+    })
   }
   await expectConsistent(world, account)
   const movements = await movementsOf(world, account)
