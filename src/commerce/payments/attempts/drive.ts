@@ -124,6 +124,7 @@ export async function settleOutcome(
   })
   let current = operation
   for (let attempt = 1; attempt <= SETTLE_TRIES; attempt++) {
+    if (!isOurs(current)) return conclude(payments, runner, current)
     try {
       const answer = operation.refund
         ? await settleRefund(payments, runner, current, asOutcome(outcome))
@@ -137,7 +138,6 @@ export async function settleOutcome(
       // Settled otherwise than the processor has just said: what it took is nobody's payment any more.
       if (outcome.kind === 'approved') await meetLateApproval(payments, current, outcome)
       if (error instanceof FencedError) throw error
-      if (!isOurs(current)) return conclude(payments, runner, current)
     }
   }
   throw new Error('an operation could not be settled: its intent changes all the time')
