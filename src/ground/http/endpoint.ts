@@ -385,6 +385,8 @@ class Run {
       route: this.#endpoint.path,
       path,
       params: this.#raw,
+      are_params_accepted: this.#context !== undefined,
+      has_secret_params: this.#endpoint.masked !== null,
       params_length: body?.length ?? query.length,
       answer,
       error_code,

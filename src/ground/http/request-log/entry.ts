@@ -3,7 +3,7 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { instantOfId } from '#kernel'
 import { redactText } from '#metrics'
 import type { Answer, Caller, Endpoint } from '../types.ts'
-import { maskedAnswer, maskedParams } from './mask.ts'
+import { type Asked, maskedAnswer, maskedParams } from './mask.ts'
 
 /** What a key made of a request; the states in the table's CHECK and the labels of the metric are these. */
 export const IDEMPOTENCY_OUTCOMES = ['first', 'replayed', 'conflict', 'in_progress', 'resumed'] as const
@@ -21,6 +21,10 @@ export interface LoggedRequest {
   readonly path: string
   /** As they came, before anything is checked; undefined where they could not be read. */
   readonly params: Record<string, unknown> | undefined
+  /** Whether the endpoint takes them: then each has a name that it knows. */
+  readonly are_params_accepted: boolean
+  /** Whether any of the endpoint's parameters is secret. */
+  readonly has_secret_params: boolean
   /** Of the body or the query they came in. */
   readonly params_length: number
   readonly answer: Answer
@@ -69,7 +73,7 @@ export function entryOf(request: LoggedRequest): RequestLogEntry {
     method: request.method,
     route: request.route,
     path: redactText(request.path),
-    params: params === undefined ? null : maskedParams(endpoint.params, params, request.params_length),
+    params: params === undefined ? null : maskedParams(askedBy(request), params),
     status: answer.status,
     answer: is_of_log && answer.status < 400 ? null : maskedAnswer(answer.body),
     error_code: request.error_code ?? null,
@@ -85,6 +89,13 @@ export function entryOf(request: LoggedRequest): RequestLogEntry {
     created_at: instantOfId(request.request_id).toISOString(),
   }
 }
+
+const askedBy = (request: LoggedRequest): Asked => ({
+  schema: request.endpoint.params,
+  has_secrets: request.has_secret_params,
+  are_accepted: request.are_params_accepted,
+  length: request.params_length,
+})
 
 /** A key as the log keeps it: somebody will make one from a card number. */
 export const keptKey = (key: string | undefined): string | undefined =>

@@ -5,7 +5,7 @@
  * shapes of values. A false mask costs a value in a log that people read; a miss costs a card number.
  */
 import type { z } from 'zod'
-import { REDACTED, redactFields, redactText } from '#metrics'
+import { mayNeedRedaction, REDACTED, redactFields, redactText } from '#metrics'
 import { maskSecrets, NAME } from '../validate.ts'
 
 /**
@@ -19,17 +19,37 @@ const LOOKED_AT_LENGTH_MOST = 131_072
 /** Digits enough for a card number, check digit or none: no name has so many. */
 const MANY_DIGITS = /\d(?:[ -]?\d){12}/
 
-/** The parameters as JSON text, masked and cut; `schema` is the endpoint's. `length` is that of the body or query. */
-export function maskedParams(schema: z.ZodType, raw: Record<string, unknown>, length: number): string {
-  if (length > LOOKED_AT_LENGTH_MOST) return tooLong(length)
-  const without_secrets = maskSecrets(schema, raw, () => REDACTED)
-  return cut(JSON.stringify(redactFields(known(schema, without_secrets) as object)))
+/** What is asked of an endpoint: its schema, and whether the parameters were found to fit it. */
+export interface Asked {
+  readonly schema: z.ZodType
+  /** Whether any of them is secret. */
+  readonly has_secrets: boolean
+  readonly are_accepted: boolean
+  /** Of the body or query they came in. */
+  readonly length: number
 }
 
-/** An answer as JSON text, masked and cut. */
+/** The parameters as JSON text, masked and cut. */
+export function maskedParams(asked: Asked, raw: Record<string, unknown>): string {
+  if (asked.length > LOOKED_AT_LENGTH_MOST) return tooLong(asked.length)
+  if (asked.are_accepted && !asked.has_secrets) {
+    const json = JSON.stringify(raw)
+    if (!mayNeedRedaction(json)) return cut(json)
+  }
+  const without_secrets = maskSecrets(asked.schema, raw, () => REDACTED)
+  return cut(JSON.stringify(redactFields(known(asked.schema, without_secrets) as object)))
+}
+
+/** A member of every intent's answer. */
+const CLIENT_SECRET = /"client_secret":"[^"]*"/g
+
+/** An answer as JSON text, masked and cut. It is taken apart only when something in it may have to go. */
 export function maskedAnswer(body: string): string {
   if (body.length > LOOKED_AT_LENGTH_MOST) return tooLong(body.length)
-  return cut(JSON.stringify(redactFields(JSON.parse(body) as object)))
+  if (mayNeedRedaction(body.replace(CLIENT_SECRET, '""'))) {
+    return cut(JSON.stringify(redactFields(JSON.parse(body) as object)))
+  }
+  return cut(body.replace(CLIENT_SECRET, `"client_secret":"${REDACTED}"`))
 }
 
 const tooLong = (length: number): string => JSON.stringify(`… (${length} characters)`)

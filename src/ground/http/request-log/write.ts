@@ -142,7 +142,7 @@ const isRefused = (error: unknown): boolean => /^2[23]/.test(sqlState(error) ?? 
  * what waits in memory. A batch whose commit was lost may be written already, so what is there stays.
  */
 function insert(db: Db, rows: readonly RequestLogEntry[]): Promise<void> {
-  const column = <Name extends keyof RequestLogEntry>(name: Name) => rows.map(row => row[name])
+  const column = (name: keyof RequestLogEntry) => arrayOf(rows, name)
   return db.transaction(async tx => {
     const relaxed = tx.run`set local synchronous_commit = off`
     // It fails only with the whole transaction, and then the insert says so.
@@ -169,4 +169,26 @@ function insert(db: Db, rows: readonly RequestLogEntry[]): Promise<void> {
       )
       on conflict (account_id, livemode, id) do nothing`
   })
+}
+
+/** Columns whose values are ids, numbers, words and paths of ours: no quotes around them, nothing to escape. */
+const FREE_TEXT: ReadonlySet<keyof RequestLogEntry> = new Set([
+  'path',
+  'params',
+  'answer',
+  'idempotency_key',
+  'differing_params',
+] as const)
+
+/** One column of the rows as a PostgreSQL array; the driver's own way takes three times as long. */
+function arrayOf(rows: readonly RequestLogEntry[], name: keyof RequestLogEntry): string {
+  const is_free = FREE_TEXT.has(name)
+  let text = ''
+  for (const row of rows) {
+    const value = row[name]
+    if (value === null) text += ',NULL'
+    else if (is_free) text += `,"${String(value).replace(/["\\]/g, '\\$&')}"`
+    else text += `,${value}`
+  }
+  return `{${text.slice(1)}}`
 }
