@@ -23,6 +23,10 @@ export async function openWork(plant: Plant, merchants?: readonly Merchant[]): P
     from payment_attempts
     where state = any(${OPEN}) and (${accounts}::uuid[] is null or account_id = any(${accounts}::uuid[]))
     union all
+    select 'payout ' || state
+    from payouts
+    where status = 'pending' and (${accounts}::uuid[] is null or account_id = any(${accounts}::uuid[]))
+    union all
     select 'key of ' || route
     from idempotency_keys
     where finished_at is null and (${accounts}::uuid[] is null or account_id = any(${accounts}::uuid[]))`

@@ -213,6 +213,11 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
         update payment_attempts
         set sent_at = sent_at - interval '1 minute', next_check_at = case when next_check_at is not null then now() end
         where state in ('sent', 'unknown') or next_check_at is not null`
+      await db.run`
+        update payouts
+        set sent_at = sent_at - interval '1 minute', next_check_at = now()
+        where next_check_at is not null`
+      await db.run`update disputes set next_check_at = now() where next_check_at is not null`
     },
     async close() {
       const gone = [...children].map(child => (child.kill('SIGKILL'), exitOf(child)))

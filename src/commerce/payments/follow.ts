@@ -6,12 +6,13 @@
 import { raw } from '#db'
 import type { Cause } from '#events'
 import { FencedError } from '#http'
-import type { Tenant } from '#kernel'
+import { failpoint, type Tenant } from '#kernel'
 import type { Log } from '#metrics'
+import { TAKEN_FOR } from './attempts/limits.ts'
 import { applyAnswer, askProcessor, checkAgain } from './disputes/respond.ts'
 import { findDispute } from './disputes/read.ts'
 import type { Payments } from './payments.ts'
-import { DRIVE_MOST, drivePayout } from './payouts/drive.ts'
+import { drivePayout } from './payouts/drive.ts'
 
 /** Taken at once, of each kind: a call to the processor each, and paying requests come first. */
 const BATCH = 20
@@ -67,7 +68,7 @@ export function startFollower(payments: Payments, log: Log): { stop(): Promise<v
 /** Takes what is due for as long as asking takes at most, so that nobody else asks meanwhile. */
 const takeDue = (payments: Payments, table: 'payouts' | 'disputes'): Promise<Due[]> => payments.db.many<Due>`
   update ${raw(table)}
-  set next_check_at = now() + ${DRIVE_MOST}::interval
+  set next_check_at = now() + ${TAKEN_FOR}::interval
   where (account_id, livemode, id) in (
     select account_id, livemode, id
     from ${raw(table)}
@@ -96,6 +97,7 @@ const causeOf = (payments: Payments, { account_id, livemode, request_id, idempot
 })
 
 async function followPayout(payments: Payments, due: Due): Promise<void> {
+  await failpoint('attempt.taken', 'payout')
   await drivePayout(payments, { ...causeOf(payments, due), fence: null }, due.id)
 }
 

@@ -63,7 +63,7 @@ export async function worthKeeping(
   if (operations.length === 0) return worth
   const keys = JSON.stringify(operations.map(({ id, account_id }) => ({ id, account_id })))
   const known = await payments.db.many<Known>`
-    select attempt.id, attempt.state, attempt.operation, intent.capture_method
+    select attempt.id, attempt.state, attempt.operation, attempt.processor_id, intent.capture_method
     from jsonb_to_recordset(${keys}::jsonb) as key (account_id uuid, id uuid)
     cross join (values (true), (false)) as mode (livemode)
     join payment_attempts as attempt
@@ -81,6 +81,6 @@ export async function worthKeeping(
   return worth
 }
 
-type Known = Pick<AttemptRow, 'id' | 'state' | 'operation'> & {
+type Known = Pick<AttemptRow, 'id' | 'state' | 'operation' | 'processor_id'> & {
   capture_method: PaymentIntentRow['capture_method'] | null
 }

@@ -39,7 +39,7 @@ export type Weight = 'settle' | 'same' | 'late' | 'bounced' | 'moved' | 'undone'
 
 /** Weighs news of an attempt; `capture_method` is its intent's. */
 export function weigh(
-  attempt: Pick<AttemptRow, 'state' | 'operation'>,
+  attempt: Pick<AttemptRow, 'state' | 'operation' | 'processor_id'>,
   capture_method: PaymentIntentRow['capture_method'] | null,
   news: Pick<OperationNews, 'outcome' | 'captured'>,
 ): Weight {
@@ -51,7 +51,10 @@ export function weigh(
   if (told < known) return 'late'
   if (known < STATE_RANKS.approved) return told === known ? 'same' : 'settle'
   if (kind === attempt.state) return 'same'
-  if (kind === 'approved') return 'moved'
+  // A refund that the processor had made may be known as failed before its success is told: that came first.
+  const has_bounced =
+    attempt.operation === 'refund' && attempt.state === 'declined' && attempt.processor_id !== null
+  if (kind === 'approved') return has_bounced ? 'late' : 'moved'
   // Declined, of what was taken back: nothing moved, as we thought.
   if (attempt.state === 'voided') return 'same'
   return attempt.operation === 'refund' ? 'bounced' : 'undone'

@@ -54,7 +54,7 @@ export function decideDispute(
   if (before === null) books.told.push('charge.dispute.created')
   if (is_forward) dispute = moved(cause, books, dispute, news)
   if (before !== null) {
-    dispute = { ...answered(cause, dispute, is_acknowledged), version: before.version + 1n }
+    dispute = { ...answered(cause, before, dispute, is_acknowledged), version: before.version + 1n }
     books.told.unshift('charge.dispute.updated')
   }
   const disputed = dispute.is_withdrawn || known.is_withdrawn_by_another
@@ -166,15 +166,22 @@ function reinstated(cause: Cause, books: Books, dispute: DisputeRow, news: Dispu
   }
 }
 
-/** The processor has heard what it was asked: it says so, or it has moved on to where evidence leads. */
-function answered(cause: Cause, dispute: DisputeRow, is_acknowledged: boolean): DisputeRow {
-  const has_moved_on = dispute.status === 'under_review' || isClosed(dispute.status)
-  if (dispute.asked === null || !(is_acknowledged || has_moved_on)) return dispute
+/**
+ * The processor has heard what it was asked: it says so, or it has moved on to where a response leads. What was said of
+ * an inquiry is not said of the dispute that it became: that takes evidence of its own.
+ */
+function answered(
+  cause: Cause,
+  before: DisputeRow,
+  dispute: DisputeRow,
+  is_acknowledged: boolean,
+): DisputeRow {
+  const is_escalated = isInquiry(before.status) && dispute.status === 'needs_response'
+  const has_moved_on = is_escalated || dispute.status === 'under_review' || isClosed(dispute.status)
+  const is_heard = dispute.asked === 'evidence' && (is_acknowledged || has_moved_on)
   return {
     ...dispute,
-    asked: null,
-    next_check_at: null,
-    checks: 0,
-    evidence_submitted_at: dispute.asked === 'evidence' ? cause.clock.now() : dispute.evidence_submitted_at,
+    ...((is_acknowledged || has_moved_on) && { asked: null, checks: 0 }),
+    evidence_submitted_at: is_escalated ? null : is_heard ? cause.clock.now() : dispute.evidence_submitted_at,
   }
 }

@@ -8,6 +8,7 @@ import type { Tx } from '#db'
 import { type Cause, eventOf } from '#events'
 import { type Answer, type Context, endpoint, type Endpoint, id } from '#http'
 import { ApiError, unreachable } from '#kernel'
+import { CALL_DEADLINE_MS, TAKEN_FOR } from '../attempts/limits.ts'
 import { changedFrom, mergeMetadata, metadataChange } from '../changes.ts'
 import type { DisputeAnswer } from '../connectors/connector.ts'
 import type { Payments } from '../payments.ts'
@@ -19,12 +20,6 @@ import { awaitsResponse } from './lifecycle.ts'
 import { Dispute, disputeSubject, shownDispute } from './object.ts'
 import { findDispute } from './read.ts'
 import { lockDispute, lockForNews, recordDecision, updateDispute } from './record.ts'
-
-/** Well inside the lease of the key that waits for it. */
-const CALL_DEADLINE_MS = 10_000
-
-/** Longer than the call and its commit: nobody asks again while the first still waits. */
-const FIRST_CHECK = '20 seconds'
 
 const path = z.object({ id: id('dp_') })
 
@@ -117,7 +112,7 @@ async function change(
   const known = await lockDispute(tx, context.tenant, dispute_id)
   const dispute = { ...decide(known), version: known.version + 1n }
   await updateDispute(tx, dispute)
-  if (dispute.asked !== null && known.asked === null) await checkAgain(tx, dispute, FIRST_CHECK)
+  if (dispute.asked !== null && known.asked === null) await checkAgain(tx, dispute, TAKEN_FOR)
   await record(tx, {
     events: [
       eventOf(

@@ -5,12 +5,13 @@ import { eventOf } from '#events'
 import { amount, type Context, currency, endpoint, type Endpoint, metadata, text } from '#http'
 import { ApiError, newId } from '#kernel'
 import { balanceOf } from '#ledger'
+import { TAKEN_FOR } from '../attempts/limits.ts'
 import { runnerOf } from '../attempts/runner.ts'
 import { payoutTransfers } from '../money-moves.ts'
 import type { Payments } from '../payments.ts'
 import { record } from '../record.ts'
 import type { PayoutRow } from '../rows.ts'
-import { DRIVE_MOST, drivePayout } from './drive.ts'
+import { drivePayout } from './drive.ts'
 import { Payout, payoutSubject } from './object.ts'
 import { insertPayout } from './record.ts'
 
@@ -78,7 +79,7 @@ function newPayout(context: Context, processor: string, params: CreateParams): P
  * what is read is what is left, whoever else pays out or releases funds at the same moment.
  */
 async function openPayout(context: Context, tx: Tx, payout: PayoutRow): Promise<void> {
-  await insertPayout(tx, payout, DRIVE_MOST)
+  await insertPayout(tx, payout, TAKEN_FOR)
   await record(tx, {
     transfers: [payoutTransfers.hold(context, payout)],
     events: [eventOf(context, 'payout.created', payoutSubject(payout))],

@@ -5,8 +5,9 @@
  * the processor pays once for it however often it is sent.
  */
 import { type Answer, FencedError } from '#http'
-import { encodeId, unreachable } from '#kernel'
+import { encodeId, failpoint, unreachable } from '#kernel'
 import { counter, span } from '#metrics'
+import { CALL_DEADLINE_MS, LOOKUP_DEADLINE_MS, TAKEN_FOR } from '../attempts/limits.ts'
 import type { Runner } from '../attempts/runner.ts'
 import type { Connector, Outcome } from '../connectors/connector.ts'
 import type { Payments } from '../payments.ts'
@@ -15,13 +16,6 @@ import type { PayoutRow } from '../rows.ts'
 import { decidePayout, type Told } from './decide.ts'
 import { Payout } from './object.ts'
 import { answerOf, checkAgain, findPayout, recordDecision } from './record.ts'
-
-/** Both calls must end well inside the lease of the key (30 s), and before the processor's longest processing time. */
-const CALL_DEADLINE_MS = 10_000
-const LOOKUP_DEADLINE_MS = 5_000
-
-/** Longer than both calls and the commits around them, and short enough to be back within 30 s of a crash. */
-export const DRIVE_MOST = '20 seconds'
 
 const outcomes = counter({
   name: 'bursar_payout_outcomes_total',
@@ -47,9 +41,12 @@ async function learn(
 ): Promise<Told | null> {
   switch (payout.state) {
     case 'prepared': {
+      await failpoint('attempt.prepared', 'payout')
       await send(payments, runner, payout)
+      await failpoint('attempt.sent', 'payout')
       const told = await call(connector, payout)
-      return told.kind === 'told' ? told : ask(payments, connector, payout)
+      // Who has just called has no time left in its lease for another call.
+      return told.kind === 'told' ? told : ask(payments, connector, payout, { may_send: false })
     }
     case 'sent':
     case 'unknown':
@@ -65,7 +62,7 @@ async function send(payments: Payments, runner: Runner, payout: PayoutRow): Prom
   await payments.db.as(runner.tenant).transaction(async tx => {
     const marked = await tx.run`
       update payouts
-      set state = 'sent', sent_at = now(), next_check_at = now() + ${DRIVE_MOST}::interval
+      set state = 'sent', sent_at = now(), next_check_at = now() + ${TAKEN_FOR}::interval
       where account_id = ${account_id} and livemode = ${livemode} and id = ${id} and state = 'prepared'`
     if (marked === 0) throw new FencedError()
     if (runner.fence) await record(tx, { fence: runner.fence })
@@ -75,9 +72,15 @@ async function send(payments: Payments, runner: Runner, payout: PayoutRow): Prom
 async function call(connector: Connector, payout: PayoutRow): Promise<Told> {
   const { amount, currency, destination, statement_descriptor } = payout
   const reference = encodeId('po_', payout.id)
-  const outcome = await span(`${connector.name}.payout`, {}, () =>
-    connector.payOut({ reference, amount, currency, destination, statement_descriptor }, CALL_DEADLINE_MS),
-  )
+  const outcome = await span(`${connector.name}.payout`, {}, async () => {
+    const answer = connector.payOut(
+      { reference, amount, currency, destination, statement_descriptor },
+      CALL_DEADLINE_MS,
+    )
+    await failpoint('processor.asked', 'payout')
+    return answer
+  })
+  await failpoint('processor.answered', 'payout')
   return toldBy(payout, outcome)
 }
 
@@ -107,15 +110,30 @@ function toldBy({ amount, currency }: PayoutRow, outcome: Outcome): Told {
 
 /**
  * After a silence: ask by our reference. Absence counts only after the processor's longest processing time; then it is
- * sent again inside the idempotency window, with the same reference, and never outside it.
+ * sent again inside the idempotency window, with the same reference. Outside it is never sent: it is taken back by its
+ * reference, and only when the processor has acknowledged that it pays nothing for it any more, it has failed.
  */
-async function ask(payments: Payments, connector: Connector, payout: PayoutRow): Promise<Told> {
+async function ask(
+  payments: Payments,
+  connector: Connector,
+  payout: PayoutRow,
+  { may_send = true } = {},
+): Promise<Told> {
   const found = await lookUp(connector, payout)
-  if (found.kind === 'told' || found.reason !== ABSENT) return found
+  await failpoint('processor.found', 'payout')
+  if (found.kind === 'told' || found.reason !== ABSENT || !may_send) return found
+  const { facts } = connector
   const silence_ms = await silenceMs(payments, payout)
-  if (silence_ms === null || silence_ms < connector.facts.longest_processing_ms) return found
-  if (silence_ms < connector.facts.idempotency_window_ms) return call(connector, payout)
-  // Absent long after it could still have been under way: it never happened, and may not be sent any more.
+  if (silence_ms === null || silence_ms < facts.longest_processing_ms) return found
+  if (silence_ms < facts.idempotency_window_ms) return call(connector, payout)
+  return facts.supports_reversal ? takeBack(connector, payout) : found
+}
+
+async function takeBack(connector: Connector, payout: PayoutRow): Promise<Told> {
+  // A reference that is the same however often it is repeated: the hold's id is this payout's alone.
+  const reference = encodeId('tr_', payout.hold_transfer_id)
+  const outcome = await connector.reverse({ reference, of: encodeId('po_', payout.id) }, CALL_DEADLINE_MS)
+  if (outcome.kind !== 'approved') return { kind: 'unknown', reason: 'not_taken_back' }
   const { amount, currency } = payout
   return {
     kind: 'told',
@@ -162,7 +180,7 @@ async function settle(
   payout_id: string,
   told: Told | null,
 ): Promise<Answer> {
-  return payments.db.as(runner.tenant).transaction(async tx => {
+  const answer = await payments.db.as(runner.tenant).transaction(async tx => {
     const known = await findPayout(tx, runner.tenant, payout_id, { lock: true })
     const decision = told && decidePayout(runner, known, told)
     const payout = decision?.payout ?? known
@@ -172,6 +190,8 @@ async function settle(
     await checkAgain(tx, payout, nextCheck(payout, checks), checks)
     return { status: 200, body: Payout.encode(payout) }
   })
+  await failpoint('attempt.settled', 'payout')
+  return answer
 }
 
 /**

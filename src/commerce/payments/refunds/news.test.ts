@@ -78,3 +78,16 @@ test('of several refunds of a charge one comes back and the others stand', async
   expect(most.body.error.code).toBe('refund_amount_too_large')
   await expectBooksAgree(world, account)
 })
+
+test('a refund whose failure is known before its success was told has failed, and stays so', async () => {
+  const account = await world.account()
+  const { refund, bounce } = await refunded(account, 1_000)
+  await bounce()
+  // As a runner leaves it that heard of the failure first: the attempt was never approved here.
+  await world.db.run`
+    update payment_attempts set state = 'declined'
+    where account_id = ${account.account_id} and operation = 'refund'`
+  const late = eventOf(await newsOf(world, account, 'refund'))
+  expect(await applyProcessorEvent(world.payments, 'simulator', late)).toBe('already')
+  expect((await account.api.get(`/v1/refunds/${refund.id}`)).body.status).toBe('failed')
+})

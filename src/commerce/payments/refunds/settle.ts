@@ -95,7 +95,12 @@ export function decideRefundOutcome(cause: Cause, operation: Operation, outcome:
       }
       return {
         writes: {
-          payment_attempt_updates: [resolved(attempt, 'decline', { reason: outcome.decline.decline_code })],
+          payment_attempt_updates: [
+            resolved(attempt, 'decline', {
+              processor_id: outcome.processor_id ?? attempt.processor_id,
+              reason: outcome.decline.decline_code,
+            }),
+          ],
           refund_updates: [failed],
           charge_updates: [restored],
           transfers: [voidHold(cause, attempt, attempt.hold_transfer_id)],
