@@ -19,18 +19,21 @@ afterAll(async () => {
   await world.close()
 })
 
-let heard: string | null = null
-
-/** Time passes at the simulator, and all it has to tell is heard. */
+/** Time passes at the simulator, and what it has to tell is heard. */
 async function hear(): Promise<void> {
   await fetch(`${world.simulator.url}/settle`, { method: 'POST' })
+  await world.catchUp()
+}
+
+/** All that it ever told, once more. */
+async function hearAgain(): Promise<void> {
   const processor = world.payments.connectorNamed('simulator')
-  for (;;) {
-    const page = await processor.events(heard, 5_000)
+  for (let after: string | null = null; ; ) {
+    const page = await processor.events(after, 5_000)
     if ('kind' in page) throw new Error(page.reason)
     for (const { event } of page.events) await applyProcessorEvent(world.payments, processor.name, event)
-    if (page.next === heard) return
-    heard = page.next
+    if (page.next === after) return
+    after = page.next
   }
 }
 
@@ -211,9 +214,7 @@ test('a refund that the bank sends back is told, and its money is the account’
   await hear()
   expect((await api.get(`/v1/refunds/${refund.id}`)).body.status).toBe('failed')
   expect(await booksOf(world, account)).toEqual(BEFORE)
-  // The same feed once more, from its start.
-  heard = null
-  await hear()
+  await hearAgain()
   expect(await booksOf(world, account)).toEqual(BEFORE)
   expect((await api.post('/v1/refunds', { payment_intent_id: intent.id })).status).toBe(200)
   await expectBooksAgree(world, account)

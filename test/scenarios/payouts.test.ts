@@ -2,11 +2,10 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { encodeId, type FailpointName, watchFailpoints } from '#kernel'
-import { applyProcessorEvent, type News, payoutLifecycle } from '#payments'
-import fc from 'fast-check'
+import { applyProcessorEvent } from '#payments'
 import { heldBy } from '../support/audit.ts'
 import { booksOf, expectBooksAgree } from '../support/books.ts'
-import { eventOf } from '../support/news.ts'
+import { eventOf, type PayoutNews, payoutNewsOf } from '../support/news.ts'
 import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 
 let world: World
@@ -162,9 +161,9 @@ describe('a payout', () => {
       '/v1/payouts',
       usd(50_000, { destination: 'btok_us_returned' }),
     )
-    await tell(payoutNews(payout, { status: 'paid' }))
+    await tell(payoutNewsOf(payout, { status: 'paid' }))
     expect(await booksOf(world, account)).toMatchObject({ processor_clearing: 50_000 })
-    expect(await tell(payoutNews(payout, { status: 'returned', failure_code: 'account_closed' }))).toBe(
+    expect(await tell(payoutNewsOf(payout, { status: 'returned', failure_code: 'account_closed' }))).toBe(
       'applied',
     )
     const { body: failed } = await account.api.get(`/v1/payouts/${payout.id}`)
@@ -343,25 +342,11 @@ describe('a silence of the processor', () => {
     await world.fault({ operation: 'payout', kind: 'error', moment: 'after', count: 1 })
     await world.fault({ operation: 'lookup', kind: 'error', count: 1 })
     const { body } = await account.api.post('/v1/payouts', usd(40_000))
-    expect(await tell(payoutNews(body, { status: 'paid' }))).toBe('applied')
+    expect(await tell(payoutNewsOf(body, { status: 'paid' }))).toBe('applied')
     expect((await account.api.get(`/v1/payouts/${body.id}`)).body.status).toBe('paid')
     expect(await paidOutOf(account)).toEqual([40_000])
     await expectBooksAgree(world, account)
   }, 40_000)
-})
-
-type PayoutNews = Extract<News, { kind: 'payout' }>
-
-const payoutNews = (payout: Json, change: Partial<PayoutNews>): PayoutNews => ({
-  kind: 'payout',
-  payout_id: `po_at_the_bank_${payout.id}`,
-  reference: payout.id,
-  status: 'in_transit',
-  failure_code: null,
-  amount: BigInt(payout.amount),
-  currency: payout.currency,
-  arrival_date: null,
-  ...change,
 })
 
 const tell = (news: PayoutNews) => applyProcessorEvent(world.payments, 'simulator', eventOf(news))
@@ -383,93 +368,17 @@ describe('a runner that dies', () => {
       await world.lapseLeases()
       await world.complete()
       const retried = await account.api.post('/v1/payouts', usd(7_000), key)
-      expect(retried).toMatchObject({ status: 200, body: { status: 'in_transit', amount: 7_000 } })
+      expect(retried).toMatchObject({ status: 200, body: { amount: 7_000 } })
+      // Found by reference it may have arrived already.
+      expect(['in_transit', 'paid']).toContain(retried.body.status)
       hung.wake()
       expect((await dead).text).toBe(retried.text)
       await world.follow()
       expect(await paidOutOf(account)).toEqual([7_000])
       expect(await available(account)).toBe(AVAILABLE - 7_000)
       expect(await heldBy(world, account)).toBe(0n)
-      expect((await eventsOf(account)).slice(0, 2)).toEqual(['payout.created', 'payout.updated'])
+      expect(new Set(await eventsOf(account)).size).toBe((await eventsOf(account)).length)
       await expectBooksAgree(world, account)
     },
   )
-})
-
-describe('news of one payout', () => {
-  const courses: PayoutNews['status'][][] = [
-    ['in_transit', 'paid'],
-    ['in_transit', 'failed'],
-    ['in_transit', 'paid', 'returned'],
-    ['paid', 'failed'],
-  ]
-
-  test('told in any order and as often as it likes leaves the same state and the same balances', async () => {
-    const account = await world.account()
-    await account.api.post(
-      '/v1/payment_intents',
-      usd(900_000, { payment_method_id: 'pm_card_bypassPending', confirm: true }),
-    )
-    await world.releaseFunds()
-    const untouched = await booksOf(world, account)
-    const disorder = fc
-      .constantFrom(...courses)
-      .chain(course =>
-        fc
-          .array(fc.constantFrom(...course), { maxLength: 4 })
-          .chain(again =>
-            fc.tuple(
-              fc.constant(course),
-              fc.shuffledSubarray([...course, ...again], { minLength: course.length + again.length }),
-            ),
-          ),
-      )
-    let sum = 0
-    await fc.assert(
-      fc.asyncProperty(disorder, fc.boolean(), async ([course, told], is_unknown) => {
-        if (is_unknown) {
-          await world.fault({ operation: 'payout', kind: 'error', count: 1 })
-          await world.fault({ operation: 'lookup', kind: 'error', count: 1 })
-        }
-        const { body: payout } = await account.api.post(
-          '/v1/payouts',
-          usd(100, { destination: 'btok_us_slow' }),
-        )
-        expect(payout.status).toBe(is_unknown ? 'pending' : 'in_transit')
-        for (const status of told) await tell(payoutNews(payout, { status, failure_code: 'x' }))
-        const is_paid = course.at(-1) === 'paid'
-        if (is_paid) sum += 100
-        const { body: end } = await account.api.get(`/v1/payouts/${payout.id}`)
-        expect(end.status).toBe(is_paid ? 'paid' : 'failed')
-        expect(await booksOf(world, account)).toEqual({
-          ...untouched,
-          merchant_available: (untouched.merchant_available ?? 0) - sum,
-          processor_clearing: (untouched.processor_clearing ?? 0) - sum,
-        })
-        await expectBooksAgree(world, account)
-      }),
-      { numRuns: 40 },
-    )
-    expect(await heldBy(world, account)).toBe(0n)
-  }, 60_000)
-
-  test('of another amount is not booked, and of a payout that is nobody’s is ignored', async () => {
-    const account = await funded()
-    const { body } = await account.api.post('/v1/payouts', usd(300, { destination: 'btok_us_slow' }))
-    expect(await tell(payoutNews(body, { status: 'paid', amount: 200n }))).toBe('already')
-    expect((await account.api.get(`/v1/payouts/${body.id}`)).body.status).toBe('in_transit')
-    const stranger = { ...body, id: encodeId('po_', account.account_id) }
-    expect(await tell(payoutNews(stranger, { status: 'paid' }))).toBe('ignored')
-    expect(await tell(payoutNews({ ...body, id: 'x' }, { status: 'paid' }))).toBe('ignored')
-  })
-})
-
-test('the ranks of a payout follow its table: a state leads only to later ones', () => {
-  const { states } = payoutLifecycle
-  for (const from of states) {
-    for (const action of payoutLifecycle.legal(from)) {
-      const to = payoutLifecycle.next(from, action)
-      expect(states.indexOf(to ?? from)).toBeGreaterThan(states.indexOf(from))
-    }
-  }
 })

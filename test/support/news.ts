@@ -1,7 +1,8 @@
 /** What a processor tells by itself, made by hand: any outcome of any operation, in any order. */
 import type { News, ProcessorEvent } from '#payments'
+import fc from 'fast-check'
 import { decodeId, encodeId } from '#kernel'
-import type { TestAccount, World } from './testing.ts'
+import type { Json, TestAccount, World } from './testing.ts'
 
 export type OperationNews = Extract<News, { kind: 'operation' }>
 
@@ -83,3 +84,33 @@ export async function disputeNewsOf(
     ...change,
   }
 }
+
+export type PayoutNews = Extract<News, { kind: 'payout' }>
+
+/** News of a payout as the API shows it: on its way, unless the test says otherwise. */
+export const payoutNewsOf = (payout: Json, change: Partial<PayoutNews>): PayoutNews => ({
+  kind: 'payout',
+  payout_id: `po_at_the_bank_${payout.id}`,
+  reference: payout.id,
+  status: 'in_transit',
+  failure_code: null,
+  amount: BigInt(payout.amount),
+  currency: payout.currency,
+  arrival_date: null,
+  ...change,
+})
+
+/** One of the courses with the states told in any order, and some of them again. */
+export const disorderOf = <Status>(courses: readonly Status[][]) =>
+  fc
+    .constantFrom(...courses)
+    .chain(course =>
+      fc
+        .array(fc.constantFrom(...course), { maxLength: 4 })
+        .chain(again =>
+          fc.tuple(
+            fc.constant(course),
+            fc.shuffledSubarray([...course, ...again], { minLength: course.length + again.length }),
+          ),
+        ),
+    )
