@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, testDatabase } from '#db/testing'
 import type { FailpointOrder } from '../../src/main/failpoints.ts'
+import { sleep } from '#kernel'
 import type { Merchant } from '../support/merchant.ts'
 import { audit, recovered } from '../support/outside.ts'
 import { type Plant, type ServerHandle, startPlant } from '../support/processes.ts'
@@ -13,6 +14,11 @@ import { startAll, type Started } from './works.ts'
 
 const TEST_MS = 180_000
 const ALL = 5
+const MANY = 60
+/** What a completer takes at once. */
+const TAKEOVERS = 20
+const LOOKS_MS = 3_000
+const DAY_MS = 86_400_000
 
 let database: TestDatabase
 let plant: Plant
@@ -61,6 +67,11 @@ async function strikeHandlers(order: Arming, names?: readonly string[]): Promise
   return started
 }
 
+const manyCreates = (count: number) => Array.from({ length: count }, () => 'create and confirm')
+
+const restartWorker = async () => {
+  worker = await plant.start({ role: 'worker' })
+}
 const restartApi = async () => {
   api = await plant.start({ role: 'api' })
 }
@@ -158,7 +169,48 @@ describe('a handler', () => {
   )
 })
 
+describe('a handler, once more', () => {
+  test('row 13: killed inside a batch of 60 payments', { timeout: TEST_MS }, async () => {
+    await api.arm({ arm: 'request.begun', action: 'tell', together: MANY })
+    const { struck } = await api.arm({ arm: 'batch.sent', action: 'kill' })
+    const started = await startAll(merchant, at, async () => undefined, manyCreates(MANY))
+    expect(await struck).toBe(String(MANY))
+    await restartApi()
+    await expectDone(started)
+  })
+
+  test.for([-DAY_MS, DAY_MS])(
+    'row 15: its clock is wrong by %i ms',
+    { timeout: TEST_MS },
+    async offset_ms => {
+      await api.shiftClock(offset_ms)
+      const started = await strikeHandlers({ arm: 'attempt.sent', action: 'kill', together: ALL })
+      await restartApi()
+      await api.shiftClock(offset_ms)
+      await expectDone(started)
+      await api.shiftClock(0)
+    },
+  )
+})
+
 describe('a completer', () => {
+  /** Its runners hang in the API; the worker is struck when it has taken over. */
+  async function strikeCompleter(order: Arming, names?: readonly string[]): Promise<Started[]> {
+    const together = names?.length ?? ALL
+    const started = await strikeHandlers({ arm: 'attempt.prepared', action: 'hang', together }, names)
+    const { struck } = await worker.arm(order)
+    await plant.hurry()
+    await struck
+    return started
+  }
+
+  async function finishElsewhere(started: readonly Started[]): Promise<void> {
+    await recovered(plant, [merchant])
+    // The first runners are still there, and late.
+    await api.release('attempt.prepared')
+    await expectDone(started)
+  }
+
   test.for([
     [2, 'key.taken_over'],
     [3, 'attempt.prepared'],
@@ -167,16 +219,63 @@ describe('a completer', () => {
     [5, 'processor.answered'],
     [7, 'attempt.settled'],
   ] as const)('row %i: killed at %s', { timeout: TEST_MS }, async ([, arm]) => {
-    const started = await strikeHandlers({ arm: 'attempt.prepared', action: 'hang', together: ALL })
-    const { struck } = await worker.arm({ arm, action: 'kill', together: ALL })
-    await plant.hurry()
-    await struck
-    worker = await plant.start({ role: 'worker' })
-    await recovered(plant, [merchant])
-    // The first runners are still there, and late.
-    await api.release('attempt.prepared')
-    await expectDone(started)
+    const started = await strikeCompleter({ arm, action: 'kill', together: ALL })
+    await restartWorker()
+    await finishElsewhere(started)
   })
+
+  // "Sent", and the outcome.
+  test.for([
+    [0, 'kill'],
+    [1, 'kill'],
+    [0, 'drop_connection'],
+    [1, 'drop_connection'],
+  ] as const)('row 6: commit %i sent, then %s', { timeout: TEST_MS }, async ([after, action]) => {
+    const order = { arm: 'commit.sent', match: 'payments_record', action, after } as const
+    const started = await strikeCompleter(order, ['create and confirm'])
+    if (action === 'kill') await restartWorker()
+    await finishElsewhere(started)
+  })
+
+  test('row 8: stopped until another has finished, it wakes and writes nothing', {
+    timeout: TEST_MS,
+  }, async () => {
+    const started = await strikeCompleter({ arm: 'processor.answered', action: 'stop', together: ALL })
+    const late = worker
+    await restartWorker()
+    await finishElsewhere(started)
+    const before = await tracesOf(merchant)
+    late.signal('SIGCONT')
+    await late.release('job.batch')
+    await expectDone(started)
+    expect(await tracesOf(merchant)).toEqual(before)
+    await late.kill()
+  })
+
+  test('row 13: killed inside a batch of 20 takeovers', { timeout: TEST_MS }, async () => {
+    await worker.arm({ arm: 'attempt.prepared', action: 'tell', together: TAKEOVERS })
+    const order = { arm: 'batch.sent', match: String(TAKEOVERS), action: 'kill' } as const
+    const started = await strikeCompleter(order, manyCreates(TAKEOVERS))
+    await restartWorker()
+    await finishElsewhere(started)
+  })
+
+  test.for([-DAY_MS, DAY_MS])(
+    'row 15: its clock is wrong by %i ms',
+    { timeout: TEST_MS },
+    async offset_ms => {
+      await worker.shiftClock(offset_ms)
+      const started = await strikeHandlers({ arm: 'attempt.prepared', action: 'hang', together: ALL })
+      // It looks every second: by its own clock a lease of 20 s would have been over for long.
+      await sleep(LOOKS_MS)
+      const { epochs } = await plant.db.one<{ epochs: number[] }>`
+      select array_agg(distinct epoch) as epochs from idempotency_keys
+      where account_id = ${merchant.account_id} and finished_at is null`
+      expect(epochs).toEqual([1])
+      await finishElsewhere(started)
+      await worker.shiftClock(0)
+    },
+  )
 })
 
 /** What was written for a merchant, and what moved for it. */

@@ -152,6 +152,27 @@ describe('a relay', () => {
     await expectVoided()
   })
 
+  test('row 13: killed inside a batch of the resolver', { timeout: TEST_MS }, async () => {
+    const { struck: opened } = await worker.arm({ arm: 'job.done', match: 'expire_holds', action: 'kill' })
+    await lapsedHolds()
+    await runExpiry()
+    await opened
+    await plant.db.run`
+      update payment_attempts set next_check_at = now() + interval '1 hour'
+      where account_id = ${merchant.account_id} and next_check_at is not null`
+    const { open } = await plant.db.one<{ open: number }>`
+      select count(*)::integer as open from payment_attempts
+      where account_id = ${merchant.account_id} and state = 'prepared'`
+    expect(open).toBeGreaterThan(1)
+    await restartWorker()
+    await worker.arm({ arm: 'attempt.prepared', action: 'tell', together: open })
+    const { struck } = await worker.arm({ arm: 'batch.sent', match: String(open), action: 'kill' })
+    await plant.hurry()
+    await struck
+    await restartWorker()
+    await expectVoided()
+  })
+
   test.for([-DAY_MS, DAY_MS])(
     'row 15: the clock is wrong by %i ms',
     { timeout: TEST_MS },
