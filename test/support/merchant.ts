@@ -29,14 +29,20 @@ export interface Asked {
   answer: Answer | undefined
 }
 
+export interface PostOptions {
+  key?: string
+  /** How long one try may take. */
+  try_ms?: number
+}
+
 export interface Merchant extends Tenant {
   readonly secret_key: string
   /** Every write that was ever asked for. */
   readonly asked: Asked[]
   /** Until it is answered for good: a success or a refusal that a retry does not change. */
-  post(at: Address, path: string, body?: object, options?: { key?: string }): Promise<Answer>
+  post(at: Address, path: string, body?: object, options?: PostOptions): Promise<Answer>
   /** The same request with the same key once more. */
-  repeat(at: Address, asked: Asked): Promise<Answer>
+  repeat(at: Address, asked: Asked, try_ms?: number): Promise<Answer>
   /** Once; throws what the network threw. */
   postOnce(at: Address, path: string, body: object, key: string, deadline_ms?: number): Promise<Answer>
   get(at: Address, path: string): Promise<Json>
@@ -100,10 +106,10 @@ export async function createMerchant(db: Database): Promise<Merchant> {
     throw new Error(`a client gave up after ${PATIENCE_MS} ms`, { cause: trouble })
   }
 
-  async function send(at: Address, { path, body, key }: Asked): Promise<Answer> {
+  async function send(at: Address, { path, body, key }: Asked, try_ms?: number): Promise<Answer> {
     let last: Answer | undefined
     return persist(async attempt => {
-      last = await postOnce(at, path, body, key)
+      last = await postOnce(at, path, body, key, try_ms)
       return isFinal(last.status) ? { ...last, tries: attempt } : undefined
     }).catch((cause: unknown) => {
       const said = last === undefined ? 'nothing' : `${last.status} ${last.text}`
@@ -117,10 +123,10 @@ export async function createMerchant(db: Database): Promise<Merchant> {
     secret_key,
     asked,
     postOnce,
-    async post(at, path, body = {}, { key = randomUUID() } = {}) {
+    async post(at, path, body = {}, { key = randomUUID(), try_ms } = {}) {
       const one: Asked = { key, path, body, answer: undefined }
       asked.push(one)
-      one.answer = await send(at, one)
+      one.answer = await send(at, one, try_ms)
       return one.answer
     },
     repeat: send,

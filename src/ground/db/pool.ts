@@ -55,6 +55,21 @@ const LOCK_TIMEOUT_MS = 5_000
 /** No transaction of ours waits for anything but the database, so an idle one is a process that was stopped. */
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
 const CONNECT_TIMEOUT_MS = 5_000
+/**
+ * A statement that is not answered by then never will be: the database ends each of its own accord before (30 s), so the
+ * way to it is gone while the connection looks open. The connection is thrown away, and its statements count as lost.
+ */
+const SILENCE_MOST_MS = STATEMENT_TIMEOUT_MS + 2_000
+/**
+ * The same from the other side: a client whose machine or network is gone holds its locks no longer than a statement
+ * may. Idle connections are asked after 10 s, then every 5 s, and given up after 3 silences; written bytes after 25 s.
+ */
+const DEAD_CLIENT = [
+  'tcp_keepalives_idle=10',
+  'tcp_keepalives_interval=5',
+  'tcp_keepalives_count=3',
+  'tcp_user_timeout=25000',
+]
 
 export class Connection implements Cuttable {
   #in_flight = 0
@@ -102,12 +117,15 @@ export class ConnectionPool {
       types,
       application_name: options.application_name ?? 'bursar',
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: SILENCE_MOST_MS,
+      keepAlive: true,
       // Every setting travels with the connection's start, so a new connection costs no further round trip.
       options: [
         'role=bursar_system',
         `statement_timeout=${STATEMENT_TIMEOUT_MS}`,
         `lock_timeout=${LOCK_TIMEOUT_MS}`,
         `idle_in_transaction_session_timeout=${IDLE_IN_TRANSACTION_TIMEOUT_MS}`,
+        ...DEAD_CLIENT,
         'timezone=UTC',
         'jit=off',
         'plan_cache_mode=force_generic_plan',
@@ -193,6 +211,7 @@ export function isConnectionLost(error: unknown): boolean {
     message.includes('Connection terminated') ||
     message.includes('not queryable') ||
     message.includes('timeout exceeded when trying to connect') ||
+    message.includes('Query read timeout') ||
     ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT', 'ETIMEDOUT'].includes(code)
   )
 }
