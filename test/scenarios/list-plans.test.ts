@@ -268,6 +268,19 @@ describe('a page of ids comes from an index alone', () => {
     expectFewRowsPlan(await planOf(statements.find(isRead) as Sent), 'idempotency_key')
   })
 
+  test('a failure that never happened is looked for among failures, not among all requests', async () => {
+    for (const filter of ['error_code=lock_timeout', 'status=503', 'status_class=5xx']) {
+      const { statements, body } = await caught(`/v1/request_logs?${filter}`)
+      expect(body.data).toEqual([])
+      const plan = await planOf(statements.find(isRead) as Sent)
+      expectPagePlan(plan)
+      expect(
+        (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0),
+        outline(plan),
+      ).toBeLessThan(50)
+    }
+  })
+
   test('the checks would notice a list that reads its table or sorts', async () => {
     const plan = await planOf({
       text: 'select id from payment_intents where amount > $1::bigint order by amount limit 20',

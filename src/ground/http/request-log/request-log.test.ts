@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openDatabase } from '#db'
 import { encodeId } from '#kernel'
 import { createLog, metricsText } from '#metrics'
-import { createNotes, noteEndpoints } from '../notes.fixture.ts'
+import { createNotes, type Hooks, noteEndpoints } from '../notes.fixture.ts'
 import { createServer } from '../server.ts'
 import { TEST_SECRET, testApi, type TestAccount, type TestApi } from '../testing.ts'
 import { entryOf } from './entry.ts'
@@ -11,6 +11,8 @@ import { maintainRequestLogs } from './partitions.ts'
 import { requestLogEndpoints } from './read.ts'
 import { type RequestLog, startRequestLog } from './write.ts'
 
+/** What happens between the two commits of a note that is sent; a test puts trouble there. */
+const hooks: Hooks = {}
 let api: TestApi
 let request_log: RequestLog
 let shop: TestAccount
@@ -23,7 +25,7 @@ const late: RequestLog = {
 }
 
 beforeAll(async () => {
-  api = await testApi([...noteEndpoints(), ...requestLogEndpoints()], {
+  api = await testApi([...noteEndpoints(hooks), ...requestLogEndpoints()], {
     request_log: late,
   })
   await createNotes(api.db)
@@ -286,6 +288,45 @@ describe('two uses of one key', () => {
     })
     const alone = await shop.send(`GET /v1/request_logs/${idOf(first)}/comparison`)
     expect(alone.status).toBe(404)
+  })
+
+  test('one whose first runner failed is taken over, and says so', async () => {
+    const headers = { 'idempotency-key': randomUUID() }
+    hooks.between = () => Promise.reject(new Error('the network is gone'))
+    const first = await shop.send('POST /v1/notes/send', { text: 'half' }, headers)
+    delete hooks.between
+    const second = await shop.send('POST /v1/notes/send', { text: 'half' }, headers)
+    expect([first.status, second.status]).toEqual([500, 200])
+    expect(await logOf(shop, `/v1/request_logs/${idOf(first)}`)).toMatchObject({
+      idempotency_outcome: 'first',
+    })
+    expect(await logOf(shop, `/v1/request_logs/${idOf(second)}`)).toMatchObject({
+      idempotency_outcome: 'resumed',
+      replayed: false,
+      original_request_id: idOf(first),
+    })
+  })
+
+  test('one that is still running is named to its twin', async () => {
+    const headers = { 'idempotency-key': randomUUID() }
+    const { promise: until, resolve: goOn } = Promise.withResolvers<void>()
+    const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
+    hooks.between = () => {
+      reach()
+      return until
+    }
+    const running = shop.send('POST /v1/notes/send', { text: 'slow' }, headers)
+    await reached
+    const second = await shop.send('POST /v1/notes/send', { text: 'slow' }, headers)
+    delete hooks.between
+    goOn()
+    const first = await running
+    expect([first.status, second.status]).toEqual([200, 409])
+    const rows = await logOf(shop, `/v1/request_logs?idempotency_key=${headers['idempotency-key']}`)
+    expect(rows.data.map((row: Json) => [row.idempotency_outcome, row.original_request_id])).toEqual([
+      ['in_progress', idOf(first)],
+      ['first', null],
+    ])
   })
 
   test('are counted by account and API key', async () => {
