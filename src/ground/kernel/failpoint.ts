@@ -38,6 +38,8 @@ export const failpoints = {
   'attempt.settled': { row: 7, about: 'The outcome and its answer are committed, and nobody has been told.' },
   'request.answered': { row: 7, about: 'The answer is final, and no byte of it has left.' },
   'job.done': { row: 9, about: "A job's work is committed, and the queue does not know that it is done." },
+  'inbound.kept': { row: 9, about: "A processor's news is kept, and the processor does not know it." },
+  'inbound.handled': { row: 9, about: "A processor's news is applied, and not marked as applied." },
   'batch.sent': { row: 13, about: 'A group of requests is being recorded in one transaction.' },
   'job.batch': { row: 14, about: 'A job has committed one batch of its work, and more is waiting.' },
 } as const satisfies Record<string, Failpoint>

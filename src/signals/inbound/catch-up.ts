@@ -6,7 +6,7 @@
 import { z } from 'zod'
 import type { Db } from '#db'
 import { defineJob, type Job, type JobContext } from '#jobs'
-import type { Clock } from '#kernel'
+import { type Clock, failpoint } from '#kernel'
 import { counter, type Log } from '#metrics'
 import { type Arrival, keep, storable } from './keep.ts'
 import type { FeedPage, InboundSource } from './source.ts'
@@ -84,6 +84,7 @@ async function readFeed(
     if (kept > 0) onNews()
     if (page.next === after) return reading
     after = page.next
+    await failpoint('job.batch', 'inbound.catch_up')
   }
   return reading
 }

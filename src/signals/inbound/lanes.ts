@@ -7,7 +7,7 @@
  * itself: it holds up no other lane, and neither the later news of its own.
  */
 import { createGroup, type Db } from '#db'
-import { backoffMs, type BackoffPolicy, type Clock, encodeId } from '#kernel'
+import { backoffMs, type BackoffPolicy, type Clock, encodeId, failpoint } from '#kernel'
 import { counter, histogram, type Log, redactText, span } from '#metrics'
 import { inboundLifecycle, type InboundStatus } from './lifecycle.ts'
 import type { InboundHandler } from './source.ts'
@@ -140,6 +140,7 @@ export function createLanes(options: LanesOptions): Lanes {
         const started_ms = performance.now()
         const { outcome, error, ...verdict } = await judge(lane, event)
         count += 1
+        await failpoint('inbound.handled', event.type)
         const go_on = count < TURN_MOST && !is_stopping
         const next = await settle.submit({ ...lane, ...verdict, id, go_on })
         tell(lane, event, next.is_ours ? outcome : 'fenced', {

@@ -6,7 +6,7 @@
 import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
 import { type Endpoint, rawEndpoint, type RawRequest } from '#http'
-import { ApiError, type ErrorCode } from '#kernel'
+import { ApiError, type ErrorCode, failpoint } from '#kernel'
 import { counter } from '#metrics'
 import { type Arrival, type Keeper, storable } from './keep.ts'
 import type { InboundSource } from './source.ts'
@@ -57,6 +57,7 @@ export const receiveEndpoint = (
         context.note({ processor: source.name, event_id: arrival.id, type: arrival.type })
         const is_news = await keeper.submit(arrival)
         context.note({ duplicate: !is_news })
+        await failpoint('inbound.kept', arrival.type)
         if (is_news) onNews()
         return context.answer({ received: true, duplicate: !is_news })
       } catch (error) {
