@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from 'vitest'
+import { sleep } from '#kernel'
 import { bankNews } from './bank.fixture.ts'
 import { useInbound } from './testing.ts'
 
@@ -102,6 +103,27 @@ test('two runs at the same moment read everything once', async () => {
   await room.run('inbound.catch_up')
   expect(await sourcesOf(told.map(news => news.id))).toHaveLength(9)
   expect(await cursor()).toBe(String(room.bank.told.length))
+})
+
+test('a run that was held up while another read on does not move the cursor back', async () => {
+  const told = Array.from({ length: 5 }, () => bankNews())
+  room.bank.told.push(...told)
+  const { events } = room.bank
+  const woken = Promise.withResolvers<void>()
+  room.bank.events = async (after, deadline_ms) => {
+    const page = await events?.(after, deadline_ms)
+    await woken.promise
+    return page ?? { kind: 'unknown', reason: 'no feed' }
+  }
+  const held = room.run('inbound.catch_up')
+  await sleep(50)
+  if (events) room.bank.events = events
+  await room.run('inbound.catch_up')
+  const end = await cursor()
+  expect(end).toBe(String(room.bank.told.length))
+  woken.resolve()
+  expect(await held).toMatchObject({ feeds: { bank: { pages: 0 } } })
+  expect(await cursor()).toBe(end)
 })
 
 test('an event that cannot be kept is passed over and counted, not met again every minute', async () => {

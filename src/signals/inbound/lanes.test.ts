@@ -161,15 +161,21 @@ test('news of a worker that was killed is taken over, and the worker that was on
   expect(await another.lanes.runOnce()).toBe(0)
   await lapse()
   expect(await another.lanes.runOnce()).toBe(1)
-  // A second life of the lane, to which the old worker must be a stranger too.
-  const later = bankNews({ about: news.about })
-  await room.tell(later)
+  // A second life of the lane, in other hands: the old worker must be a stranger there too, and give nothing back.
+  await room.tell(bankNews({ about: news.about }))
+  const hung_again = hanging(news.about)
+  room.deed.current = hung_again.deed
+  const held = another.lanes.runOnce()
+  await hung_again.reached
   hung.wake()
   await old
   expect(await room.rows(news.about)).toMatchObject([
     { status: 'applied', tries: 1 },
     { status: 'waiting', tries: 0 },
   ])
+  expect(await room.another().lanes.runOnce()).toBe(0)
+  hung_again.wake()
+  await held
   expect(room.lines.some(line => line.includes('"outcome":"fenced"') && line.includes(news.id))).toBe(true)
   await drain()
   await expectRest()
@@ -188,6 +194,8 @@ test('a lease is kept for as long as its holder works', async () => {
   hung.wake()
   await holder.lanes.stop()
   expect(await room.rows(news.about)).toMatchObject([{ status: 'applied', tries: 1 }])
+  // Nor did the holder take it from itself.
+  expect(room.handled.filter(event => event.event_id === news.id)).toHaveLength(1)
 })
 
 test('a handler that hangs is given up, and its news tried again', async () => {
