@@ -76,7 +76,7 @@ test('when the webhooks are lost as well, the feed settles it', async () => {
 
 test('webhooks that come twice, late and out of order settle each payment once', async () => {
   await webhooks({ duplicate_rate: 1, late_ms: 100, out_of_order: true })
-  const payments = []
+  const payments: Awaited<ReturnType<typeof silent>>[] = []
   for (let n = 0; n < 5; n++) payments.push(await silent())
   await eventually(async () => {
     for (const { account, intent } of payments) await expectSettledOnce(account, intent)

@@ -108,7 +108,7 @@ test('two runs at the same moment read everything once', async () => {
 test('a run that was held up while another read on does not move the cursor back', async () => {
   const told = Array.from({ length: 5 }, () => bankNews())
   room.bank.told.push(...told)
-  const { events } = room.bank
+  const events = room.bank.events?.bind(room.bank)
   const woken = Promise.withResolvers<void>()
   room.bank.events = async (after, deadline_ms) => {
     const page = await events?.(after, deadline_ms)
