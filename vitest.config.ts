@@ -1,7 +1,7 @@
 /**
  * Which tests run where. A test file that speaks of a `testing` face (`#db/testing`, or a room's own `testing.ts`)
- * needs a database and runs twice: on the packaged PostgreSQL 18 and on 15, the oldest we support (test/crash: on 18
- * alone). All others run once.
+ * needs a database and runs twice: on the packaged PostgreSQL 18 and on 15, the oldest we support (what kills
+ * processes or plays every order of steps: on 18 alone). All others run once.
  */
 import { globSync, readFileSync } from 'node:fs'
 import { defineConfig } from 'vitest/config'
@@ -12,8 +12,9 @@ const NEEDS_DATABASE = /from '[^']*\btesting(\.ts)?'/
 const files = globSync('{src,simulator,test,scripts,bench}/**/*.test.ts').sort()
 const database_files = files.filter(file => NEEDS_DATABASE.test(readFileSync(file, 'utf8')))
 const unit_files = files.filter(file => !database_files.includes(file))
-/** Processes are killed for minutes: once is enough, because what is killed there is ours and not the database's. */
-const files_on_15 = database_files.filter(file => !file.startsWith('test/crash/'))
+/** Minutes of killing and of playing orders: once is enough, because what is tried there is ours and not the database's. */
+const ONLY_ON_18 = /^test\/(crash\/|simulation\/|scenarios\/races\.test\.ts$)/
+const files_on_15 = database_files.filter(file => !ONLY_ON_18.test(file))
 
 const has_15 = Boolean(process.env.BURSAR_TEST_DATABASE_URL) || findPostgresql15() !== null
 if (!has_15 && process.env.CI) {

@@ -84,7 +84,8 @@ async function take(story: Story, at: Address, step: Step, manner: Manner): Prom
         ...(step.destination !== null && { destination: step.destination }),
       })
     case 'read':
-      return void see(story, await story.merchant.get(at, path))
+      see(story, await story.merchant.get(at, path))
+      return undefined
     case 'answer_challenge':
       return answerChallenge(story, await story.merchant.get(at, path), step.pass)
   }
@@ -114,13 +115,13 @@ async function write(
   return act.answers[0] as Answer
 }
 
-/** The intent in an answer: itself, or in the error that names it. */
-export function intentIn({ body }: Answer): Json | undefined {
+/** The intent in an answer: itself, or in the error that names it; undefined when there is none. */
+export function intentIn({ body }: Answer): Json {
   const found = body.object === 'payment_intent' ? body : body.error?.payment_intent
   return found === null ? undefined : found
 }
 
-function see(story: Story, intent: Json | undefined): void {
+function see(story: Story, intent: Json): void {
   if (intent?.object === 'payment_intent' && intent.id === (story.intent_id ?? intent.id))
     story.seen.push(intent.status)
 }

@@ -8,6 +8,7 @@ import { listAll, audit, recovered } from '../support/outside.ts'
 import type { Json, Merchant } from '../support/merchant.ts'
 import type { Plant, ServerHandle } from '../support/processes.ts'
 import { live, type Story } from './client.ts'
+import { hearEverything } from './hear.ts'
 import { disagreements } from './model.ts'
 import { type Plan, planOf, type Trouble } from './plan.ts'
 
@@ -38,6 +39,7 @@ export const WEBHOOK_SECRET = 'the webhooks of a simulation are signed with this
 export async function openStage(plant: Plant): Promise<Stage> {
   let server = await plant.start()
   let restarting: Promise<void> = Promise.resolve()
+  let simulator_restarting: Promise<void> = Promise.resolve()
 
   async function strike(trouble: Trouble): Promise<void> {
     switch (trouble.what) {
@@ -53,7 +55,8 @@ export async function openStage(plant: Plant): Promise<Stage> {
         return restarting
       }
       case 'kill_simulator':
-        return plant.simulator.restart()
+        simulator_restarting = simulator_restarting.then(() => plant.simulator.restart())
+        return simulator_restarting
       case 'cut_database':
         return cutConnections(plant.database_url)
       case 'clock':
@@ -73,7 +76,7 @@ export async function openStage(plant: Plant): Promise<Stage> {
   }
 
   async function heal(): Promise<void> {
-    await restarting
+    await Promise.all([restarting, simulator_restarting])
     await insist(() => plant.simulator.clearFaults())
     await insist(async () => {
       await plant.simulator.post('/webhooks', {
@@ -98,6 +101,7 @@ export async function openStage(plant: Plant): Promise<Stage> {
       )
       // A client that gives up is a finding, but only when the troubles are over.
       lives.catch(() => undefined)
+      const releasing = releaseFunds(plant)
       await Promise.all(
         plan.troubles.map(async ({ after_ms, trouble }) => {
           await sleep(after_ms)
@@ -106,6 +110,7 @@ export async function openStage(plant: Plant): Promise<Stage> {
       )
       await heal()
       const stories = await lives
+      await releasing.stop()
       const problems = await findProblems(plant, merchants, stories, at)
       return resultOf(plan, stories, problems)
     },
@@ -123,7 +128,10 @@ async function findProblems(
   at: () => string,
 ): Promise<string[]> {
   await recovered(plant, merchants)
-  const problems = await audit(plant, merchants, at)
+  const problems = await hearEverything(plant)
+  // News may have opened what was settled: the refund of an orphan capture.
+  await recovered(plant, merchants)
+  problems.push(...(await audit(plant, merchants, at)))
   for (const merchant of merchants) {
     const theirs = stories.filter(story => story.merchant === merchant)
     const [charges, refunds, disputes] = await Promise.all(
@@ -184,6 +192,26 @@ async function insist(work: () => Promise<void>): Promise<void> {
       if (tries === TRIES) throw error
       await sleep(PAUSE_MS)
     }
+  }
+}
+
+const RELEASE_EVERY_MS = 500
+
+/** Funds become available while the clients are at it, so that there is something to pay out. */
+function releaseFunds(plant: Plant): { stop(): Promise<void> } {
+  let is_over = false
+  const running = (async () => {
+    while (!is_over) {
+      await plant.db.one`
+        select job_enqueue('balance_transactions.release', '{"payload":{}}', null, now(), 1, 'simulated release') as id`
+      await sleep(RELEASE_EVERY_MS)
+    }
+  })()
+  return {
+    stop() {
+      is_over = true
+      return running
+    },
   }
 }
 

@@ -117,7 +117,9 @@ async function lane(): Promise<void> {
 
 const NOTHING = { purchases: 0, writes: 0, troubles: 0, kills: 0 }
 const causeOf = (error: unknown) =>
-  error instanceof Error && error.cause !== undefined ? `caused by ${String(error.cause)}` : 'no cause given'
+  error instanceof Error && error.cause instanceof Error
+    ? `caused by ${error.cause.message}`
+    : 'no cause given'
 
 function tell({ seed, problems, purchases, writes, troubles, kills }: Result): void {
   const minutes = ((performance.now() - began_ms) / 60_000).toFixed(1)

@@ -187,6 +187,10 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
     return {
       ...handleOf(child, url),
       ...ordersTo(child),
+      // Again, because what is spread is what it was at that moment.
+      get is_alive() {
+        return isAlive(child)
+      },
       role,
       log: () => readFileSync(log_file, 'utf8').split('\n'),
     }
@@ -298,6 +302,8 @@ async function startSimulatorProcess(scratch: string, launch: Launch): Promise<S
   }
 }
 
+const isAlive = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null
+
 function handleOf(child: ChildProcess, url: string): ProcessHandle {
   const exited = exitOf(child)
   return {
@@ -305,7 +311,7 @@ function handleOf(child: ChildProcess, url: string): ProcessHandle {
     pid: child.pid as number,
     exited,
     get is_alive() {
-      return child.exitCode === null && child.signalCode === null
+      return isAlive(child)
     },
     signal: signal => void child.kill(signal),
     async kill() {
