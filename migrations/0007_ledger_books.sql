@@ -17,6 +17,8 @@ where code in ('receivables', 'tax_payable', 'customer_credit', 'revenue', 'refu
 create index ledger_accounts_by_code on ledger_accounts (account_id, livemode, code, id);
 create index ledger_accounts_by_currency on ledger_accounts (account_id, livemode, currency, id);
 create index ledger_accounts_by_code_and_currency on ledger_accounts (account_id, livemode, code, currency, id);
+create index ledger_accounts_by_owner on ledger_accounts (account_id, livemode, owner_id, id);
+comment on index ledger_accounts_by_owner is 'Lists by owner, who has a few.';
 comment on index ledger_accounts_by_code is 'Lists by code.';
 comment on index ledger_accounts_by_currency is 'Lists by currency.';
 comment on index ledger_accounts_by_code_and_currency is 'Lists by code and currency.';

@@ -1,9 +1,16 @@
-/** `bursar ledger …`: seals the books and proves them, beside a running server or alone. */
+/** `bursar ledger …`: reads, adjusts, exports, seals and proves the books, beside a running server or alone. */
 import type { Command } from 'commander'
+import * as adjust from './ledger/adjust.ts'
+import * as exporting from './ledger/export.ts'
 import * as seal from './ledger/seal.ts'
+import * as statement from './ledger/statement.ts'
+import * as trialBalance from './ledger/trial-balance.ts'
 import * as verify from './ledger/verify.ts'
 
 export function declare(command: Command): void {
-  command.addHelpText('after', '\nExamples:\n  bursar ledger verify\n  bursar ledger head')
-  for (const verb of [verify, seal]) verb.declare(command)
+  command.addHelpText(
+    'after',
+    '\nExamples:\n  bursar ledger trial-balance\n  bursar ledger verify\n  bursar ledger head',
+  )
+  for (const verb of [statement, trialBalance, exporting, adjust, verify, seal]) verb.declare(command)
 }

@@ -47,6 +47,7 @@ beforeAll(async () => {
   try {
     await writePast(owner, { account_id: account.account_id, payments: PAYMENTS, customers: 500, days: 5 })
     await writePast(owner, { account_id: stranger.account_id, payments: STRANGERS, customers: 100, days: 9 })
+    await openAccounts(owner)
   } finally {
     await owner.end()
   }
@@ -64,6 +65,21 @@ beforeAll(async () => {
   })
   await planner.connect()
 }, 120_000)
+
+/** Ledger accounts of many customers, as invoices would open them. */
+async function openAccounts(owner: pg.Client): Promise<void> {
+  await owner.query(`
+    insert into ledger_accounts (account_id, livemode, id, code, owner_id, currency, kind, normal_side, created_at)
+    select account_id, livemode, overlay(id::text placing last from 36)::uuid, code, id, currency, kind::ledger_account_kind,
+      side::ledger_side, created_at
+    from customers
+    cross join (values
+      ('receivables', 'usd', 'asset', 'debit', '0'),
+      ('receivables', 'eur', 'asset', 'debit', '1'),
+      ('customer_credit', 'usd', 'liability', 'credit', '2')
+    ) as opened (code, currency, kind, side, last)`)
+  await owner.query('vacuum analyze ledger_accounts')
+}
 
 afterAll(async () => {
   vi.restoreAllMocks()
@@ -133,6 +149,14 @@ const FEW_ROWS: Record<string, string> = {
   'disputes by payment_intent_id and status': 'disputes_by_',
   'disputes by charge_id and payment_intent_id and status': 'disputes_by_',
   'events by type and object_id': 'object_id_id_idx',
+  ...Object.fromEntries(
+    ['code and ', 'currency and ', 'code and currency and '].map(others => [
+      `ledger/accounts by ${others}owner_id`,
+      'ledger_accounts_by_owner',
+    ]),
+  ),
+  'ledger/transfers by pending_id': 'ledger_transfers_resolution',
+  'ledger/transfers by pending_id and adjustments_only': 'ledger_transfers_resolution',
 }
 
 function expectFewRowsPlan(plan: Node, index: string): void {
@@ -187,6 +211,13 @@ const LISTS: Record<string, Record<string, (some: Json) => string>> = {
   payment_methods: { customer_id: some => some.method.customer_id },
   customers: {},
   balance_transactions: { source_id: some => some.charge.id },
+  'ledger/accounts': {
+    code: () => 'merchant_pending',
+    currency: () => 'usd',
+    owner_id: some => some.owner_id,
+  },
+  'ledger/transfers': { pending_id: some => some.pending_id, adjustments_only: () => 'true' },
+  'ledger/acts': {},
   events: {
     type: () => 'charge.succeeded',
     object_id: some => some.intent.id,
@@ -218,6 +249,8 @@ async function some(): Promise<Json> {
     refund: await first('/v1/refunds'),
     dispute: await first('/v1/disputes'),
     method: await first('/v1/payment_methods?limit=50', item => item.customer_id),
+    pending_id: (await first('/v1/ledger/transfers?limit=50', item => item.pending_id)).pending_id,
+    owner_id: intent.customer_id,
     request: await first('/v1/request_logs?status=409'),
   }
 }

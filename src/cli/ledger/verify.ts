@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { Broken, Verification } from '#ledger'
 import type { Settings } from '../../settings.ts'
+import { type Progress, progressBar } from './progress.ts'
 
 interface Options {
   json?: boolean
@@ -35,7 +36,7 @@ async function run({ json = false, head }: Options): Promise<void> {
   ])
   const is_watched = process.stderr.isTTY && !json
   const result = await verifyLedger(readSettings(process.env), {
-    ...(is_watched ? { progress: await progressBar() } : {}),
+    ...(is_watched ? { progress: await progressBar('Checking the ledger', 'rows') } : {}),
     ...(head === undefined ? {} : { head }),
   })
   const { ok, checked, sealed, broken } = result
@@ -56,12 +57,6 @@ const soundText = ({ checked, sealed }: Verification): string =>
 function brokenText({ table, id, account_id, livemode, reason }: Broken): string {
   const whose = account_id === null ? '' : ` (account ${account_id}, ${livemode ? 'live' : 'test'} mode)`
   return `The ledger is BROKEN.\nFirst broken row: ${table} ${id}${whose}\n${reason}`
-}
-
-/** How far a check is: rows done, rows in all; `end` when nothing more comes. */
-export interface Progress {
-  update(done: bigint, total: bigint): void
-  end(): void
 }
 
 /** Checks the ledger of these settings; ids in the answer are as the API shows them. */
@@ -99,26 +94,5 @@ async function shownBroken(broken: Broken): Promise<Broken> {
     ...broken,
     account_id: account_id === null ? null : encodeId('acct_', account_id),
     id: encodeId(prefix, id),
-  }
-}
-
-async function progressBar(): Promise<Progress> {
-  const { default: cliProgress } = await import('cli-progress')
-  const bar = new cliProgress.SingleBar({
-    format: 'Checking the ledger  {bar}  {percentage} %  {value} of {total} rows',
-    stream: process.stderr,
-    clearOnComplete: true,
-    hideCursor: true,
-  })
-  let is_started = false
-  return {
-    update(done, total) {
-      if (!is_started) bar.start(Number(total), 0)
-      is_started = true
-      bar.update(Number(done))
-    },
-    end() {
-      if (is_started) bar.stop()
-    },
   }
 }

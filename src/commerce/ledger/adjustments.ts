@@ -76,7 +76,8 @@ const Line = z
   })
 type Line = z.output<typeof Line>
 
-const Params = z.strictObject({
+/** A voucher as it is asked for. */
+export const AdjustmentParams = z.strictObject({
   reason,
   author,
   effective_at: timestamp
@@ -94,12 +95,14 @@ export const LedgerAdjustment = object('ledger_adjustment', null, {
   livemode: z.boolean(),
 })
 
-/** What an adjustment is decided from: who asks, and when. A request's context is one. */
+/** What an adjustment is decided from: who asks, and when. */
 interface Basis {
   readonly tenant: Tenant
   readonly clock: Clock
-  /** uuid of the request: the source of lines that name none. */
-  readonly request_id: string
+  /** What the lines come from that name no source: the request, or what else asks. */
+  readonly source: { readonly source_type: string; readonly source_id: string }
+  /** Of the transfers, when whoever asks may ask again; new ones when left out. */
+  readonly ids?: readonly string[]
 }
 
 interface NamedAccount {
@@ -111,14 +114,15 @@ interface NamedAccount {
 
 /** Pure: the transfers of a voucher. Throws ApiError in the name of the line that is wrong. */
 export function decideAdjustment(
-  { tenant, clock, request_id }: Basis,
+  { tenant, clock, source, ids: given_ids }: Basis,
   accounts: ReadonlyMap<string, NamedAccount>,
   { effective_at, transfers }: { effective_at?: Date | undefined; transfers: readonly Line[] },
 ): Transfer[] {
   const now = clock.now()
   const latest = new Date(now.getTime() + DAYS_AHEAD_MOST * DAY_MS)
   if (effective_at !== undefined && effective_at > latest) throw tooFar('effective_at')
-  const ids = transfers.map(() => newId(now))
+  const ids = given_ids ?? transfers.map(() => newId(now))
+  assert(ids.length === transfers.length, 'each line has its id')
   return transfers.map((line, i) => {
     const param = (name: string) => `transfers[${i}].${name}`
     if (line.expires_at !== undefined && line.expires_at > latest) throw tooFar(param('expires_at'))
@@ -162,8 +166,9 @@ export function decideAdjustment(
       ...(line.expires_at !== undefined && { expires_at: line.expires_at }),
       ...(effective_at !== undefined && { effective_at }),
       ...(ids.length > 1 && { linked_id: ids[0] }),
-      source_type: idPrefixes[line.source_id?.prefix ?? 'req_'],
-      source_id: line.source_id?.id ?? request_id,
+      ...(line.source_id === undefined
+        ? source
+        : { source_type: idPrefixes[line.source_id.prefix], source_id: line.source_id.id }),
       // An object may be adjusted more than once; that one voucher posts once, its Idempotency-Key sees to.
       step: `adjustment:${id}`,
     } as Transfer
@@ -187,7 +192,7 @@ export async function adjust(
   const transfers = decideAdjustment(basis, accounts, voucher)
   const results = await postByHand(tx, transfers, note)
   // Of a group, the others only say that one failed.
-  const refused = results.findIndex(result => result !== 'posted' && result !== 'linked_failed')
+  const refused = results.findIndex(result => !['posted', 'exists', 'linked_failed'].includes(result))
   if (refused >= 0) throw refusalError(results[refused] as Result, `transfers[${refused}]`)
   return findTransfers(
     tx,
@@ -237,6 +242,7 @@ const ERRORS: Partial<
     'would make the credits of an account exceed its debits, which its limit forbids.',
   ],
   exceeds_pending: ['parameter_invalid', '.amount', 'must be at most what the pending transfer reserved.'],
+  id_already_used: ['parameter_invalid', '.id', 'belongs to another transfer.'],
   pending_already_resolved: [
     'ledger_pending_unexpected_state',
     '.pending_id',
@@ -269,12 +275,14 @@ const createAdjustment: Endpoint = endpoint({
   route: 'POST /v1/ledger/transfers',
   summary: 'Adjust the books by hand: transfers with a reason and an author, posted all or none.',
   resource: 'ledger_transfers',
-  params: Params,
+  params: AdjustmentParams,
   returns: LedgerAdjustment,
   run: (context: Context, { reason, author, ...voucher }) =>
     context.finish('adjusted', async tx => {
       const note = noteOf(context, { reason, author })
-      const rows = await adjust(tx, context, voucher, note)
+      const { tenant, clock, request_id } = context
+      const source = { source_type: idPrefixes.req_, source_id: request_id }
+      const rows = await adjust(tx, { tenant, clock, source }, voucher, note)
       return { ...note, transfers: rows.map(shownTransfer), livemode: context.tenant.livemode }
     }),
 })

@@ -25,6 +25,20 @@ $$;
 comment on function ledger_keep_periods is 'Keeps the periods into which a batch posts as they are until the transaction ends.';
 revoke execute on function ledger_keep_periods from public;
 
+-- Whether another transaction of this database that is still under way began before an instant.
+create or replace function ledger_is_begun_before(instant timestamptz) returns boolean
+language sql stable
+as $$
+  select exists (
+    select
+    from pg_stat_activity other
+    where other.datname = current_database() and other.backend_type = 'client backend'
+      and other.pid <> pg_backend_pid() and other.xact_start < instant
+  )
+$$;
+comment on function ledger_is_begun_before is 'Whether another transaction that is still under way began before an instant.';
+revoke execute on function ledger_is_begun_before from public;
+
 -- Closes or reopens; answers the instant before which everything was closed until now, and a word:
 --   done               it is so now, and the act is written down;
 --   not_later          a period is closed only further on than it is: reopen it to go back;
@@ -70,12 +84,7 @@ begin
   word := case
     when act_kind = 'close_period' and new_closed_before <= was_closed_before then 'not_later'
     when act_kind = 'close_period' and new_closed_before > clock_timestamp() - margin then 'too_recent'
-    when act_kind = 'close_period' and exists (
-      select
-      from pg_stat_activity other
-      where other.datname = current_database() and other.backend_type = 'client backend'
-        and other.pid <> pg_backend_pid() and other.xact_start < new_closed_before
-    ) then 'transactions_open'
+    when act_kind = 'close_period' and ledger_is_begun_before(new_closed_before) then 'transactions_open'
     when act_kind = 'reopen_period' and (was_closed_before is null or new_closed_before >= was_closed_before) then 'not_earlier'
     else 'done'
   end;

@@ -7,8 +7,17 @@ import { statementEndpoints } from './statement.ts'
 import { type SourcesOf, transferEndpoints } from './transfers.ts'
 import { trialBalanceEndpoints } from './trial-balance.ts'
 
+export { findAccount } from './accounts.ts'
+export { adjust, AdjustmentParams } from './adjustments.ts'
 export { type Balance, balanceOf, balancesOf, trialBalance, type TrialBalanceLine } from './balances.ts'
 export { type AccountCode, type AccountKind, chart, type ChartEntry, type Side } from './chart.ts'
+export {
+  exportBooks,
+  type ExportFormat,
+  exportHeader,
+  exportLine,
+  type ExportOptions,
+} from './export.ts'
 export { ledgerJobs } from './jobs.ts'
 export { maintainLedger } from './partitions.ts'
 export { post, type Poster, poster, postingsLiteral } from './post.ts'
@@ -24,7 +33,17 @@ export {
 export { verify, type Verification, type VerifyOptions } from './verify.ts'
 export type { SealedPart } from './verify-seals.ts'
 export type { Broken } from './verify-walk.ts'
+export {
+  entriesBetween,
+  type EntryRow,
+  LedgerEntry,
+  shownEntry,
+  type StatementRange,
+  statementRange,
+} from './statement.ts'
+export { LedgerAccount, LedgerTransfer, shownAccount, shownTransfer } from './objects.ts'
 export type { Source, SourcesOf } from './transfers.ts'
+export { closedBefore, type TrialBalance, trialBalanceByCode } from './trial-balance.ts'
 
 /** `sourcesOf` says which sources stand behind an object of the rooms that post. */
 export const ledgerEndpoints = (sourcesOf: SourcesOf): Endpoint[] => [

@@ -1,0 +1,48 @@
+/** `bursar ledger trial-balance`: the totals of every code of the chart. Exit code 0: debits equal credits; 1: not. */
+import type { Command } from 'commander'
+import { type TenantOptions, tenantOf, tenantOptions } from './tenant.ts'
+
+export function declare(command: Command): void {
+  tenantOptions(command.command('trial-balance'))
+    .description('Print the trial balance, by currency. Exit code 0: debits equal credits; 1: not.')
+    .addHelpText('after', '\nExample:\n  bursar ledger trial-balance')
+    .action(run)
+}
+
+async function run(options: TenantOptions): Promise<void> {
+  const [{ closedBefore, trialBalanceByCode }, { withSettings }, { print, table }] = await Promise.all([
+    import('#ledger'),
+    import('./books.ts'),
+    import('../output.ts'),
+  ])
+  const { sums, lines, closed_before } = await withSettings(async db => {
+    const tenant = await tenantOf(db, options)
+    return { ...(await trialBalanceByCode(db, tenant)), closed_before: await closedBefore(db, tenant) }
+  })
+  const is_balanced = sums.every(sum => sum.is_balanced)
+  print(options.json, { sums, lines, closed_before, is_balanced }, () => {
+    const rows = sums.flatMap(sum => [
+      ...lines
+        .filter(line => line.currency === sum.currency)
+        .map(line => [
+          line.currency,
+          line.code,
+          `${line.debits_posted}`,
+          `${line.credits_posted}`,
+          `${line.balance}`,
+        ]),
+      [
+        sum.currency,
+        'sum',
+        `${sum.debits_posted}`,
+        `${sum.credits_posted}`,
+        sum.is_balanced ? 'balanced' : 'NOT BALANCED',
+      ],
+    ])
+    const shown = table(['currency', 'code', 'debits', 'credits', 'balance'], rows, [2, 3, 4])
+    const closed =
+      closed_before === null ? 'No period is closed.' : `Closed before ${closed_before.toISOString()}.`
+    return `${shown}\n\nIn minor units. ${closed}`
+  })
+  if (!is_balanced) process.exitCode = 1
+}
