@@ -331,6 +331,7 @@ alter table ledger_accounts add constraint ledger_accounts_pkey PRIMARY KEY (acc
 CREATE INDEX ledger_accounts_by_code ON public.ledger_accounts USING btree (account_id, livemode, code, id); -- Lists by code.
 CREATE INDEX ledger_accounts_by_code_and_currency ON public.ledger_accounts USING btree (account_id, livemode, code, currency, id); -- Lists by code and currency.
 CREATE INDEX ledger_accounts_by_currency ON public.ledger_accounts USING btree (account_id, livemode, currency, id); -- Lists by currency.
+CREATE INDEX ledger_accounts_by_owner ON public.ledger_accounts USING btree (account_id, livemode, owner_id, id); -- Lists by owner, who has a few.
 alter table ledger_accounts enable row level security;
 create policy system on ledger_accounts for select to bursar_system using (true);
 create policy tenant on ledger_accounts for select to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -904,6 +905,8 @@ create function ledger_decide_in_order(batch ledger_posting[], INOUT words text[
 create function ledger_ensure_partitions() returns void; -- Creates the partitions of this month and the next three, each as immutable as the table.
 
 create function ledger_entries_before(of_account_id uuid, of_livemode boolean, of_ledger_account_id uuid, entries bigint, instant timestamp with time zone) returns bigint; -- How many entries of an account were posted before an instant.
+
+create function ledger_is_begun_before(instant timestamp with time zone) returns boolean; -- Whether another transaction that is still under way began before an instant.
 
 create function ledger_is_walled() returns boolean; -- Whether the caller sees one tenant only; for functions that run as the owner.
 

@@ -52,7 +52,7 @@ test('a statement begins and ends at its instants, and its balances are those be
     closing_balance: 0n,
   })
   const rows = await entriesBetween(db(), tenant, id, { above: 2n, below: 6n, limit: 10, direction: 'older' })
-  expect(rows.map(row => row.sequence).sort()).toEqual([3n, 4n, 5n])
+  expect(new Set(rows.map(row => row.sequence))).toEqual(new Set([3n, 4n, 5n]))
   await expect(range(tenant, id, at(8), at(3))).rejects.toMatchObject({
     code: 'parameter_invalid',
     param: 'to',
