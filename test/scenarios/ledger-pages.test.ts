@@ -303,7 +303,9 @@ describe('a page shows what is posted', () => {
         amount: row.Amount,
       })),
     ).toEqual(posted)
-    const touched = Object.keys({ ...before, ...after }).filter(code => (before[code] ?? '0.00') !== after[code])
+    const touched = Object.keys({ ...before, ...after }).filter(
+      code => (before[code] ?? '0.00') !== after[code],
+    )
     expect(new Map(balances?.map(row => [row.Account, [row.Before, row.After]]))).toEqual(
       new Map(touched.map(code => [code, [before[code] ?? '0.00', after[code]]])),
     )
