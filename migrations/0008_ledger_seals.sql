@@ -13,10 +13,10 @@ comment on index ledger_transfers_in_commits is 'Finds the transfers of a batch 
 
 -- Ordinary transfers count from the instant they are written, and stand in neither index.
 create index ledger_transfers_debits_at_other_times on ledger_transfers
-  (account_id, livemode, debit_account_id, effective_at)
+  (account_id, livemode, debit_account_id, effective_at) include (recorded_at, amount)
   where effective_at <> recorded_at and debit_sequence is not null;
 create index ledger_transfers_credits_at_other_times on ledger_transfers
-  (account_id, livemode, credit_account_id, effective_at)
+  (account_id, livemode, credit_account_id, effective_at) include (recorded_at, amount)
   where effective_at <> recorded_at and credit_sequence is not null;
 comment on index ledger_transfers_debits_at_other_times is 'The few transfers that count at another time than they were written, for balances at past instants.';
 comment on index ledger_transfers_credits_at_other_times is 'The same by the account credited.';

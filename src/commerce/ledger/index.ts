@@ -10,6 +10,7 @@ import { trialBalanceEndpoints } from './trial-balance.ts'
 export { findAccount } from './accounts.ts'
 export { adjust, AdjustmentParams } from './adjustments.ts'
 export { type Balance, balanceOf, balancesOf, trialBalance, type TrialBalanceLine } from './balances.ts'
+export { type BalanceAt, balancesAt, type BalancesAtOptions, type Instants } from './balances-at.ts'
 export { type AccountCode, type AccountKind, chart, type ChartEntry, type Side } from './chart.ts'
 export {
   exportBooks,

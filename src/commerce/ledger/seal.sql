@@ -94,7 +94,7 @@ revoke execute on function ledger_adopt_cluster from public;
 -- Seals one batch and answers it; nothing when there is nothing to seal. All or nothing, so a crash leaves the chain as it
 -- was. A batch of more than `most` transfers is made only by a single transaction that wrote as many.
 create or replace function ledger_seal(most integer default 65536)
-returns table (number bigint, transfers bigint, head bytea)
+returns table (number bigint, transfers bigint, from_xid bigint, until_xid bigint)
 language plpgsql
 security definer
 set search_path = pg_catalog, public, pg_temp
@@ -164,7 +164,7 @@ begin
     made.head, made.sealed_at, made.marks
   );
   update ledger_seal_head set number = made.number, head = made.head, until_xid = made.until_xid;
-  return query select made.number, made.transfers, made.head;
+  return query select made.number, made.transfers, made.from_xid, made.until_xid;
 end;
 $$;
 comment on function ledger_seal is 'Seals the next batch of transfers; the only way to write to the chain.';

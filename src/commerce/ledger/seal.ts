@@ -1,6 +1,7 @@
 /**
  * Sealing: once a minute, whatever no running transaction can add to any more is put under a hash that also covers the
- * seal before. The work is one SQL function, all or nothing: a crash at any point leaves the chain as it was.
+ * seal before. The work is one SQL function, all or nothing: a crash at any point leaves the chain as it was. Who seals
+ * has the new transfers at hand, so the accounts' checkpoints are written on the way.
  */
 import { z } from 'zod'
 import type { Db, Queries } from '#db'
@@ -43,23 +44,37 @@ export async function seal(db: Db, options: { signal?: AbortSignal } = {}): Prom
     if (made === undefined) break
     seals += 1
     transfers += made.transfers
+    await writeCheckpoints(db, made)
   }
   const head = await sealHead(db)
   sealed_number.set(undefined, Number(head.number))
   return { seals, transfers, head }
 }
 
+export interface Batch {
+  readonly number: bigint
+  readonly transfers: bigint
+  readonly from_xid: bigint
+  readonly until_xid: bigint
+}
+
 /** One batch; undefined when there was nothing to seal. `most` is how many transfers it shall hold. */
-export function sealBatch(
-  db: Db,
-  most: number = 65_536,
-): Promise<{ number: bigint; transfers: bigint } | undefined> {
+export function sealBatch(db: Db, most: number = 65_536): Promise<Batch | undefined> {
   return db.transaction(async tx => {
     // One batch takes a second; one transaction that posted millions makes a batch of millions.
     await tx.run`set local statement_timeout = 0`
-    return tx.maybe<{ number: bigint; transfers: bigint }>`
-      select number, transfers from ledger_seal(${most}::integer)`
+    return tx.maybe<Batch>`
+      select number, transfers, from_xid, until_xid from ledger_seal(${most}::integer)`
   })
+}
+
+/** Checkpoints of the accounts that a batch posted to, in pieces of some seconds at most. */
+async function writeCheckpoints(db: Db, { from_xid, until_xid }: Batch): Promise<void> {
+  for (;;) {
+    const { made } = await db.one<{ made: bigint }>`
+      select ledger_checkpoint(${from_xid}::bigint, ${until_xid}::bigint) as made`
+    if (made === 0n) return
+  }
 }
 
 export async function sealHead(db: Queries): Promise<SealHead> {
