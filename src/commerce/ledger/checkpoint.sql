@@ -1,5 +1,5 @@
--- Checkpoints: an account's totals after every 256 of its entries, so that a balance at a past instant is the nearest one
--- and at most some hundred entries. Written by the sealing job, for the accounts that a sealed batch posted to; an account
+-- Checkpoints: an account's totals after every 64 of its entries, so that a balance at a past instant is the nearest one
+-- and at most some dozens of entries. Written by the sealing job, for the accounts that a sealed batch posted to; an account
 -- that was left out catches up when it is posted to again, and reads are right with any checkpoints or none.
 
 create or replace function ledger_checkpoint(from_xid bigint, until_xid bigint)
@@ -12,10 +12,10 @@ set enable_seqscan = off
 set enable_mergejoin = off
 as $$
 declare
-  -- Smaller: more rows to keep. Larger: more entries to read for one balance.
-  entries_each constant integer := 256;
+  -- Larger: more entries to read for one balance. Smaller: more rows to keep; these are 2 % of the entries' size.
+  entries_each constant integer := 64;
   -- Of one account at once; the caller asks again until there is nothing left to do.
-  most constant integer := 400;
+  most constant integer := 2000;
   made bigint;
 begin
   insert into ledger_checkpoints (

@@ -25,7 +25,11 @@ beforeAll(async () => {
     transferOf(newTenant(), { currency: 'jpy' }),
   ])
   await sealAll(db())
-  await post(db(), [transferOf(newTenant())])
+  const busy = newTenant()
+  await post(
+    db(),
+    Array.from({ length: 70 }, () => transferOf(busy)),
+  )
   await sealAll(db())
   await post(db(), [transferOf(tenant, { id: unsealed })])
 })
@@ -316,6 +320,19 @@ const tamperings: [name: string, named: Named, reason: RegExp, tamper: (tx: Tx) 
     },
   ],
   [
+    'a checkpoint made larger',
+    { table: 'ledger_checkpoints' },
+    /checkpoint after its entry 64 does not follow/,
+    tx => tx.run`
+      update ledger_checkpoints set debits_posted = debits_posted + 1, credits_posted = credits_posted + 1`,
+  ],
+  [
+    'a checkpoint put to another time',
+    { table: 'ledger_checkpoints' },
+    /checkpoint after its entry 64 does not follow/,
+    tx => tx.run`update ledger_checkpoints set recorded_until = recorded_until + interval '1 second'`,
+  ],
+  [
     'a transfer changed with its mark',
     { table: 'ledger_seals', id: '1' },
     /its root is not that of its transfers/,
@@ -349,7 +366,7 @@ async function foundAfter(tamper: (tx: Tx) => Promise<unknown>, head?: string): 
 }
 
 test('untouched books are proven', async () => {
-  expect(await verify(db())).toMatchObject({ ok: true, sealed: { seals: 3n, transfers: 7n } })
+  expect(await verify(db())).toMatchObject({ ok: true, sealed: { seals: 3n, transfers: 76n } })
 })
 
 test.each(tamperings)('%s is found and named', async (_name, named, reason, tamper) => {

@@ -31,4 +31,5 @@ export interface Rows {
   readonly accounts?: bigint
   readonly seals?: bigint
   readonly sealed?: bigint
+  readonly checkpoints?: bigint
 }

@@ -1,11 +1,13 @@
 /**
  * Proves the books, on the live database, from the rows alone: in one snapshot, in bounded pieces, so that memory
- * does not grow with the history. Four walks: transfers against their entries, in order of time; pendings against
- * their resolutions; accounts against their entries, in order of account; batches against their seals. Two and two
- * run beside each other, on two connections that see the same snapshot. The first broken row is named.
+ * does not grow with the history. Transfers are walked against their entries, in order of time; pendings against their
+ * resolutions; checkpoints against the entries between them; beside that, on a second connection that sees the same
+ * snapshot, accounts against their entries, in order of account, and batches against their seals. The first broken row
+ * is named.
  */
 import { type Db, raw, type Tx } from '#db'
 import { checkAccounts } from './verify-accounts.ts'
+import { checkCheckpoints } from './verify-checkpoints.ts'
 import { checkSeals, type SealedPart } from './verify-seals.ts'
 import { checkPendings, checkTransfers } from './verify-transfers.ts'
 import type { Broken, Rows, Walk } from './verify-walk.ts'
@@ -74,7 +76,7 @@ async function begin(tx: Tx): Promise<void> {
 const NOTHING: SealedPart = { seals: 0n, transfers: 0n, head: '0'.repeat(64) }
 
 const walkTransfers = async (walk: Walk): Promise<Broken | undefined> =>
-  (await checkTransfers(walk)) ?? (await checkPendings(walk))
+  (await checkTransfers(walk)) ?? (await checkPendings(walk)) ?? (await checkCheckpoints(walk))
 
 async function walkAccounts(
   walk: Walk,
@@ -85,30 +87,26 @@ async function walkAccounts(
 }
 
 async function counting(tx: Tx, options: VerifyOptions) {
-  const sizes = await tx.one<{
-    accounts: bigint
-    entries: bigint
-    transfers: bigint
-    seals: bigint
-    sealed: bigint
-  }>`
+  const sizes = await tx.one<Required<Rows>>`
     select (select count(*) from ledger_accounts) as accounts,
       (select count(*) from ledger_entries) as entries,
       (select count(*) from ledger_transfers) as transfers,
       (select count(*) from ledger_seals) as seals,
+      (select count(*) from ledger_checkpoints) as checkpoints,
       (select coalesce(sum(transfers), 0)::bigint from ledger_seals) as sealed`
   // Entries are walked twice: by transfer and by account; transfers again where they are sealed.
-  const total = sizes.accounts + 2n * sizes.entries + sizes.transfers + sizes.seals + sizes.sealed
+  const total =
+    sizes.accounts + 2n * sizes.entries + sizes.transfers + sizes.seals + sizes.sealed + sizes.checkpoints
   const checked = { accounts: 0n, transfers: 0n, entries: 0n, seals: 0n }
   let done = 0n
   return {
     advance: (rows: Rows) => {
-      const { transfers = 0n, entries = 0n, accounts = 0n, seals = 0n, sealed = 0n } = rows
+      const { transfers = 0n, entries = 0n, accounts = 0n, seals = 0n, sealed = 0n, checkpoints = 0n } = rows
       checked.transfers += transfers
       checked.accounts += accounts
       checked.seals += seals
       if (rows.transfers !== undefined) checked.entries += entries
-      done += transfers + entries + accounts + seals + sealed
+      done += transfers + entries + accounts + seals + sealed + checkpoints
       options.onProgress?.(done, total)
     },
     verification: (
