@@ -546,8 +546,8 @@ alter table ledger_transfers add constraint ledger_transfers_pkey PRIMARY KEY (a
 alter table ledger_transfers add constraint ledger_transfers_source_type_check CHECK (((octet_length(source_type) >= 1) AND (octet_length(source_type) <= 40)));
 alter table ledger_transfers add constraint ledger_transfers_step_check CHECK (((octet_length(step) >= 1) AND (octet_length(step) <= 60)));
 CREATE INDEX ledger_transfers_by_hand ON public.ledger_transfers USING btree (account_id, livemode, id) WHERE (reason IS NOT NULL); -- Lists of adjustments. Payments have no reason, so they pay nothing for it.
-CREATE INDEX ledger_transfers_credits_at_other_times ON public.ledger_transfers USING btree (account_id, livemode, credit_account_id, effective_at) WHERE ((effective_at <> recorded_at) AND (credit_sequence IS NOT NULL)); -- The same by the account credited.
-CREATE INDEX ledger_transfers_debits_at_other_times ON public.ledger_transfers USING btree (account_id, livemode, debit_account_id, effective_at) WHERE ((effective_at <> recorded_at) AND (debit_sequence IS NOT NULL)); -- The few transfers that count at another time than they were written, for balances at past instants.
+CREATE INDEX ledger_transfers_credits_at_other_times ON public.ledger_transfers USING btree (account_id, livemode, credit_account_id, effective_at) INCLUDE (recorded_at, amount) WHERE ((effective_at <> recorded_at) AND (credit_sequence IS NOT NULL)); -- The same by the account credited.
+CREATE INDEX ledger_transfers_debits_at_other_times ON public.ledger_transfers USING btree (account_id, livemode, debit_account_id, effective_at) INCLUDE (recorded_at, amount) WHERE ((effective_at <> recorded_at) AND (debit_sequence IS NOT NULL)); -- The few transfers that count at another time than they were written, for balances at past instants.
 CREATE INDEX ledger_transfers_in_commits ON public.ledger_transfers USING brin (recorded_xid) WITH (autosummarize='on'); -- Finds the transfers of a batch to seal or to check.
 CREATE INDEX ledger_transfers_in_time ON public.ledger_transfers USING brin (id) WITH (autosummarize='on');
 CREATE UNIQUE INDEX ledger_transfers_resolution ON public.ledger_transfers USING btree (pending_id, account_id, livemode) WHERE (pending_id IS NOT NULL); -- A pending is resolved at most once; also finds the resolution.
@@ -896,9 +896,13 @@ create function ledger_adjust(batch ledger_posting[], reason text, author text) 
 
 create function ledger_adopt_cluster() returns void security definer; -- Lets recorded_xid go on growing in the cluster that the books were moved to.
 
+create function ledger_balances_at(of_account_id uuid, of_livemode boolean, ids uuid[], at timestamp with time zone, as_recorded_at timestamp with time zone) returns TABLE(id uuid, debits_posted bigint, credits_posted bigint); -- Posted totals of ledger accounts at a past instant, by when transfers count and by when they were written.
+
 create function ledger_change_account(of_account_id uuid, of_livemode boolean, of_ledger_account_id uuid, act_id uuid, act_at timestamp with time zone, act_kind text, debits_limited boolean, credits_limited boolean, act_reason text, act_author text) returns text security definer; -- Sets limits, closes or reopens an account, when what is on it allows it; the act is written down.
 
 create function ledger_check_batch(batch ledger_posting[]) returns void; -- Refuses a batch that is too large or for books that its caller does not see.
+
+create function ledger_checkpoint(from_xid bigint, until_xid bigint) returns bigint security definer; -- Writes missing checkpoints of the accounts that a range of transactions posted to; answers how many.
 
 create function ledger_decide_in_order(batch ledger_posting[], INOUT words text[], INOUT debit_at integer[], INOUT credit_at integer[], INOUT amounts bigint[], INOUT moved bigint[], INOUT reserved bigint[], debits_pending bigint[], debits_posted bigint[], credits_pending bigint[], credits_posted bigint[], debits_limited boolean[], credits_limited boolean[], OUT accepted boolean[]) returns record; -- Decides a batch whose transfers depend on one another, in order; used by ledger_post().
 
@@ -932,7 +936,7 @@ create function ledger_post_with_care(batch ledger_posting[], given_reason text,
 
 create function ledger_refuse_change() returns trigger; -- Refuses what would rewrite the books, to the tables' owner as well.
 
-create function ledger_seal(most integer DEFAULT 65536) returns TABLE(number bigint, transfers bigint, head bytea) security definer; -- Seals the next batch of transfers; the only way to write to the chain.
+create function ledger_seal(most integer DEFAULT 65536) returns TABLE(number bigint, transfers bigint, from_xid bigint, until_xid bigint) security definer; -- Seals the next batch of transfers; the only way to write to the chain.
 
 create function ledger_seal_hash(s ledger_seals) returns bytea; -- What the head of a seal must be.
 
