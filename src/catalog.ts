@@ -29,6 +29,8 @@ export const routes = [
   'POST /v1/disputes/:id',
   'POST /v1/disputes/:id/close',
   // #payments: what is open or went against what we say
+  'GET /v1/payment_attempts',
+  'GET /v1/payment_attempts/:id',
   'GET /v1/orphan_captures',
   'GET /v1/orphan_captures/:id',
   // #payments: whom the account charges, and with what
@@ -134,6 +136,7 @@ export const verbs = {
   config: 'Print the effective settings, secrets masked.',
   keys: 'Make, list and revoke API keys.',
   demo: 'Play a day of payments against a running server and check every cent.',
+  attempts: 'See the operations whose outcome nobody knows yet, and have one looked at now.',
   inbound: 'List, show and replay what processors told by themselves.',
   requests: 'Read the request log, and see which clients reuse Idempotency-Keys.',
   ledger: 'Read, adjust, export, seal and prove the books.',

@@ -20,6 +20,7 @@ const files: Record<VerbName, () => Promise<Verb>> = {
   config: () => import('./cli/config.ts'),
   keys: () => import('./cli/keys.ts'),
   demo: () => import('./cli/demo.ts'),
+  attempts: () => import('./cli/attempts.ts'),
   inbound: () => import('./cli/inbound.ts'),
   ledger: () => import('./cli/ledger.ts'),
   requests: () => import('./cli/requests.ts'),

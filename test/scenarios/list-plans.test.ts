@@ -144,10 +144,17 @@ const kinds = (nodes: Node[]) => nodes.map(node => node['Node Type'])
  */
 const FEW_ROWS: Record<string, string> = {
   'refunds by payment_intent_id and charge_id': 'refunds_by_',
+  'orphan_captures by payment_intent_id and status': 'orphan_captures_by_',
   'disputes by charge_id and payment_intent_id': 'disputes_by_',
   'disputes by charge_id and status': 'disputes_by_',
   'disputes by payment_intent_id and status': 'disputes_by_',
   'disputes by charge_id and payment_intent_id and status': 'disputes_by_',
+  // Only what is open can be asked for by its state: an index that holds nothing else is read, and its rows.
+  'payment_attempts by state': 'payment_attempts_open',
+  'payment_attempts by unresolved and state': 'payment_attempts_open',
+  'payment_attempts by payment_intent_id and unresolved': 'payment_attempts_',
+  'payment_attempts by payment_intent_id and state': 'payment_attempts_',
+  'payment_attempts by payment_intent_id and unresolved and state': 'payment_attempts_',
   'events by type and object_id': 'object_id_id_idx',
   ...Object.fromEntries(
     ['code and ', 'currency and ', 'code and currency and '].map(others => [
@@ -208,6 +215,15 @@ const LISTS: Record<string, Record<string, (some: Json) => string>> = {
     status: () => 'lost',
   },
   payouts: { status: () => 'paid' },
+  payment_attempts: {
+    payment_intent_id: some => some.intent.id,
+    unresolved: () => 'true',
+    state: () => 'unknown',
+  },
+  orphan_captures: {
+    payment_intent_id: some => some.intent.id,
+    status: () => 'pending',
+  },
   payment_methods: { customer_id: some => some.method.customer_id },
   customers: {},
   balance_transactions: { source_id: some => some.charge.id },

@@ -6,6 +6,7 @@ import { customerEndpoints } from './customers.ts'
 import { disputeReadEndpoints } from './disputes/read.ts'
 import { closeDisputeEndpoint, updateDisputeEndpoint } from './disputes/respond.ts'
 import { orphanCaptureEndpoints } from './orphan-captures/read.ts'
+import { paymentAttemptEndpoints } from './attempts/read.ts'
 import { cancelPaymentIntent } from './payment-intents/cancel.ts'
 import { capturePaymentIntent } from './payment-intents/capture.ts'
 import { confirmPaymentIntent } from './payment-intents/confirm.ts'
@@ -21,7 +22,17 @@ import { refundReadEndpoints } from './refunds/read.ts'
 
 export { attemptLifecycle } from './attempts/lifecycle.ts'
 export { openAttempts } from './attempts/operations.ts'
+export { findOwner } from './attempts/owner.ts'
 export { createResolver, startResolver } from './attempts/resolver.ts'
+export {
+  factsOf,
+  findUnresolved,
+  makeDue,
+  nextAction,
+  type OpenAttempt,
+  UNRESOLVED_MOST,
+  unresolvedAttempts,
+} from './attempts/unresolved.ts'
 export type { NewsResult } from './news-result.ts'
 export type { Connector, News, ProcessorEvent } from './connectors/connector.ts'
 export { simulatorConnector } from './connectors/simulator.ts'
@@ -30,6 +41,7 @@ export { createFollower, startFollower } from './follow.ts'
 export { paymentsJobs } from './jobs.ts'
 export { ledgerSourcesOf } from './ledger-sources.ts'
 export { orphanLifecycle } from './orphan-captures/object.ts'
+export { retryOrphan } from './orphan-captures/settle.ts'
 export { intentLifecycle } from './payment-intents/lifecycle.ts'
 export { createPayments, type Payments, type PaymentsOptions } from './payments.ts'
 export { applyProcessorEvent, worthKeeping } from './processor-events.ts'
@@ -54,6 +66,7 @@ export const paymentsEndpoints = (payments: Payments): Endpoint[] => [
   ...customerEndpoints,
   ...paymentMethodEndpoints(payments),
   ...chargeEndpoints,
+  ...paymentAttemptEndpoints(payments),
   ...orphanCaptureEndpoints,
   ...balanceEndpoints,
 ]

@@ -229,6 +229,19 @@ export function postpone(db: Db, fence: Fence, delay_ms: number): Promise<number
       and finished_at is null`
 }
 
+/** What unfinished keys are about, and until when somebody drives it; longest leased first. */
+export function unfinishedSubjects(
+  db: Db,
+  most: number,
+): Promise<(Tenant & { subject_id: string; lease_until: Date })[]> {
+  return db.many`
+    select account_id, livemode, subject_id, lease_until
+    from idempotency_keys
+    where finished_at is null and subject_id is not null
+    order by lease_until
+    limit ${most}`
+}
+
 /** A finished key and what its operation was about. */
 export type FinishedKey = Tenant & { key: string; subject_id: string | null }
 

@@ -1,5 +1,5 @@
 /** The HTTP API: endpoints as data, keys, idempotency phases, one shape of errors, one listener. */
-export type { FinishedKey, OpenSubjects } from './idempotency.ts'
+export { type FinishedKey, type OpenSubjects, unfinishedSubjects } from './idempotency.ts'
 export { type Completer, type CompleterOptions, createCompleter, startCompleter } from './completer.ts'
 export { referencePages } from './docs.ts'
 export { encodeAnswer, encoderOf, facts, JsonText, type SchemaFacts } from './encoder.ts'

@@ -9,7 +9,7 @@ import type { Tenant } from '#kernel'
  */
 export function findOwner(
   db: Queries,
-  table: 'payment_attempts' | 'payment_intents' | 'payouts',
+  table: 'payment_attempts' | 'payment_intents' | 'orphan_captures' | 'payouts',
   id: string,
   account_id: string | null = null,
 ): Promise<Tenant | undefined> {

@@ -10,6 +10,7 @@ import type { Log } from '#metrics'
 import { driveOrphan } from '../orphan-captures/drive.ts'
 import type { Payments } from '../payments.ts'
 import { drive } from './drive.ts'
+import { countOpenOf } from './gauges.ts'
 import { TAKEN_FOR } from './limits.ts'
 import { gatherOperation } from './operations.ts'
 
@@ -23,36 +24,54 @@ export type Resolver = () => Promise<number>
 export const createResolver =
   (payments: Payments, log: Log): Resolver =>
   async () => {
-    const due = await takeDue(payments)
+    const due = await takeDue(payments, BATCH)
     await Promise.all(due.map(attempt => resolve(payments, log, attempt)))
     return due.length
   }
 
-/** Resolves round after round until it is stopped. */
+/**
+ * Resolves until it is stopped. What is answered makes room for what is due, one by one: a processor that hangs on some
+ * attempts holds up no others, until it hangs on all it is asked at once.
+ */
 export function startResolver(payments: Payments, log: Log): { stop(): Promise<void> } {
-  const resolveDue = createResolver(payments, log)
+  const under_way = new Set<Promise<void>>()
   let timer: NodeJS.Timeout | undefined
-  let running: Promise<unknown> = Promise.resolve()
+  let taking: Promise<unknown> = Promise.resolve()
   let is_stopped = false
+
+  async function take(): Promise<void> {
+    const room = BATCH - under_way.size
+    if (room === 0) return
+    const due = await takeDue(payments, room)
+    for (const attempt of due) {
+      const work = resolve(payments, log, attempt).finally(() => {
+        under_way.delete(work)
+        // More was waiting than there was room for.
+        if (due.length === room) schedule(0)
+      })
+      under_way.add(work)
+    }
+  }
 
   function schedule(after_ms: number): void {
     if (is_stopped) return
+    clearTimeout(timer)
     timer = setTimeout(() => {
-      running = resolveDue()
-        // A full batch means more is waiting: go on at once.
-        .then(count => schedule(count === BATCH ? 0 : POLL_MS))
-        .catch((error: unknown) => {
-          log.error('payment_attempts.resolve_failed', { error })
-          schedule(POLL_MS)
-        })
+      taking = taking
+        .then(take)
+        .catch((error: unknown) => log.error('payment_attempts.resolve_failed', { error }))
+        .then(() => schedule(POLL_MS))
     }, after_ms)
   }
   schedule(POLL_MS)
+  countOpenOf(payments.db)
   return {
     async stop() {
       is_stopped = true
       clearTimeout(timer)
-      await running
+      countOpenOf(undefined)
+      await taking
+      await Promise.all(under_way)
     },
   }
 }
@@ -65,7 +84,7 @@ type Due = Tenant & {
 }
 
 /** Takes attempts that are due, for as long as driving one may take: nobody else drives them meanwhile. */
-const takeDue = (payments: Payments): Promise<Due[]> => payments.db.many<Due>`
+const takeDue = (payments: Payments, most: number): Promise<Due[]> => payments.db.many<Due>`
   update payment_attempts
   set next_check_at = now() + ${TAKEN_FOR}::interval
   where (account_id, livemode, id) in (
@@ -73,7 +92,7 @@ const takeDue = (payments: Payments): Promise<Due[]> => payments.db.many<Due>`
     from payment_attempts
     where next_check_at <= now()
     order by next_check_at
-    limit ${BATCH}
+    limit ${most}
     for update skip locked
   )
   returning account_id, livemode, id, orphan_capture_id, request_id, idempotency_key`

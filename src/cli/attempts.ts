@@ -1,0 +1,209 @@
+/** `bursar attempts`: the operations whose outcome nobody knows yet, of all accounts, and what is done about each. */
+import type { Command } from 'commander'
+import type { Database } from '#db'
+import type { OpenAttempt } from '#payments'
+import { withDatabase } from './database.ts'
+
+interface ListOptions {
+  state?: string
+  processor?: string
+  account?: string
+  olderThan?: string
+  json?: boolean
+}
+
+export function declare(command: Command): void {
+  command.addHelpText(
+    'after',
+    '\nExamples:\n  bursar attempts list --older-than 10m\n  bursar attempts show att_01jd…\n  bursar attempts check att_01jd…',
+  )
+  command
+    .command('list')
+    .description('List the operations without an outcome, oldest first.')
+    .option('--state <state>', 'prepared | sent | unknown | requires_action | pending')
+    .option('--processor <name>', 'of one processor')
+    .option('--account <id>', 'of one account (acct_…)')
+    .option('--older-than <time>', 'made longer ago than this: 30s, 10m, 1h, 2d')
+    .option('--json', 'print one JSON object instead of text')
+    .addHelpText('after', '\nExample:\n  bursar attempts list --state unknown --older-than 10m')
+    .action((options: ListOptions) => withDatabase('attempts', db => list(db, options)))
+  command
+    .command('show <id>')
+    .description('Show one that has no outcome yet, with what is done next and when.')
+    .option('--json', 'print one JSON object instead of text')
+    .addHelpText('after', '\nExample:\n  bursar attempts show att_01jd3x0yfae4qa9vrf2kz5m8wt')
+    .action((id: string, options: { json?: boolean }) =>
+      withDatabase('attempts', db => show(db, id, options)),
+    )
+  command
+    .command('check <id>')
+    .description(
+      'Have one looked at now, by a running worker; or a failed orphan capture (oc_…) given back once more.',
+    )
+    .option('--json', 'print one JSON object instead of text')
+    .addHelpText(
+      'after',
+      '\nSafe at any time: what is sent again goes out under the same reference.\n' +
+        'Example:\n  bursar attempts check att_01jd3x0yfae4qa9vrf2kz5m8wt',
+    )
+    .action((id: string, options: { json?: boolean }) =>
+      withDatabase('attempts', db => check(db, id, options)),
+    )
+}
+
+async function list(db: Database, options: ListOptions): Promise<void> {
+  const [{ attemptLifecycle, unresolvedAttempts, UNRESOLVED_MOST }, { decodeId }, { print, table }] =
+    await Promise.all([import('#payments'), import('#kernel'), import('./output.ts')])
+  const open_states = attemptLifecycle.states.filter(state => !attemptLifecycle.isFinal(state))
+  if (options.state !== undefined && !open_states.some(state => state === options.state)) {
+    throw new Error(`--state must be one of ${open_states.join(', ')}`)
+  }
+  const account_id = options.account === undefined ? undefined : decodeId('acct_', options.account)
+  if (options.account !== undefined && account_id === undefined) {
+    throw new Error('--account must be an id (acct_…)')
+  }
+  const older_than_ms = options.olderThan === undefined ? 0 : durationMs(options.olderThan)
+  const found = await unresolvedAttempts(db)
+  const shown = await Promise.all(
+    found
+      .filter(
+        attempt =>
+          (options.state === undefined || attempt.state === options.state) &&
+          (options.processor === undefined || attempt.processor === options.processor) &&
+          (account_id === undefined || attempt.account_id === account_id) &&
+          attempt.age_ms >= older_than_ms,
+      )
+      .map(toShow),
+  )
+  const is_cut = found.length === UNRESOLVED_MOST
+  print(options.json, { data: shown, is_cut }, () =>
+    shown.length === 0
+      ? 'Nothing is open.'
+      : table(
+          ['id', 'account', 'operation', 'state', 'age', 'silent', 'checks', 'why', 'next', 'when'],
+          shown.map(attempt => [
+            attempt.id,
+            attempt.account_id,
+            attempt.operation,
+            attempt.state,
+            attempt.age,
+            attempt.silence ?? '–',
+            String(attempt.checks),
+            attempt.reason ?? '',
+            attempt.next_action ?? '',
+            attempt.due_at ?? '',
+          ]),
+          [6],
+        ) + (is_cut ? `\nOnly the ${UNRESOLVED_MOST} oldest were read.` : ''),
+  )
+}
+
+async function show(db: Database, name: string, options: { json?: boolean }): Promise<void> {
+  const { print } = await import('./output.ts')
+  const shown = await toShow(await find(db, name))
+  print(options.json, shown, () =>
+    Object.entries(shown)
+      .map(([field, value]) => `${field.padEnd(19)}  ${value ?? '–'}`)
+      .join('\n'),
+  )
+}
+
+async function check(db: Database, name: string, options: { json?: boolean }): Promise<void> {
+  const { print } = await import('./output.ts')
+  if (name.startsWith('oc_')) {
+    await retry(db, name)
+    print(
+      options.json,
+      { id: name, is_due: true },
+      () => `${name} is given back once more, by a running worker.`,
+    )
+    return
+  }
+  const { makeDue } = await import('#payments')
+  const attempt = await find(db, name)
+  const is_due = await makeDue(db, attempt, attempt.id)
+  print(options.json, { id: name, is_due }, () =>
+    is_due
+      ? `${name} is looked at within a second, by a running worker. See it with "bursar attempts show ${name}".`
+      : `A request drives ${name}; if it has died, it is taken over at ${attempt.due_at?.toISOString() ?? 'any moment'}.`,
+  )
+}
+
+async function find(db: Database, name: string): Promise<OpenAttempt> {
+  const [{ findUnresolved }, { decodeId }] = await Promise.all([import('#payments'), import('#kernel')])
+  const id = decodeId('att_', name)
+  if (id === undefined) throw new Error(`${name} is no id of a payment attempt (att_…)`)
+  const attempt = await findUnresolved(db, id)
+  if (!attempt) throw new Error(`${name} is not open: it has its outcome, or is not known`)
+  return attempt
+}
+
+/** A person has looked, and wants the processor asked again. */
+async function retry(db: Database, name: string): Promise<void> {
+  const [{ retryOrphan }, { decodeId, systemClock: clock }] = await Promise.all([
+    import('#payments'),
+    import('#kernel'),
+  ])
+  const id = decodeId('oc_', name)
+  const tenant = id === undefined ? undefined : await tenantOf(db, id)
+  if (id === undefined || tenant === undefined) throw new Error(`there is no orphan capture ${name}`)
+  const cause = { tenant, clock, request_id: null, idempotency_key: null }
+  if (!(await retryOrphan({ db }, cause, id))) {
+    throw new Error(`${name} has not failed: see its attempt with "bursar attempts list"`)
+  }
+}
+
+const tenantOf = async (db: Database, id: string) =>
+  (await import('#payments')).findOwner(db, 'orphan_captures', id)
+
+const UNITS_MS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+function durationMs(text: string): number {
+  const [, count, unit] = /^(\d{1,5})([smhd])$/.exec(text) ?? []
+  if (count === undefined || unit === undefined) {
+    throw new Error('--older-than must be a number with its unit: 30s, 10m, 1h or 2d')
+  }
+  return Number(count) * (UNITS_MS[unit] as number)
+}
+
+/** `1 h 05 min`: the two largest units of a time. */
+function age(ms: number): string {
+  const s = Math.floor(ms / 1_000)
+  const two = (large: number, small: number, units: [string, string]) =>
+    `${large} ${units[0]} ${String(small).padStart(2, '0')} ${units[1]}`
+  if (s < 60) return `${s} s`
+  if (s < 3_600) return two(Math.floor(s / 60), s % 60, ['min', 's'])
+  if (s < 86_400) return two(Math.floor(s / 3_600), Math.floor((s % 3_600) / 60), ['h', 'min'])
+  return two(Math.floor(s / 86_400), Math.floor((s % 86_400) / 3_600), ['d', 'h'])
+}
+
+async function toShow(attempt: OpenAttempt) {
+  const [{ factsOf, nextAction }, { encodeId }] = await Promise.all([import('#payments'), import('#kernel')])
+  const { silence_ms } = attempt
+  const encoded = (prefix: 'pi_' | 're_' | 'oc_', id: string | null) =>
+    id === null ? null : encodeId(prefix, id)
+  return {
+    id: encodeId('att_', attempt.id),
+    account_id: encodeId('acct_', attempt.account_id),
+    livemode: attempt.livemode,
+    operation: attempt.operation,
+    state: attempt.state,
+    amount: String(attempt.amount),
+    currency: attempt.currency,
+    processor: attempt.processor,
+    processor_id: attempt.processor_id,
+    target_processor_id: attempt.target_processor_id,
+    payment_intent_id: encoded('pi_', attempt.payment_intent_id),
+    refund_id: encoded('re_', attempt.refund_id),
+    orphan_capture_id: encoded('oc_', attempt.orphan_capture_id),
+    age: age(attempt.age_ms),
+    age_ms: Math.floor(attempt.age_ms),
+    silence: silence_ms === null ? null : age(silence_ms),
+    checks: attempt.checks,
+    reason: attempt.reason,
+    next_action: attempt.is_driven
+      ? 'a request drives it; if it has died, it is taken over then'
+      : nextAction(factsOf(attempt.processor), attempt, silence_ms ?? 0),
+    due_at: attempt.due_at?.toISOString() ?? null,
+  }
+}
