@@ -1,8 +1,8 @@
 /** Payouts through the API, the real database and the real simulator: never more than is available, never twice. */
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { encodeId, type FailpointName, watchFailpoints } from '#kernel'
-import { applyProcessorEvent } from '#payments'
+import { decodeId, encodeId, type FailpointName, watchFailpoints } from '#kernel'
+import { applyProcessorEvent, openAttempts } from '#payments'
 import { heldBy } from '../support/audit.ts'
 import { booksOf, expectBooksAgree } from '../support/books.ts'
 import { eventOf, type PayoutNews, payoutNewsOf } from '../support/news.ts'
@@ -305,6 +305,10 @@ describe('a silence of the processor', () => {
       expect(status).toBe(200)
       expect(body.status).toBe('pending')
       expect(await available(account)).toBe(AVAILABLE - 40_000)
+      // Whoever forgets old keys leaves this one, while nobody knows what became of it.
+      const { account_id, livemode } = account
+      const subject = { account_id, livemode, subject_id: decodeId('po_', body.id) ?? null }
+      expect(await openAttempts(world.db, [subject])).toEqual(new Set([subject.subject_id]))
       // While nobody knows, it is neither sent again nor given up.
       await world.follow()
       await silent(account)

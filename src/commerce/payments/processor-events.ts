@@ -25,7 +25,7 @@ export async function applyProcessorEvent(
     case 'operation':
       return applyOperationNews(payments, processor, news)
     case 'dispute': {
-      const attempt = await findAttempt(payments, processor, news.reference, null)
+      const attempt = await findAttempt(payments, processor, news.reference, news.owner?.account_id ?? null)
       if (!attempt) throw new Error(`no payment of ours has the reference ${news.reference}`)
       const tenant = { account_id: attempt.account_id, livemode: attempt.livemode }
       return applyDisputeNews(payments, { ...own, tenant }, news)

@@ -65,7 +65,7 @@ export async function silenceMs(db: Queries, attempt: AnyAttempt): Promise<numbe
   return row.silence_ms
 }
 
-/** Of the attempts that keys were about, those whose outcome is not known yet. */
+/** Of the attempts and payouts that keys were about, those whose outcome is not known yet. */
 export async function openAttempts(
   db: Queries,
   keys: readonly (Tenant & { subject_id: string | null })[],
@@ -75,6 +75,12 @@ export async function openAttempts(
     from jsonb_to_recordset(${JSON.stringify(keys)}::jsonb) as key (account_id uuid, livemode boolean, subject_id uuid)
     join payment_attempts as attempt
       on attempt.account_id = key.account_id and attempt.livemode = key.livemode and attempt.id = key.subject_id
-    where attempt.state not in ('approved', 'declined', 'voided')`
+    where attempt.state not in ('approved', 'declined', 'voided')
+    union all
+    select payout.id
+    from jsonb_to_recordset(${JSON.stringify(keys)}::jsonb) as key (account_id uuid, livemode boolean, subject_id uuid)
+    join payouts as payout
+      on payout.account_id = key.account_id and payout.livemode = key.livemode and payout.id = key.subject_id
+    where payout.status = 'pending'`
   return new Set(rows.map(row => row.id))
 }
