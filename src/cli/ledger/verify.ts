@@ -1,24 +1,28 @@
 /** `bursar ledger verify`: proves the books from the rows, or from a proof file without any database. */
 import type { Command } from 'commander'
-import type { Broken, Verification } from '#ledger'
+import type { Broken, FileVerification, Verification } from '#ledger'
 import type { Settings } from '../../settings.ts'
-import { type Progress, progressBar } from './progress.ts'
+import type { Progress } from './progress.ts'
 
 interface Options {
   json?: boolean
   head?: string
+  file?: string
 }
 
 export function declare(command: Command): void {
   command
     .command('verify')
-    .description('Check every invariant of the ledger on the live database. Exit code 0: all hold; 1: not.')
+    .description(
+      'Check every invariant of the ledger on the live database, or a proof file. Exit code 0: all hold; 1: not.',
+    )
+    .option('--file <path>', 'check a proof file instead, without any database; - reads standard input')
     .option('--head <hash>', 'a head that was kept elsewhere: the chain must pass through it', headOf)
     .option('--json', 'print one JSON object instead of text')
     .addHelpText(
       'after',
       '\nReads one snapshot in bounded pieces and blocks nobody. Names the first row that is wrong.\n' +
-        'Example:\n  bursar ledger verify --json',
+        'Examples:\n  bursar ledger verify --json\n  bursar ledger verify --file books.jsonl --head HASH',
     )
     .action(run)
 }
@@ -29,14 +33,22 @@ function headOf(text: string): string {
   return text.toLowerCase()
 }
 
-async function run({ json = false, head }: Options): Promise<void> {
-  const [{ readSettings }, { print }] = await Promise.all([
+async function run({ json = false, head, file }: Options): Promise<void> {
+  const { print } = await import('../output.ts')
+  if (file !== undefined) {
+    const result = await verifyProof(file, json, head)
+    print(json, result, () => fileText(result))
+    if (!result.ok) process.exitCode = 1
+    return
+  }
+  const [{ readSettings }, { progressBar }] = await Promise.all([
     import('../../settings.ts'),
-    import('../output.ts'),
+    import('./progress.ts'),
   ])
   const is_watched = process.stderr.isTTY && !json
+  const progress = is_watched ? await progressBar('Checking the ledger', 'rows') : undefined
   const result = await verifyLedger(readSettings(process.env), {
-    ...(is_watched ? { progress: await progressBar('Checking the ledger', 'rows') } : {}),
+    ...(progress === undefined ? {} : { progress }),
     ...(head === undefined ? {} : { head }),
   })
   const { ok, checked, sealed, broken } = result
@@ -45,6 +57,39 @@ async function run({ json = false, head }: Options): Promise<void> {
   )
   if (!ok) process.exitCode = 1
 }
+
+/** Reads the file once, line by line. */
+async function verifyProof(
+  path: string,
+  is_json: boolean,
+  head: string | undefined,
+): Promise<FileVerification> {
+  const [{ createReadStream, statSync }, { createInterface }, { verifyFile }, { progressBar }] = await Promise.all([
+    import('node:fs'),
+    import('node:readline'),
+    import('#ledger'),
+    import('./progress.ts'),
+  ])
+  const input = path === '-' ? process.stdin : createReadStream(path)
+  const bytes = path === '-' ? 0 : statSync(path).size
+  const is_watched = process.stderr.isTTY && !is_json && path !== '-'
+  const progress = is_watched ? await progressBar('Checking the file', 'bytes') : undefined
+  try {
+    return await verifyFile(createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }), {
+      ...(head === undefined ? {} : { head }),
+      onLines: () => {
+        if ('bytesRead' in input) progress?.update(BigInt(input.bytesRead), BigInt(bytes))
+      },
+    })
+  } finally {
+    progress?.end()
+  }
+}
+
+const fileText = (result: FileVerification): string =>
+  result.ok
+    ? `The file holds: ${result.transfers} transfers as they were sealed, in ${result.seals} seals${result.sealed_at === null ? '' : ` up to ${result.sealed_at}`}.\nHead: ${result.head}`
+    : `The file is BROKEN.\nLine ${result.line}: ${result.reason}`
 
 const soundText = ({ checked, sealed }: Verification): string =>
   [
