@@ -59,6 +59,7 @@ export const routes = [
   'POST /v1/ledger/accounts/:id/close',
   'POST /v1/ledger/accounts/:id/reopen',
   'GET /v1/ledger/accounts/:id/entries',
+  'GET /v1/ledger/accounts/:id/balance',
   'POST /v1/ledger/transfers',
   'GET /v1/ledger/transfers',
   'GET /v1/ledger/transfers/:id',

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import * as adjust from './ledger/adjust.ts'
 import * as exporting from './ledger/export.ts'
+import * as proof from './ledger/proof.ts'
 import * as seal from './ledger/seal.ts'
 import * as statement from './ledger/statement.ts'
 import * as trialBalance from './ledger/trial-balance.ts'
@@ -12,5 +13,5 @@ export function declare(command: Command): void {
     'after',
     '\nExamples:\n  bursar ledger trial-balance\n  bursar ledger verify\n  bursar ledger head',
   )
-  for (const verb of [statement, trialBalance, exporting, adjust, verify, seal]) verb.declare(command)
+  for (const verb of [statement, trialBalance, exporting, adjust, verify, seal, proof]) verb.declare(command)
 }

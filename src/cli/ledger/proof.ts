@@ -1,4 +1,5 @@
 /** `bursar ledger proof`: writes all that is sealed to a file that proves itself, without this database or any. */
+import { once } from 'node:events'
 import type { Command } from 'commander'
 
 export function declare(command: Command): void {
@@ -15,36 +16,27 @@ export function declare(command: Command): void {
 }
 
 async function run({ out }: { out: string }): Promise<void> {
-  const [{ createWriteStream }, { once }, { finished }, { writeProof }, { withSettings }, { progressBar }] =
-    await Promise.all([
-      import('node:fs'),
-      import('node:events'),
-      import('node:stream/promises'),
-      import('#ledger'),
-      import('./books.ts'),
-      import('./progress.ts'),
-    ])
-  const file = out === '-' ? process.stdout : createWriteStream(out, { mode: 0o600 })
-  const progress = await progressBar('Writing the proof', 'transfers', false)
+  const [{ open }, { writeProof }, { withSettings }, { progressBar }] = await Promise.all([
+    import('node:fs/promises'),
+    import('#ledger'),
+    import('./books.ts'),
+    import('./progress.ts'),
+  ])
+  // Readable to its writer alone: it holds the books of all accounts.
+  const file = out === '-' ? undefined : await open(out, 'w', 0o600)
+  const progress = process.stderr.isTTY ? await progressBar('Writing the proof', 'transfers') : undefined
+  const write = async (text: string) => {
+    if (file !== undefined) await file.writeFile(text)
+    else if (!process.stdout.write(text)) await once(process.stdout, 'drain')
+  }
   try {
-    const written = await withSettings(db =>
-      writeProof(
-        db,
-        async text => {
-          if (!file.write(text)) await once(file, 'drain')
-        },
-        { onProgress: (done, total) => progress?.update(done, total) },
-      ),
+    const { transfers, seals, head } = await withSettings(db =>
+      writeProof(db, write, { onProgress: (done, total) => progress?.update(done, total) }),
     )
-    if (file !== process.stdout) {
-      file.end()
-      await finished(file)
-    }
     progress?.end()
-    process.stderr.write(
-      `${written.transfers} transfers in ${written.seals} seals. Head: ${written.head}\n`,
-    )
+    process.stderr.write(`${transfers} transfers in ${seals} seals. Head: ${head}\n`)
   } finally {
     progress?.end()
+    await file?.close()
   }
 }

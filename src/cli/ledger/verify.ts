@@ -64,12 +64,13 @@ async function verifyProof(
   is_json: boolean,
   head: string | undefined,
 ): Promise<FileVerification> {
-  const [{ createReadStream, statSync }, { createInterface }, { verifyFile }, { progressBar }] = await Promise.all([
-    import('node:fs'),
-    import('node:readline'),
-    import('#ledger'),
-    import('./progress.ts'),
-  ])
+  const [{ createReadStream, statSync }, { createInterface }, { verifyFile }, { progressBar }] =
+    await Promise.all([
+      import('node:fs'),
+      import('node:readline'),
+      import('#ledger'),
+      import('./progress.ts'),
+    ])
   const input = path === '-' ? process.stdin : createReadStream(path)
   const bytes = path === '-' ? 0 : statSync(path).size
   const is_watched = process.stderr.isTTY && !is_json && path !== '-'

@@ -1,5 +1,6 @@
 /** The ledger: double entry, two phases, never changed. The only room that moves money on paper. */
 import type { Endpoint } from '#http'
+import { accountBalanceEndpoints } from './account-balance.ts'
 import { accountEndpoints } from './accounts.ts'
 import { actEndpoints } from './acts.ts'
 import { adjustmentEndpoints } from './adjustments.ts'
@@ -51,6 +52,7 @@ export { closedBefore, type TrialBalance, trialBalanceByCode } from './trial-bal
 /** `sourcesOf` says which sources stand behind an object of the rooms that post. */
 export const ledgerEndpoints = (sourcesOf: SourcesOf): Endpoint[] => [
   ...accountEndpoints,
+  ...accountBalanceEndpoints,
   ...statementEndpoints,
   ...adjustmentEndpoints,
   ...transferEndpoints(sourcesOf),

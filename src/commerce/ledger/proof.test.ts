@@ -89,7 +89,9 @@ test('a file in which any one value was changed is refused', async () => {
     const cells = typeof row === 'string' ? [''] : Object.keys(row as object)
     for (const name of cells) {
       const other = (value: unknown) =>
-        typeof value !== 'string' || value === '' ? 'x' : `${value.slice(0, -1)}${value.endsWith('1') ? '2' : '1'}`
+        typeof value !== 'string' || value === ''
+          ? 'x'
+          : `${value.slice(0, -1)}${value.endsWith('1') ? '2' : '1'}`
       const forged =
         typeof row === 'string'
           ? { [kind]: other(row) }
