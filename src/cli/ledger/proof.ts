@@ -34,7 +34,7 @@ async function run({ out }: { out: string }): Promise<void> {
       writeProof(db, write, { onProgress: (done, total) => progress?.update(done, total) }),
     )
     progress?.end()
-    process.stderr.write(`${transfers} transfers in ${seals} seals. Head: ${head}\n`)
+    process.stderr.write(`${transfers} transfers, sealed in ${seals} batches. Head: ${head}\n`)
   } finally {
     progress?.end()
     await file?.close()

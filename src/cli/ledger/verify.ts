@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Broken, FileVerification, Verification } from '#ledger'
 import type { Settings } from '../../settings.ts'
-import type { Progress } from './progress.ts'
+import { type Progress, progressBar } from './progress.ts'
 
 interface Options {
   json?: boolean
@@ -41,10 +41,7 @@ async function run({ json = false, head, file }: Options): Promise<void> {
     if (!result.ok) process.exitCode = 1
     return
   }
-  const [{ readSettings }, { progressBar }] = await Promise.all([
-    import('../../settings.ts'),
-    import('./progress.ts'),
-  ])
+  const { readSettings } = await import('../../settings.ts')
   const is_watched = process.stderr.isTTY && !json
   const progress = is_watched ? await progressBar('Checking the ledger', 'rows') : undefined
   const result = await verifyLedger(readSettings(process.env), {
@@ -64,32 +61,34 @@ async function verifyProof(
   is_json: boolean,
   head: string | undefined,
 ): Promise<FileVerification> {
-  const [{ createReadStream, statSync }, { createInterface }, { verifyFile }, { progressBar }] =
-    await Promise.all([
-      import('node:fs'),
-      import('node:readline'),
-      import('#ledger'),
-      import('./progress.ts'),
-    ])
-  const input = path === '-' ? process.stdin : createReadStream(path)
-  const bytes = path === '-' ? 0 : statSync(path).size
-  const is_watched = process.stderr.isTTY && !is_json && path !== '-'
+  const [{ open }, { createInterface }, { verifyFile }] = await Promise.all([
+    import('node:fs/promises'),
+    import('node:readline'),
+    import('#ledger'),
+  ])
+  const file = path === '-' ? undefined : await open(path)
+  const input = file?.createReadStream() ?? process.stdin
+  const bytes = BigInt((await file?.stat())?.size ?? 0)
+  const is_watched = process.stderr.isTTY && !is_json && file !== undefined
   const progress = is_watched ? await progressBar('Checking the file', 'bytes') : undefined
   try {
     return await verifyFile(createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }), {
       ...(head === undefined ? {} : { head }),
       onLines: () => {
-        if ('bytesRead' in input) progress?.update(BigInt(input.bytesRead), BigInt(bytes))
+        if ('bytesRead' in input) progress?.update(BigInt(input.bytesRead), bytes)
       },
     })
   } finally {
     progress?.end()
+    await file?.close()
   }
 }
 
+const seals = (count: bigint): string => (count === 1n ? '1 seal' : `${count} seals`)
+
 const fileText = (result: FileVerification): string =>
   result.ok
-    ? `The file holds: ${result.transfers} transfers as they were sealed, in ${result.seals} seals${result.sealed_at === null ? '' : ` up to ${result.sealed_at}`}.\nHead: ${result.head}`
+    ? `The file holds: ${result.transfers} transfers as they were sealed, in ${seals(result.seals)}${result.sealed_at === null ? '' : ` up to ${result.sealed_at}`}.\nHead: ${result.head}`
     : `The file is BROKEN.\nLine ${result.line}: ${result.reason}`
 
 const soundText = ({ checked, sealed }: Verification): string =>
@@ -97,7 +96,7 @@ const soundText = ({ checked, sealed }: Verification): string =>
     `The ledger holds: ${checked.transfers} transfers, ${checked.entries} entries and ${checked.accounts} accounts checked.`,
     sealed.seals === 0n
       ? 'Nothing is sealed yet.'
-      : `${sealed.transfers} transfers are as they were sealed, in ${sealed.seals} seals. Head: ${sealed.head}`,
+      : `${sealed.transfers} transfers are as they were sealed, in ${seals(sealed.seals)}. Head: ${sealed.head}`,
   ].join('\n')
 
 function brokenText({ table, id, account_id, livemode, reason }: Broken): string {
