@@ -156,6 +156,16 @@ describe('whoever runs it', () => {
   })
 })
 
+test('no index holds what the steps of a payment change in its attempt: seeing what is open costs payments nothing', async () => {
+  const indexes = await world.db.many<{ definition: string }>`
+    select pg_get_indexdef(indexrelid) as definition
+    from pg_index
+    where indrelid = 'payment_attempts'::regclass`
+  expect(indexes.length).toBeGreaterThan(3)
+  const changed = /\b(state|charge_id|processor_id|reason|sent_at|checks)\b/
+  expect(indexes.filter(({ definition }) => changed.test(definition))).toEqual([])
+})
+
 describe('bursar attempts', () => {
   async function bursar(...args: string[]): Promise<{ out: string; json: Json }> {
     const { stdout } = await promisify(execFile)(
