@@ -74,7 +74,7 @@ const listTransfers = (sourcesOf: SourcesOf): Endpoint =>
         source_id: anyObject
           .optional()
           .describe(
-            'What caused them. A payment intent, charge or refund stands for all that was posted for it.',
+            'What caused them. A payment intent, charge, refund or dispute stands for all that was posted for it.',
           ),
         pending_id: id('tr_').optional().describe('The resolution of a pending transfer.'),
         adjustments_only: z.boolean().optional().describe('Only those made by hand.'),

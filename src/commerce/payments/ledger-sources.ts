@@ -1,4 +1,4 @@
-/** What the ledger was told about a payment: its transfers name attempts and balance transactions as their sources. */
+/** What the ledger was told about a payment: its transfers name attempts, disputes and balance transactions as sources. */
 import { type Fragment, sql } from '#db'
 import type { Tenant } from '#kernel'
 import type { Source, SourcesOf } from '#ledger'
@@ -6,7 +6,7 @@ import type { Source, SourcesOf } from '#ledger'
 /** One payment has a handful, one with many refunds some hundreds; more would be a list and no payment. */
 const SOURCES_MOST = 1_000
 
-/** The sources behind a payment intent, a charge or a refund, itself among them; any other object stands for itself. */
+/** The sources behind a payment intent, a charge, a refund or a dispute, itself among them; any other object stands for itself. */
 export const ledgerSourcesOf: SourcesOf = async (db, tenant, source) => {
   const subjects = subjectsOf(tenant, source)
   if (subjects === null) return [source.id]
@@ -44,6 +44,10 @@ function subjectsOf({ account_id, livemode }: Tenant, { prefix, id }: Source): F
         union all
         select id, payment_intent_id
         from refunds
+        where account_id = ${account_id} and livemode = ${livemode} and payment_intent_id = ${id}
+        union all
+        select id, payment_intent_id
+        from disputes
         where account_id = ${account_id} and livemode = ${livemode} and payment_intent_id = ${id}`
     case 'ch_':
       return sql`
@@ -53,11 +57,20 @@ function subjectsOf({ account_id, livemode }: Tenant, { prefix, id }: Source): F
         union all
         select id, payment_intent_id
         from refunds
+        where account_id = ${account_id} and livemode = ${livemode} and charge_id = ${id}
+        union all
+        select id, payment_intent_id
+        from disputes
         where account_id = ${account_id} and livemode = ${livemode} and charge_id = ${id}`
     case 're_':
       return sql`
         select id, payment_intent_id
         from refunds
+        where account_id = ${account_id} and livemode = ${livemode} and id = ${id}`
+    case 'dp_':
+      return sql`
+        select id, payment_intent_id
+        from disputes
         where account_id = ${account_id} and livemode = ${livemode} and id = ${id}`
     default:
       return null
