@@ -227,6 +227,12 @@ describe('every entry of a payment', () => {
       ['jpy', true, 5000],
       ['usd', true, 5000],
     ])
+    const before = (await of.api.get('/v1/ledger/trial_balance?at=2026-01-01T00:00:00Z')).body
+    for (const line of before.lines) expect(line).toMatchObject({ balance: 0, debits_pending: null })
+    const whole = (await of.api.get('/v1/ledger/trial_balance?at=2090-01-01T00:00:00Z')).body
+    const posted = (all: Json[]) => all.map((found: Json) => [found.code, found.currency, found.balance])
+    expect(posted(whole.lines)).toEqual(posted(lines))
+    expect(whole.sums.every((sum: Json) => sum.is_balanced)).toBe(true)
     const clearing = lines.find(
       (found: Json) => found.code === 'processor_clearing' && found.currency === 'usd',
     )

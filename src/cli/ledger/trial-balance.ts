@@ -1,15 +1,22 @@
 /** `bursar ledger trial-balance`: the totals of every code of the chart. Exit code 0: debits equal credits; 1: not. */
 import type { Command } from 'commander'
-import { type TenantOptions, tenantOf, tenantOptions } from './tenant.ts'
+import { instantOf, type TenantOptions, tenantOf, tenantOptions } from './tenant.ts'
 
 export function declare(command: Command): void {
   tenantOptions(command.command('trial-balance'))
     .description('Print the trial balance, by currency. Exit code 0: debits equal credits; 1: not.')
-    .addHelpText('after', '\nExample:\n  bursar ledger trial-balance')
+    .option('--at <time>', 'what counts then or before; now when left out', instantOf)
+    .option('--as-recorded-at <time>', 'what was written then or before, as the books stood', instantOf)
+    .addHelpText('after', '\nExample:\n  bursar ledger trial-balance --at 2026-10-31T23:59:59.999Z')
     .action(run)
 }
 
-async function run(options: TenantOptions): Promise<void> {
+interface Options extends TenantOptions {
+  at?: Date
+  asRecordedAt?: Date
+}
+
+async function run(options: Options): Promise<void> {
   const [{ closedBefore, trialBalanceByCode }, { withSettings }, { print, table }] = await Promise.all([
     import('#ledger'),
     import('./books.ts'),
@@ -17,7 +24,10 @@ async function run(options: TenantOptions): Promise<void> {
   ])
   const { sums, lines, closed_before } = await withSettings(async db => {
     const tenant = await tenantOf(db, options)
-    return { ...(await trialBalanceByCode(db, tenant)), closed_before: await closedBefore(db, tenant) }
+    return {
+      ...(await trialBalanceByCode(db, tenant, { at: options.at, as_recorded_at: options.asRecordedAt })),
+      closed_before: await closedBefore(db, tenant),
+    }
   })
   const is_balanced = sums.every(sum => sum.is_balanced)
   print(options.json, { sums, lines, closed_before, is_balanced }, () => {

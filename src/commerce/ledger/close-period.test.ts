@@ -6,6 +6,7 @@ import { movePeriod } from './acts.ts'
 import { post, postByHand } from './post.ts'
 import { asOwner, id, newTenant, transferOf, useDatabase } from './testing.ts'
 import type { Transfer } from './transfer.ts'
+import { trialBalanceByCode } from './trial-balance.ts'
 import { verify } from './verify.ts'
 
 const db = useDatabase()
@@ -23,15 +24,14 @@ const reopen = (tenant: Tenant, closed_before: Date | null) =>
     .as(tenant)
     .transaction(tx => movePeriod(tx, cause(tenant), { kind: 'reopen_period', closed_before }, NOTE))
 
-/** What was posted with effect before an instant, by account: what must stay as it is once that is closed. */
-const trialBalanceBefore = (tenant: Tenant, instant: Date) => db().many`
-  select a.code, a.currency, e.side, sum(e.amount) as amount, count(*) as entries
-  from ledger_entries e
-  join ledger_transfers t on t.account_id = e.account_id and t.livemode = e.livemode and t.id = e.transfer_id
-  join ledger_accounts a on a.account_id = e.account_id and a.livemode = e.livemode and a.id = e.ledger_account_id
-  where e.account_id = ${tenant.account_id} and e.livemode = ${tenant.livemode} and t.effective_at < ${instant}
-  group by a.code, a.currency, e.side
-  order by a.code, a.currency, e.side`
+/** The trial balance of a period's last instant: what must stay as it is once the period is closed. */
+const trialBalanceBefore = async (tenant: Tenant, instant: Date) => {
+  const { lines } = await trialBalanceByCode(db(), tenant, { at: new Date(instant.getTime() - 1) })
+  // Accounts that were opened since hold nothing then.
+  return lines
+    .filter(line => line.debits_posted + line.credits_posted > 0n)
+    .map(({ accounts: _, ...line }) => line)
+}
 
 test('nothing is posted with effect in a closed period, whatever its kind and the way it is posted', async () => {
   const tenant = newTenant()

@@ -3,9 +3,15 @@ import { z } from 'zod'
 import type { Queries } from '#db'
 import { currency, endpoint, type Endpoint, nullable, object, timestamp } from '#http'
 import type { Tenant } from '#kernel'
-import { balanceOfTotals } from './balances.ts'
+import type { Instants } from './balances-at.ts'
 import { type AccountCode, type AccountKind, chart, type Side } from './chart.ts'
 import { accountCode, ledgerAmount } from './objects.ts'
+
+const past = 'Null at an instant: what was reserved then is not kept.'
+const pending = {
+  debits_pending: nullable(ledgerAmount).describe(past),
+  credits_pending: nullable(ledgerAmount).describe(past),
+}
 
 const Line = z.strictObject({
   code: accountCode,
@@ -16,16 +22,14 @@ const Line = z.strictObject({
   balance: ledgerAmount.describe('What was posted, in the direction of the normal side.'),
   debits_posted: ledgerAmount,
   credits_posted: ledgerAmount,
-  debits_pending: ledgerAmount,
-  credits_pending: ledgerAmount,
+  ...pending,
 })
 
 const Sum = z.strictObject({
   currency,
   debits_posted: ledgerAmount,
   credits_posted: ledgerAmount,
-  debits_pending: ledgerAmount,
-  credits_pending: ledgerAmount,
+  ...pending,
   is_balanced: z.boolean().describe('Whether debits equal credits, posted and pending.'),
 })
 
@@ -36,9 +40,15 @@ export const TrialBalance = object('trial_balance', null, {
   livemode: z.boolean(),
 })
 
-const TOTALS = ['debits_posted', 'credits_posted', 'debits_pending', 'credits_pending'] as const
+interface Totals {
+  debits_posted: bigint
+  credits_posted: bigint
+  /** Null at an instant. */
+  debits_pending: bigint | null
+  credits_pending: bigint | null
+}
 
-export interface TrialLine extends Record<(typeof TOTALS)[number], bigint> {
+export interface TrialLine extends Totals {
   code: AccountCode
   currency: string
   kind: AccountKind
@@ -47,7 +57,7 @@ export interface TrialLine extends Record<(typeof TOTALS)[number], bigint> {
   balance: bigint
 }
 
-export interface TrialSum extends Record<(typeof TOTALS)[number], bigint> {
+export interface TrialSum extends Totals {
   currency: string
   is_balanced: boolean
 }
@@ -57,54 +67,81 @@ export interface TrialBalance {
   lines: TrialLine[]
 }
 
-/** Of what the accounts hold now. One statement, so one moment; it reads each account of the tenant once. */
-export async function trialBalanceByCode(db: Queries, tenant: Tenant): Promise<TrialBalance> {
-  // Sums of bigint are numeric, which the driver hands over as text: exact at any size.
-  const rows = await db.many<
-    { code: AccountCode; currency: string; accounts: bigint } & Record<string, string>
-  >`
-    select code, currency, count(*) as accounts,
-      sum(debits_posted)::text as debits_posted, sum(credits_posted)::text as credits_posted,
-      sum(debits_pending)::text as debits_pending, sum(credits_pending)::text as credits_pending
-    from ledger_accounts
-    where account_id = ${tenant.account_id} and livemode = ${tenant.livemode}
-    group by code, currency
-    order by currency, code`
-  const lines = rows.map((row): TrialLine => {
-    const totals = Object.fromEntries(TOTALS.map(name => [name, BigInt(row[name] ?? 0)])) as Record<
-      (typeof TOTALS)[number],
-      bigint
-    >
-    const { kind, normal_side } = chart[row.code]
-    const balance = balanceOfTotals({ ...totals, normal_side }).posted
-    return {
-      code: row.code,
-      currency: row.currency,
-      kind,
-      normal_side,
-      accounts: Number(row.accounts),
-      balance,
-      ...totals,
-    }
-  })
+/** Sums of bigint are numeric, which the driver hands over as text: exact at any size. */
+type SumsRow = { code: AccountCode; currency: string; accounts: bigint } & {
+  [Name in keyof Totals]: string | null
+}
+
+/**
+ * Of what the accounts hold now, or held at an instant (#ledger's `balancesAt`, whose bounds include their instants). One
+ * statement, so one moment; it looks at each account of the tenant once.
+ */
+export async function trialBalanceByCode(
+  db: Queries,
+  { account_id, livemode }: Tenant,
+  { at, as_recorded_at }: Instants = {},
+): Promise<TrialBalance> {
+  const is_past = at !== undefined || as_recorded_at !== undefined
+  const rows = is_past
+    ? await db.many<SumsRow>`
+        select a.code, a.currency, count(*) as accounts,
+          sum(b.debits_posted)::text as debits_posted, sum(b.credits_posted)::text as credits_posted,
+          null as debits_pending, null as credits_pending
+        from ledger_balances_at(
+          ${account_id}, ${livemode},
+          array(select id from ledger_accounts where account_id = ${account_id} and livemode = ${livemode}),
+          ${at ?? null}::timestamptz, ${as_recorded_at ?? null}::timestamptz
+        ) b
+        join ledger_accounts a on a.account_id = ${account_id} and a.livemode = ${livemode} and a.id = b.id
+        group by a.code, a.currency
+        order by a.currency, a.code`
+    : await db.many<SumsRow>`
+        select code, currency, count(*) as accounts,
+          sum(debits_posted)::text as debits_posted, sum(credits_posted)::text as credits_posted,
+          sum(debits_pending)::text as debits_pending, sum(credits_pending)::text as credits_pending
+        from ledger_accounts
+        where account_id = ${account_id} and livemode = ${livemode}
+        group by code, currency
+        order by currency, code`
+  const lines = rows.map(lineOf)
   return { sums: sumsOf(lines), lines }
+}
+
+function lineOf(row: SumsRow): TrialLine {
+  const exact = (sum: string | null) => (sum === null ? null : BigInt(sum))
+  const { kind, normal_side } = chart[row.code]
+  const debits_posted = BigInt(row.debits_posted ?? 0)
+  const credits_posted = BigInt(row.credits_posted ?? 0)
+  return {
+    code: row.code,
+    currency: row.currency,
+    kind,
+    normal_side,
+    accounts: Number(row.accounts),
+    balance: normal_side === 'debit' ? debits_posted - credits_posted : credits_posted - debits_posted,
+    debits_posted,
+    credits_posted,
+    debits_pending: exact(row.debits_pending),
+    credits_pending: exact(row.credits_pending),
+  }
 }
 
 /** Pure: the sums of the lines by currency, in their order. */
 export function sumsOf(lines: readonly TrialLine[]): TrialSum[] {
   const sums = new Map<string, TrialSum>()
   for (const line of lines) {
-    const sum = sums.get(line.currency) ?? {
-      currency: line.currency,
-      debits_posted: 0n,
-      credits_posted: 0n,
-      debits_pending: 0n,
-      credits_pending: 0n,
-      is_balanced: true,
+    const { currency } = line
+    const so_far = sums.get(currency)
+    const add = (a: bigint | null, b: bigint | null) => (a === null || b === null ? null : a + b)
+    const sum = {
+      currency,
+      debits_posted: line.debits_posted + (so_far?.debits_posted ?? 0n),
+      credits_posted: line.credits_posted + (so_far?.credits_posted ?? 0n),
+      debits_pending: add(line.debits_pending, so_far ? so_far.debits_pending : 0n),
+      credits_pending: add(line.credits_pending, so_far ? so_far.credits_pending : 0n),
     }
-    for (const name of TOTALS) sum[name] += line[name]
-    sum.is_balanced = sum.debits_posted === sum.credits_posted && sum.debits_pending === sum.credits_pending
-    sums.set(line.currency, sum)
+    const is_balanced = sum.debits_posted === sum.credits_posted && sum.debits_pending === sum.credits_pending
+    sums.set(currency, { ...sum, is_balanced })
   }
   return [...sums.values()]
 }
@@ -122,13 +159,16 @@ export async function closedBefore(db: Queries, tenant: Tenant): Promise<Date | 
 
 const retrieveTrialBalance: Endpoint = endpoint({
   route: 'GET /v1/ledger/trial_balance',
-  summary: 'The trial balance: the totals of every code of the chart, by currency.',
+  summary: 'The trial balance: the totals of every code of the chart, by currency, now or at an instant.',
   resource: 'ledger_accounts',
-  params: z.strictObject({}),
+  params: z.strictObject({
+    at: timestamp.optional().describe('What counts then or before. Now when left out.'),
+    as_recorded_at: timestamp.optional().describe('What was written then or before, as the books stood.'),
+  }),
   returns: TrialBalance,
-  async run(context) {
+  async run(context, instants) {
     const [balance, closed_before] = await Promise.all([
-      trialBalanceByCode(context.db, context.tenant),
+      trialBalanceByCode(context.db, context.tenant, instants),
       closedBefore(context.db, context.tenant),
     ])
     return context.answer({ ...balance, closed_before, livemode: context.tenant.livemode })
