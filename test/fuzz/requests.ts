@@ -126,6 +126,8 @@ const PATH_IDS: Record<string, string> = {
   charges: 'ch_',
   balance_transactions: 'txn_',
   events: 'evt_',
+  payment_attempts: 'att_',
+  orphan_captures: 'oc_',
   ledger_accounts: 'la_',
   ledger_transfers: 'tr_',
 }
