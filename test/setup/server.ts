@@ -2,7 +2,7 @@
  * Starts a throwaway PostgreSQL for a run of the suite, migrates a template in it, and leaves nothing behind: not
  * after a failure, and not when the run is killed.
  */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -101,7 +101,7 @@ async function column(url: string, query: string): Promise<string[]> {
  * A shell that waits for us to die, which it sees by the end of its input, and then does what we could not. The
  * server was made for this run, so it is ended without ceremony.
  */
-function outlive(scratch: string) {
+export function outlive(scratch: string): ChildProcess {
   const data = join(scratch, 'data', 'postgres', 'data')
   const pid = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[0] ?? ''
   const script = 'read -r _; kill -QUIT "$1" 2>/dev/null; sleep 1; rm -rf "$2"'

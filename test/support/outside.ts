@@ -3,6 +3,7 @@
  * says what clients were told, the ledger is verified row by row. Every disagreement is a sentence.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { isConnectionLost } from '#db'
 import { encodeId, sleep } from '#kernel'
 import { verify } from '#ledger'
 import type { Address, Json, Merchant } from './merchant.ts'
@@ -41,14 +42,24 @@ export async function recovered(
 ): Promise<number> {
   const began_ms = performance.now()
   for (;;) {
-    if (options.hurry !== false) await plant.hurry()
-    const open = await openWork(plant, merchants)
+    const open = await look(plant, merchants, options.hurry ?? true)
     const passed_ms = performance.now() - began_ms
     if (open.length === 0) return passed_ms
     if (passed_ms > (options.most_ms ?? RECOVERY_MOST_MS)) {
       throw new Error(`still open after ${Math.round(passed_ms)} ms: ${open.join(', ')}`)
     }
     await sleep(LOOK_EVERY_MS)
+  }
+}
+
+/** What is open, with time made to pass before; the database itself may be away for a moment. */
+async function look(plant: Plant, merchants: readonly Merchant[], hurry: boolean): Promise<string[]> {
+  try {
+    if (hurry) await plant.hurry()
+    return await openWork(plant, merchants)
+  } catch (error) {
+    if (!isConnectionLost(error)) throw error
+    return ['the database is away']
   }
 }
 
@@ -198,7 +209,8 @@ function paymentsByReference(book: readonly Movement[]): Map<string, BookedPayme
 
 async function referencesByIntent(plant: Plant, { account_id }: Merchant): Promise<Map<string, string[]>> {
   const rows = await plant.db.many<{ id: string; payment_intent_id: string }>`
-    select id, payment_intent_id from payment_attempts where account_id = ${account_id}`
+    select id, payment_intent_id from payment_attempts
+    where account_id = ${account_id} and payment_intent_id is not null`
   const found = new Map<string, string[]>()
   for (const row of rows) {
     const intent = encodeId('pi_', row.payment_intent_id)
