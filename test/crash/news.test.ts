@@ -51,8 +51,8 @@ const catchUp = () => plant.db.one`
   select job_enqueue('inbound.catch_up', '{"payload":{}}', null, null, 21, null) as id`
 
 /** Nothing that was told waits any more. */
-const expectHeard = () =>
-  expect
+const expectHeard = async () => {
+  await expect
     .poll(
       async () => {
         await plant.db
@@ -64,6 +64,7 @@ const expectHeard = () =>
       { timeout: 60_000, interval: 100 },
     )
     .toBe(0)
+}
 
 /** A payment of which the API hears nothing, so that it is told. */
 async function unanswered(more: object = {}): Promise<Json> {
