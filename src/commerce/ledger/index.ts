@@ -25,7 +25,7 @@ export { maintainLedger } from './partitions.ts'
 export { post, type Poster, poster, postingsLiteral } from './post.ts'
 export { writeProof } from './proof.ts'
 export { type FileVerification, verifyFile } from './proof-file.ts'
-export { seal, sealBatch, type Sealed, type SealHead, sealHead } from './seal.ts'
+export { seal, type Sealed, type SealHead, sealHead } from './seal.ts'
 export {
   type AccountName,
   finalRefusals,
