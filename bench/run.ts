@@ -10,6 +10,7 @@ const benches: Record<string, string> = {
   payments: 'a payment over HTTP, against the floor of one stored function; latency at half of the maximum',
   ledger: 'set-based posting against one transfer at a time',
   'ledger-proofs': 'verification of a million entries; balances at past instants as an account grows',
+  recovery: 'twenty times kill -9 under load, and how long until all that was interrupted is whole',
   growth: 'what a payment and a page of a list cost once a table has ten times the rows',
 }
 

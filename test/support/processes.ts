@@ -183,7 +183,9 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
       'ignore',
       true,
     )
-    const { url } = JSON.parse(line) as { url: string }
+    const { url } = JSON.parse(line) as { url?: string }
+    // What keeps it from serving is a JSON object too.
+    if (url === undefined) throw new Error(`a server of the plant refused to serve: ${line}`)
     return {
       ...handleOf(child, url),
       ...ordersTo(child),
