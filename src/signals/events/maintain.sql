@@ -1,4 +1,5 @@
--- Makes the daily partitions of the coming week and drops those whose events are all older than 30 days.
+-- Makes the daily partitions of the coming week and drops those whose events are all older than 30 days; what lies in
+-- the default partition (nobody made partitions in time, or a clock was ahead) is deleted by its age.
 -- Runs as the owner of the table: the roles may neither create nor drop. Answers how many were dropped.
 create or replace function events_maintain() returns integer
   language plpgsql
@@ -21,6 +22,7 @@ begin
     execute format('drop table %s', partition);
     dropped := dropped + 1;
   end loop;
+  delete from events_default where id < uuid_floor(now() - interval '31 days');
   return dropped;
 end;
 $$;

@@ -1,5 +1,6 @@
 -- Makes the daily partitions of the coming week and drops those whose bodies are all older than 35 days, which is
--- longer than processors send again or list (Stripe: 30 days). A day with news that still waits stays.
+-- longer than processors send again or list (Stripe: 30 days). A day with news that still waits stays. What lies in the
+-- default partition (nobody made partitions in time, or a clock was ahead) is deleted by its age.
 -- Runs as the owner of the table: the roles may neither create nor drop. Answers how many were dropped.
 create or replace function inbound_maintain() returns integer
   language plpgsql
@@ -29,6 +30,9 @@ begin
     execute format('drop table %s', partition);
     dropped := dropped + 1;
   end loop;
+  delete from inbound_bodies_default as body
+  where body.id < uuid_floor(now() - interval '36 days')
+    and not exists (select from inbound_events where status = 'waiting' and inbound_events.id = body.id);
   return dropped;
 end;
 $$;

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { raw } from '#db'
 import { idRangeFloor, systemClock } from '#kernel'
 import { bankNews } from './bank.fixture.ts'
 import { useInbound } from './testing.ts'
@@ -78,7 +79,12 @@ test('news that is told again a month later is known, whatever day its body lies
   expect(reply.json()).toEqual({ received: true, duplicate: true })
 })
 
-test('a week of partitions is there ahead', async () => {
+test('a week of partitions is there ahead, also when a day was missing', async () => {
+  const partition = partitionOf(lastDay())
+  await room.db.transaction(async tx => {
+    await tx.run`set local role none`
+    await tx.run`${raw(`drop table if exists ${partition}`)}`
+  })
   await room.run('inbound.forget')
   const { ahead } = await room.db.one<{ ahead: bigint }>`
     select count(inhrelid) as ahead
@@ -88,3 +94,22 @@ test('a week of partitions is there ahead', async () => {
       and inhrelid::regclass::text <> 'inbound_bodies_default'`
   expect(ahead).toBe(7n)
 })
+
+test('a body that came when no partition was there holds up no start, and is forgotten all the same', async () => {
+  const partition = partitionOf(lastDay())
+  const [early, old] = [idRangeFloor(lastDay()), idRangeFloor(daysAgo(400))]
+  await room.db.transaction(async tx => {
+    await tx.run`set local role none`
+    await tx.run`${raw(`drop table if exists ${partition}`)}`
+    for (const id of [early, old]) await tx.run`insert into inbound_bodies (id, body) values (${id}, '{}')`
+  })
+  await room.run('inbound.forget')
+  const bodies = await room.db.many<{ id: string }>`
+    select id from inbound_bodies where id in (${early}, ${old})`
+  expect(bodies.map(body => body.id)).toEqual([early])
+  expect(await exists(partition)).toBe(false)
+})
+
+/** Of the last day whose partition is made ahead. */
+const lastDay = () => new Date(systemClock.now().getTime() + 7 * DAY_MS)
+const partitionOf = (at: Date) => `inbound_bodies_${at.toISOString().slice(0, 10).replaceAll('-', '')}`
