@@ -125,7 +125,7 @@ function moved(cause: Cause, books: Books, before: DisputeRow, news: DisputeNews
   }
   // What is contested may differ between the inquiry and the dispute; what was taken is what comes back.
   if (!before.is_withdrawn && !isInquiry(news.status)) {
-    dispute = withdrawn(cause, books, { ...dispute, amount: news.amount, fee: news.fee })
+    dispute = withdrawn(cause, books, { ...dispute, amount: news.amount }, news.fee)
   }
   if (news.status === 'won') dispute = reinstated(cause, books, dispute, news)
   if (news.status === 'lost') books.transfers.push(lossTransfer(cause, dispute))
@@ -133,18 +133,19 @@ function moved(cause: Cause, books: Books, before: DisputeRow, news: DisputeNews
   return dispute
 }
 
-function withdrawn(cause: Cause, books: Books, dispute: DisputeRow): DisputeRow {
+/** `fee`: what the dispute costs in all. What was kept of it when the dispute was won is not taken again. */
+function withdrawn(cause: Cause, books: Books, before: DisputeRow, fee: bigint): DisputeRow {
   const balance = pendingChange(cause, {
     type: 'dispute',
-    amount: -dispute.amount,
-    fee: dispute.fee,
-    currency: dispute.currency,
-    source_id: dispute.id,
+    amount: -before.amount,
+    fee: fee > before.fee ? fee - before.fee : 0n,
+    currency: before.currency,
+    source_id: before.id,
   })
   books.balance_transactions.push(balance)
   books.transfers.push(...withdrawalTransfers(cause, balance))
   books.told.push('charge.dispute.funds_withdrawn')
-  return { ...dispute, is_withdrawn: true, balance_transaction_id: balance.id }
+  return { ...before, fee: before.fee + balance.fee, is_withdrawn: true, balance_transaction_id: balance.id }
 }
 
 function reinstated(cause: Cause, books: Books, dispute: DisputeRow, news: DisputeNews): DisputeRow {

@@ -165,6 +165,27 @@ describe('a dispute', () => {
     await expectBooksAgree(world, account)
   })
 
+  test('that was won and is lost in arbitration costs the fee once, also where the processor had kept it', async () => {
+    const { account, tell, dispute } = await paid()
+    await tell('needs_response')
+    await tell('won', { fee_refunded: false })
+    expect(await tell('lost')).toBe('applied')
+    expect(await dispute()).toMatchObject({ status: 'lost', fee: 1_500 })
+    expect(await booksOf(world, account)).toEqual({
+      merchant_pending: 9_680 - 11_500,
+      processing_fees: 320,
+      dispute_fees: 1_500,
+    })
+    await expectBooksAgree(world, account)
+  })
+
+  test('of more than was captured is not booked: a person must explain it', async () => {
+    const { account, tell } = await paid()
+    const before = await booksOf(world, account)
+    await expect(tell('needs_response', { amount: 10_001n })).rejects.toThrow('more than was captured')
+    expect(await booksOf(world, account)).toEqual(before)
+  })
+
   test('of a part of a charge takes that part', async () => {
     const { account, tell, dispute } = await paid()
     await tell('needs_response', { amount: 4_000n })
@@ -261,17 +282,19 @@ describe('news of one dispute', () => {
 
   test('told in any order and as often as it likes leaves the same state and the same books', async () => {
     const expected = new Map<string, unknown>()
-    const endOf = async (told: DisputeStatus[]) => {
+    const endOf = async (told: DisputeStatus[], fee_refunded: boolean) => {
       const { account, tell, dispute } = await paid()
-      for (const status of told) await tell(status)
+      for (const status of told) await tell(status, { fee_refunded: status === 'won' && fee_refunded })
       await expectBooksAgree(world, account)
       const { status, fee, amount } = await dispute()
       return { status, fee, amount, books: await booksOf(world, account) }
     }
-    for (const course of courses) expected.set(course.join(), await endOf(course))
+    for (const is_back of [true, false]) {
+      for (const course of courses) expected.set(`${course.join()} ${is_back}`, await endOf(course, is_back))
+    }
     await fc.assert(
-      fc.asyncProperty(disorderOf(courses), async ([course, told]) => {
-        expect(await endOf(told)).toEqual(expected.get(course.join()))
+      fc.asyncProperty(disorderOf(courses), fc.boolean(), async ([course, told], is_back) => {
+        expect(await endOf(told, is_back)).toEqual(expected.get(`${course.join()} ${is_back}`))
       }),
       { numRuns: 40 },
     )

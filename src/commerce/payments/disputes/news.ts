@@ -20,6 +20,10 @@ export function applyDisputeNews(payments: Payments, cause: Cause, news: Dispute
       known.charge.currency === news.currency,
       `the dispute ${news.dispute_id} is in the currency of its charge`,
     )
+    // Never more than was asked for is booked on a processor's word.
+    if (news.amount > known.charge.amount_captured) {
+      throw new Error(`the dispute ${news.dispute_id} is of more than was captured`)
+    }
     const decision = decideDispute(cause, known, news)
     if (!decision) return 'already'
     await recordDecision(tx, decision)
