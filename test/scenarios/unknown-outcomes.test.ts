@@ -94,6 +94,18 @@ describe('soon after the call', () => {
   })
 })
 
+test('a bank that had only accepted a payment may ask for its customer after that', async () => {
+  processor.becomes({
+    authorize: async () => ({ kind: 'pending', processor_id: 'pay_slow' }),
+    lookup: async () => ({ kind: 'requires_action', processor_id: 'pay_slow', redirect_url: 'http://bank/' }),
+  })
+  const account = await world.account()
+  const { body: intent } = await account.api.post('/v1/payment_intents', paying())
+  expect(intent.status).toBe('processing')
+  await world.resolve()
+  expect((await statusOf(account, intent)).status).toBe('requires_action')
+})
+
 describe('inside the idempotency window', () => {
   test.each([
     ['asked, and absent', ASKABLE, false],
@@ -126,6 +138,20 @@ describe('outside the window', () => {
     })
     expect(again.body.status).toBe('succeeded')
     expect(await movementsOf(world, account)).toEqual(TAKEN)
+  })
+
+  test('what the processor had only accepted, and has forgotten, is taken back too', async () => {
+    processor.becomes({
+      facts: ASKABLE,
+      authorize: async () => ({ kind: 'pending', processor_id: 'pay_slow' }),
+    })
+    const account = await world.account()
+    const { body: intent } = await account.api.post('/v1/payment_intents', paying())
+    expect((await attemptOf(account)).state).toBe('pending')
+    await world.db.run`
+      update payment_attempts set sent_at = now() - ${OUTSIDE}::interval where account_id = ${account.account_id}`
+    await world.resolve()
+    expect(await outcome(account, intent)).toEqual(['requires_payment_method', 'voided', [], 0n])
   })
 
   test('what was done unseen is taken back at a processor that cannot be asked', async () => {
