@@ -355,6 +355,21 @@ describe('a silence of the processor', () => {
 
 const tell = (news: PayoutNews) => applyProcessorEvent(world.payments, 'simulator', eventOf(news))
 
+test('news of a payout that was answered long ago is no answer to another request that took its key', async () => {
+  const account = await funded()
+  const key = { 'idempotency-key': randomUUID() }
+  const { body: old } = await account.api.post('/v1/payouts', usd(100, { destination: 'btok_us_slow' }), key)
+  // As after its retention.
+  await world.db.run`delete from idempotency_keys where key = ${key['idempotency-key']}`
+  const hung = hangAt('attempt.prepared')
+  const asked = account.api.post('/v1/payouts', usd(300), key)
+  await hung.reached
+  expect(await tell(payoutNewsOf(old, { status: 'paid' }))).toBe('applied')
+  hung.wake()
+  expect((await asked).body).toMatchObject({ object: 'payout', amount: 300, status: 'in_transit' })
+  await world.follow()
+})
+
 describe('a runner that dies', () => {
   test.each(['attempt.prepared', 'attempt.sent', 'processor.answered', 'processor.found'] as const)(
     'at %s is replaced, by the retry of its key or by whoever follows, and the payout is made once',

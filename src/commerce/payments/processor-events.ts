@@ -31,7 +31,7 @@ export async function applyProcessorEvent(
       return applyDisputeNews(payments, { ...own, tenant }, news)
     }
     case 'payout':
-      return applyPayoutNews(payments, own, news)
+      return applyPayoutNews(payments, processor, own, news)
     case 'ignored':
       return 'ignored'
     default:

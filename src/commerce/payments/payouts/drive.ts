@@ -184,7 +184,7 @@ async function settle(
     const known = await findPayout(tx, runner.tenant, payout_id, { lock: true })
     const decision = told && decidePayout(runner, known, told)
     const payout = decision?.payout ?? known
-    await recordDecision(tx, decision, answerOf(runner, payout))
+    await recordDecision(tx, decision, answerOf(runner, known, payout))
     const has_moved = payout.status !== known.status
     const checks = has_moved ? 0 : known.checks + 1
     await checkAgain(tx, payout, nextCheck(payout, checks), checks)

@@ -64,13 +64,23 @@ describe('news of one payout', () => {
     expect(await heldBy(world, account)).toBe(0n)
   }, 60_000)
 
-  test('of another amount is not booked, and of a payout that is nobody’s is ignored', async () => {
+  test('that a person must explain is refused and changes nothing; what was never ours is ignored', async () => {
     const { body } = await account.api.post('/v1/payouts', usd(300, { destination: 'btok_us_slow' }))
-    expect(await tell(payoutNewsOf(body, { status: 'paid', amount: 200n }))).toBe('already')
-    expect((await account.api.get(`/v1/payouts/${body.id}`)).body.status).toBe('in_transit')
-    const stranger = { ...body, id: encodeId('po_', account.account_id) }
-    expect(await tell(payoutNewsOf(stranger, { status: 'paid' }))).toBe('ignored')
+    await expect(tell(payoutNewsOf(body, { status: 'paid', amount: 200n }))).rejects.toThrow('another amount')
+    await expect(tell(payoutNewsOf(body, { status: 'paid', currency: 'eur' }))).rejects.toThrow(
+      'another amount',
+    )
+    const elsewhere = applyProcessorEvent(
+      world.payments,
+      'stripe',
+      eventOf(payoutNewsOf(body, { status: 'paid' })),
+    )
+    await expect(elsewhere).rejects.toThrow('was not sent to stripe')
+    // Its commits were lost, or it is another installation's: money has left, and somebody must hear of it.
+    const lost = { ...body, id: encodeId('po_', account.account_id) }
+    await expect(tell(payoutNewsOf(lost, { status: 'paid' }))).rejects.toThrow('which we do not know')
     expect(await tell(payoutNewsOf({ ...body, id: 'x' }, { status: 'paid' }))).toBe('ignored')
+    expect((await account.api.get(`/v1/payouts/${body.id}`)).body.status).toBe('in_transit')
   })
 })
 

@@ -80,9 +80,16 @@ export async function recordDecision(
   })
 }
 
-/** The answer of the request that asked for it: the payout as it is now. */
-export function answerOf(runner: Runner, payout: PayoutRow): Pick<Writes, 'fence' | 'answer'> {
-  const key = runner.fence?.key ?? payout.idempotency_key
+/**
+ * The answer of the request that asked for it: the payout as it is now. Of one that was not pending any more the request
+ * has had its answer, and its key may be another request's by now.
+ */
+export function answerOf(
+  runner: Runner,
+  before: PayoutRow,
+  payout: PayoutRow,
+): Pick<Writes, 'fence' | 'answer'> {
+  const key = runner.fence?.key ?? (before.status === 'pending' ? payout.idempotency_key : null)
   return {
     ...(runner.fence && { fence: runner.fence }),
     ...(key !== null && {
