@@ -86,7 +86,11 @@ const durationsIn = (text: string): number[] =>
 
 /** The times that a constant of a file holds, in ms: a number or a product, an interval of SQL, or a list of such. */
 function constant(text: string, name: string): number[] {
-  const [, rest = ''] = new RegExp(`\\b${name}\\b(?:: \\w+)?\\s*[=:]\\s*(.+)`).exec(text) ?? []
+  const rest =
+    [...text.matchAll(new RegExp(`\\b${name}\\b(?:: \\w+)?\\s*[=:]\\s*(.+)`, 'g'))]
+      .map(([, value = '']) => value)
+      // What begins with a small letter is a type.
+      .find(value => /^[\d'A-Z[(]/.test(value)) ?? ''
   const sql = new RegExp(`function ${name}\\(\\)[\\s\\S]{0,120}?'(\\d+ \\w+)'`).exec(text)?.[1]
   if (sql) return durationsIn(sql)
   if (rest.includes("'")) return durationsIn(rest)

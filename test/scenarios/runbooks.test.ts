@@ -1,0 +1,240 @@
+/**
+ * The queries of the runbooks, run against the trouble that each page is about: they name what its reader looks for, and
+ * say nothing where the page says that they do.
+ */
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { raw } from '#db'
+import { decodeId, encodeId, newId } from '#kernel'
+import { seal } from '#ledger'
+import { applyProcessorEvent } from '#payments'
+import { eventOf, newsOf, payoutNewsOf } from '../support/news.ts'
+import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
+
+const PAGES = join(import.meta.dirname, '..', '..', 'docs', 'runbooks')
+const NOBODY = '00000000-0000-0000-0000-000000000000'
+
+/** The queries of a page, in its order. */
+const queriesOf = (page: string): string[] =>
+  [...readFileSync(join(PAGES, page), 'utf8').matchAll(/^```sql\n([\s\S]*?);\n```$/gm)].map(
+    ([, query = '']) => query,
+  )
+
+let world: World
+let account: TestAccount
+beforeAll(async () => {
+  world = await startWorld()
+  account = await world.account()
+})
+afterAll(() => world.close())
+
+const ask = (query = '', id = NOBODY) => world.db.many<Json>`${raw(query.replace(NOBODY, id))}`
+const paying = (amount: number) => ({
+  amount,
+  currency: 'usd',
+  payment_method_id: 'pm_card_visa',
+  confirm: true,
+})
+
+/** Done by the processor, or not, and not told when it is asked. */
+async function silent(amount: number, moment: 'before' | 'after' = 'before'): Promise<Json> {
+  await world.fault({ operation: 'authorize', kind: 'reset', moment, count: 1 })
+  await world.fault({ operation: 'lookup', kind: 'error', moment: 'before', count: 1 })
+  const { body } = await account.api.post('/v1/payment_intents', paying(amount))
+  expect(body.status).toBe('processing')
+  return body
+}
+
+const pages = globSync('*.md', { cwd: PAGES }).filter(page => page !== 'README.md')
+test.each(pages)('every query of %s runs, on empty books as well', async page => {
+  const queries = queriesOf(page)
+  expect(queries.length).toBeGreaterThan(2)
+  for (const query of queries) await ask(query)
+})
+
+test.each(pages)('%s has the parts of a runbook', page => {
+  const headings = [...readFileSync(join(PAGES, page), 'utf8').matchAll(/^## (.+)$/gm)].map(
+    ([, name]) => name,
+  )
+  const parts =
+    page === 'idempotency-keys-reused.md'
+      ? ['Symptoms', 'See who it is', 'What it means', 'What to tell the client', 'Know that it is mended']
+      : [
+          'Symptoms',
+          'See what it is',
+          'What it means',
+          'What to do',
+          'Never',
+          'Know that it is over',
+          'Write down',
+        ]
+  expect(headings).toEqual(parts)
+})
+
+describe('unknown-outcomes.md', () => {
+  const [open, whose, payouts, unfinished] = queriesOf('unknown-outcomes.md')
+
+  test('counts what is open by its reason, and names whose it is', async () => {
+    await silent(1_100)
+    await silent(2_200)
+    expect(await ask(open)).toMatchObject([
+      {
+        processor: 'simulator',
+        operation: 'authorize',
+        state: 'unknown',
+        reason: 'http_500',
+        attempts: 2n,
+        amount: '3300',
+      },
+    ])
+    expect(await ask(whose)).toMatchObject([
+      { account_id: account.account_id, currency: 'usd', attempts: 2n },
+    ])
+  })
+
+  test('shows a payout that nobody knows the end of', async () => {
+    const { body: paid } = await account.api.post('/v1/payment_intents', {
+      ...paying(50_000),
+      payment_method_id: 'pm_card_bypassPending',
+    })
+    expect(paid.status).toBe('succeeded')
+    await world.releaseFunds()
+    expect(await ask(payouts)).toEqual([])
+    await world.fault({ operation: 'payout', kind: 'error', moment: 'before', count: 1 })
+    await world.fault({ operation: 'lookup', kind: 'error', moment: 'before', count: 1 })
+    const { body } = await account.api.post('/v1/payouts', { amount: 9_000, currency: 'usd' })
+    expect(body.status).toBe('pending')
+    expect(await ask(payouts)).toMatchObject([
+      { id: decodeId('po_', body.id), amount: 9_000n, state: 'unknown', reason: 'http_500' },
+    ])
+  })
+
+  test('shows a key that nobody finishes', async () => {
+    expect(await ask(unfinished)).toEqual([])
+    await world.db.run`
+      update idempotency_keys
+      set finished_at = null, status = null, body = null, lease_until = now(), takeovers = 7
+      where account_id = ${account.account_id}
+        and key = (select min(key) from idempotency_keys where account_id = ${account.account_id})`
+    expect(await ask(unfinished)).toMatchObject([{ account_id: account.account_id, takeovers: 7 }])
+  })
+})
+
+describe('orphan-captures.md', () => {
+  const [by_reason, each, disagreement] = queriesOf('orphan-captures.md')
+
+  test('counts orphans by reason, names each that is open, and finds books that disagree with the list', async () => {
+    await silent(4_200, 'after')
+    const news = await newsOf(world, account, 'authorize')
+    const tell = (change: object) =>
+      applyProcessorEvent(world.payments, 'simulator', eventOf({ ...news, ...change }))
+    const decline = { code: 'card_declined', decline_code: 'generic_decline', message: 'No.' }
+    await tell({ outcome: { kind: 'declined', processor_id: null, decline } })
+    expect(await tell({})).toBe('applied')
+    expect(await ask(by_reason)).toMatchObject([
+      { reason: 'attempt_declined', status: 'pending', captured: true, orphans: 1n, amount: '4200' },
+    ])
+    expect(await ask(each)).toMatchObject([
+      {
+        account_id: account.account_id,
+        processor_id: news.payment_id,
+        reference: news.reference,
+        amount: 4_200n,
+      },
+    ])
+    expect(await ask(disagreement)).toEqual([])
+    await world.db.run`
+      update orphan_captures
+      set amount = amount - 1
+      where account_id = ${account.account_id}`
+    expect(await ask(disagreement)).toMatchObject([{ owed: '4200', open: '4199' }])
+  })
+})
+
+describe('processor-news-stopped.md', () => {
+  const [feeds, by_way, by_reason, lanes, lost_payouts] = queriesOf('processor-news-stopped.md')
+
+  test('tells how far the feed was read, what came by it, and what nobody can take in', async () => {
+    await world.catchUp()
+    await world.fault({ operation: 'events', kind: 'error', count: 1 })
+    await world.catchUp()
+    const [feed] = await ask(feeds)
+    expect(feed).toMatchObject({ processor: 'simulator', failures: 1, reason: 'http_500' })
+    expect(Number(feed.behind_seconds)).toBeLessThan(600)
+    expect((await ask(by_way)).map(row => row.source)).toContain('feed')
+  })
+
+  test('names what waits, with its reason, and lanes that nobody works off', async () => {
+    // A dispute of a payment that is not here.
+    const told = { id: 'evt_nobody', type: 'dispute.created', processor: 'simulator' }
+    await world.db.run`
+      insert into inbound_events (id, processor, event_id, type, subject, source, received_at, reason)
+      values (${newId(new Date())}, ${told.processor}, ${told.id}, ${told.type}, 'pay_nobody', 'feed', now(), 'no payment of ours')`
+    await world.db.run`
+      insert into inbound_lanes (processor, subject)
+      values ('simulator', 'pay_nobody')`
+    expect(await ask(by_reason)).toContainEqual(
+      expect.objectContaining({ type: told.type, status: 'waiting', reason: 'no payment of ours', news: 1n }),
+    )
+    const [lane] = await ask(lanes)
+    expect(lane).toMatchObject({ processor: 'simulator', being_worked_off: 0n })
+    expect(Number(lane.ready)).toBeGreaterThan(0)
+  })
+
+  test('finds the news of a payout that was lost', async () => {
+    expect(await ask(lost_payouts)).toEqual([])
+    const payout = { id: encodeId('po_', newId(new Date())), amount: 100, currency: 'usd' }
+    const status = await applyProcessorEvent(world.payments, 'simulator', eventOf(payoutNewsOf(payout, {})))
+    await world.db.run`
+      insert into inbound_events (id, processor, event_id, type, subject, source, status, due_at, received_at, finished_at)
+      values (${newId(new Date())}, 'simulator', 'evt_lost', 'payout.created', ${payout.id}, 'feed', ${status}, null, now(), now())`
+    expect(await ask(lost_payouts)).toMatchObject([{ event_id: 'evt_lost', subject: payout.id }])
+  })
+})
+
+describe('ledger-verify-failed.md', () => {
+  const [transfer, triggers, superusers, chain] = queriesOf('ledger-verify-failed.md')
+
+  test('shows a transfer with its seal, and where the chain ends', async () => {
+    await account.api.post('/v1/payment_intents', paying(700))
+    await seal(world.db)
+    const { id } = await world.db.one<{ id: string }>`
+      select id
+      from ledger_transfers
+      where account_id = ${account.account_id} and amount = 700 and kind = 'pending'`
+    expect(await ask(transfer, id)).toMatchObject([
+      {
+        account_id: account.account_id,
+        amount: 700n,
+        source_type: 'payment_attempt',
+        seal: expect.any(BigInt),
+      },
+    ])
+    const [end] = await ask(chain)
+    expect([end.newest, end.seals]).toEqual([end.chain_ends_at, end.chain_ends_at])
+  })
+
+  test('says nothing of triggers while they are on, and names the one that is off', async () => {
+    expect(await ask(triggers)).toEqual([])
+    const undone = new Error('undone')
+    const off = world.db.transaction(async tx => {
+      await tx.run`set local role none`
+      await tx.run`alter table ledger_entries disable trigger immutable`
+      expect(await tx.many<Json>`${raw(triggers ?? '')}`).toEqual([
+        { table_name: 'ledger_entries', trigger_name: 'immutable', state: 'D' },
+      ])
+      throw undone
+    })
+    await expect(off).rejects.toBe(undone)
+  })
+
+  test('names who may do everything', async () => {
+    const names = (await ask(superusers)).map(row => row.rolname)
+    const { owner } = await world.db.one<{
+      owner: boolean
+    }>`select rolsuper as owner from pg_roles where rolname = session_user`
+    expect(names.length).toBeGreaterThan(0)
+    if (owner) expect((await ask(superusers)).some(row => row.sessions > 0n)).toBe(true)
+  })
+})
