@@ -94,10 +94,22 @@ test('every page that a comment in the code names exists', () => {
   expect(missing).toEqual([])
 })
 
-test('decisions have a number each, and carry their date', () => {
+test('every page of the documentation is linked to by another', () => {
+  const linked = new Set(
+    files.flatMap(file =>
+      [...prose(read(file)).matchAll(/\]\(([^()\s#]+\.md)(?:#[^()\s]*)?\)/g)]
+        .map(([, target = '']) => join(dirname(file), target))
+        .filter(target => target !== file),
+    ),
+  )
+  const pages = globSync('docs/**/*.md', { cwd: PROJECT }).filter(page => !page.startsWith('docs/decisions/'))
+  expect(pages.filter(page => !linked.has(page))).toEqual([])
+})
+
+test('decisions are numbered without a gap, and carry their date', () => {
   const decisions = globSync('docs/decisions/*.md', { cwd: PROJECT }).sort()
-  const numbers = decisions.map(path => /(\d{4})-/.exec(path)?.[1])
-  expect(new Set(numbers).size).toBe(decisions.length)
+  const numbers = decisions.map(path => Number(/(\d{4})-/.exec(path)?.[1]))
+  expect(numbers).toEqual(decisions.map((_, i) => i + 1))
   for (const path of decisions) {
     expect(read(path), path).toMatch(/^# \d+\. .+\n\n20\d\d-\d\d-\d\d\b/)
     for (const part of ['Context', 'Decision', 'Consequences'])

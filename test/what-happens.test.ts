@@ -96,7 +96,7 @@ function constant(text: string, name: string): number[] {
   if (rest.includes("'")) return durationsIn(rest)
   const most = new RegExp(`${name} = \\([\\s\\S]{0,60}?Math\\.min\\((\\d+),.*\\} seconds\``).exec(text)?.[1]
   if (most) return durationsIn(`${most} s`)
-  const unit = /_S$/.test(name) ? 's' : /_HOURS$/.test(name) ? 'h' : 'ms'
+  const unit = name.endsWith('_S') ? 's' : name.endsWith('_HOURS') ? 'h' : 'ms'
   return [valueOf(text, rest) * (UNITS_MS[unit] as number)]
 }
 
