@@ -94,6 +94,23 @@ test('the part of posting that decides cannot be called by the roles', async () 
   expect(allowed).toBe(false)
 })
 
+test('what runs as the owner and is not for a tenant cannot be called by one', async () => {
+  const open = await db().many<{ name: string; is_public: boolean }>`
+    select distinct p.proname as name,
+      p.proacl is null or exists (select from aclexplode(p.proacl) where grantee = 0) as is_public
+    from pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.prosecdef
+      and has_function_privilege('bursar_app', p.oid, 'execute')
+    order by name`
+  // Each of these looks whose books its caller may touch; `job_enqueue` only adds a job of a name that has a worker.
+  expect(open).toEqual(
+    ['job_enqueue', 'ledger_adjust', 'ledger_change_account', 'ledger_move_period', 'ledger_post'].map(name => ({
+      name,
+      is_public: false,
+    })),
+  )
+})
+
 test('a new partition refuses truncation as well', async () => {
   const { unguarded } = await db().one<{ unguarded: bigint }>`
     select count(*) as unguarded from pg_inherits

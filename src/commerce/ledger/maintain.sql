@@ -11,3 +11,6 @@ begin
   perform ledger_adopt_cluster();
 end;
 $$;
+-- Across tenants, so for none of them.
+revoke execute on function ledger_maintain from public;
+grant execute on function ledger_maintain to bursar_system;

@@ -26,3 +26,6 @@ begin
   return dropped;
 end;
 $$;
+-- A tenant must not drop what others keep.
+revoke execute on function events_maintain from public;
+grant execute on function events_maintain to bursar_system;

@@ -36,3 +36,6 @@ begin
   return dropped;
 end;
 $$;
+-- A tenant must not drop what others keep.
+revoke execute on function inbound_maintain from public;
+grant execute on function inbound_maintain to bursar_system;

@@ -29,3 +29,6 @@ begin
   return dropped;
 end;
 $$;
+-- A tenant must not drop what others keep.
+revoke execute on function request_logs_maintain from public;
+grant execute on function request_logs_maintain to bursar_system;
