@@ -95,6 +95,23 @@ test('a pending by hand is reserved, then posted in part or voided, once', async
   expect(resolution.body.data.map((found: Json) => found.id)).toEqual([posted.body.transfers[0].id])
 })
 
+test("a payment's hold is not resolved by hand: what the processor then moves could not be recorded", async () => {
+  const of = await world.account()
+  const paying = { amount: 5_000, currency: 'usd', payment_method_id: 'pm_card_visa', confirm: true }
+  const intent = (await of.api.post('/v1/payment_intents', { ...paying, capture_method: 'manual' })).body
+  const [hold] = (await of.api.get(`/v1/ledger/transfers?source_id=${intent.id}`)).body.data
+  expect(hold.kind).toBe('pending')
+  for (const kind of ['void_pending', 'post_pending']) {
+    const refused = await adjust(of, [line(), { kind, pending_id: hold.id }])
+    expect(refused).toMatchObject({
+      status: 400,
+      body: { error: { code: 'ledger_pending_unexpected_state', param: 'transfers[1].pending_id' } },
+    })
+  }
+  const captured = await of.api.post(`/v1/payment_intents/${intent.id}/capture`)
+  expect(captured.body).toMatchObject({ status: 'succeeded', amount_received: 5_000 })
+})
+
 const NEVER_THERE = 'la_01jd3x0yfae4qa9vrf2kz5m8wt'
 const AHEAD = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString()
 

@@ -188,6 +188,7 @@ export async function adjust(
   voucher: { effective_at?: Date | undefined; transfers: readonly Line[] },
   note: Note,
 ): Promise<LedgerTransferRow[]> {
+  await refuseForeignPendings(tx, basis.tenant, voucher.transfers)
   const accounts = await namedAccounts(tx, basis.tenant, voucher.transfers)
   const transfers = decideAdjustment(basis, accounts, voucher)
   const results = await postByHand(tx, transfers, note)
@@ -199,6 +200,30 @@ export async function adjust(
     basis.tenant,
     transfers.map(transfer => transfer.id),
   )
+}
+
+/**
+ * Only what was reserved by hand is resolved by hand. The hold of a payment or a payout belongs to whoever asks the
+ * processor: resolved by another, what then moves there could not be recorded any more.
+ */
+async function refuseForeignPendings(
+  tx: Tx,
+  { account_id, livemode }: Tenant,
+  lines: readonly Line[],
+): Promise<void> {
+  const ids = lines.flatMap(line => line.pending_id ?? [])
+  if (ids.length === 0) return
+  const foreign = await tx.many<{ id: string }>`
+    select id
+    from ledger_transfers
+    where account_id = ${account_id} and livemode = ${livemode} and id = any(${ids}::uuid[]) and reason is null`
+  const found = lines.findIndex(line => foreign.some(({ id }) => id === line.pending_id))
+  if (found < 0) return
+  const param = `transfers[${found}].pending_id`
+  throw new ApiError('ledger_pending_unexpected_state', {
+    param,
+    message: `${param} was reserved by Bursar itself, for a payment or a payout. Capture, cancel or settle that instead.`,
+  })
 }
 
 async function namedAccounts(
