@@ -38,7 +38,7 @@ async function rowsOf(tenant: Tenant): Promise<Row[]> {
 function modelOf(rows: readonly Row[], at: Date | undefined, as_recorded_at: Date | undefined) {
   const sums = new Map<string, { debits: bigint; credits: bigint }>()
   const is_by = (us: bigint, instant: Date | undefined) =>
-    instant === undefined || us <= BigInt(instant.getTime()) * 1_000n
+    instant === undefined || us / 1_000n <= BigInt(instant.getTime())
   for (const { debit, credit, amount, effective_us, recorded_us } of rows) {
     for (const [code, side] of [
       [debit, 'debits'],

@@ -32,6 +32,12 @@ export interface BalanceAt {
 /** Accounts in one answer at most: each is looked up by itself, and this many take seconds. */
 const ACCOUNTS_MOST = 10_000
 
+/**
+ * Instants are kept in microseconds and shown in milliseconds: the millisecond that is asked for counts to its end, so
+ * that a transfer is in the balance at the instant that is shown for it.
+ */
+export const WHOLE_MS = '999 microseconds'
+
 export interface BalancesAtOptions extends Instants {
   /** Only these; all of the tenant, up to 10,000, when left out. */
   readonly ledger_account_ids?: readonly string[]
@@ -61,8 +67,8 @@ export async function balancesAt(
         order by currency, code, owner_id
         limit ${ACCOUNTS_MOST}
       ),
-      ${at ?? null}::timestamptz,
-      ${as_recorded_at ?? null}::timestamptz
+      ${at ?? null}::timestamptz + ${WHOLE_MS}::interval,
+      ${as_recorded_at ?? null}::timestamptz + ${WHOLE_MS}::interval
     ) b
     join ledger_accounts a on a.account_id = ${tenant.account_id} and a.livemode = ${tenant.livemode} and a.id = b.id
     order by a.currency, a.code, a.owner_id`

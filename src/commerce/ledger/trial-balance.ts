@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Queries } from '#db'
 import { currency, endpoint, type Endpoint, nullable, object, timestamp } from '#http'
 import type { Tenant } from '#kernel'
-import type { Instants } from './balances-at.ts'
+import { type Instants, WHOLE_MS } from './balances-at.ts'
 import { type AccountCode, type AccountKind, chart, type Side } from './chart.ts'
 import { accountCode, ledgerAmount } from './objects.ts'
 
@@ -90,7 +90,8 @@ export async function trialBalanceByCode(
         from ledger_balances_at(
           ${account_id}, ${livemode},
           array(select id from ledger_accounts where account_id = ${account_id} and livemode = ${livemode}),
-          ${at ?? null}::timestamptz, ${as_recorded_at ?? null}::timestamptz
+          ${at ?? null}::timestamptz + ${WHOLE_MS}::interval,
+          ${as_recorded_at ?? null}::timestamptz + ${WHOLE_MS}::interval
         ) b
         join ledger_accounts a on a.account_id = ${account_id} and a.livemode = ${livemode} and a.id = b.id
         group by a.code, a.currency
