@@ -30,9 +30,11 @@ interface Ran {
 }
 
 /** Runs `bursar ledger …` for the one account there is. */
-const ledger = (...args: string[]): Promise<Ran> =>
+const ledger = (...args: string[]): Promise<Ran> => ledgerOf(world.url, ...args)
+
+const ledgerOf = (url: string, ...args: string[]): Promise<Ran> =>
   new Promise(resolve => {
-    const env = { ...process.env, DATABASE_URL: world.url, BURSAR_DATA_DIR: directory }
+    const env = { ...process.env, DATABASE_URL: url, BURSAR_DATA_DIR: directory }
     execFile(process.execPath, [CLI, 'ledger', ...args], { env }, (error, out, err) =>
       resolve({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : 1, out, err }),
     )
@@ -102,6 +104,19 @@ test('an export is a whole file, or none', async () => {
   expect(readdirSync(directory).filter(name => name.includes('unfinished'))).toEqual([])
   expect((await ledger('export', '--from', '2026-02-30')).code).toBe(1)
   expect((await ledger('export', '--format', 'xlsx')).err).toContain('--format must be one of csv, jsonl')
+})
+
+test('a proof is a whole file, or leaves the one that was there', async () => {
+  const file = join(directory, 'books.jsonl')
+  const made = await ledger('proof', '--out', file)
+  expect(made.code, made.err).toBe(0)
+  expect((await ledger('verify', '--file', file)).out).toContain('The file holds')
+  const before = readFileSync(file, 'utf8')
+  const nowhere = new URL(world.url)
+  nowhere.pathname = '/no_such_database'
+  expect((await ledgerOf(nowhere.href, 'proof', '--out', file)).code).toBe(1)
+  expect(readFileSync(file, 'utf8')).toBe(before)
+  expect(readdirSync(directory).filter(name => name.includes('unfinished'))).toEqual([])
 })
 
 test.each(['adjust', 'export', 'statement', 'trial-balance'])(

@@ -1,13 +1,10 @@
-/**
- * `bursar ledger export`: transfers or entries as CSV or JSON lines. A file appears whole or not at all: it is written
- * beside its place under another name, and moved there when it is on the disk.
- */
+/** `bursar ledger export`: transfers or entries as CSV or JSON lines. */
 import { once } from 'node:events'
-import { open, rename, rm } from 'node:fs/promises'
 import type { Command } from 'commander'
 import type { ExportFormat, ExportOptions } from '#ledger'
 import { instantOf, type TenantOptions, tenantOf, tenantOptions, uuidOf } from './tenant.ts'
 import { progressBar } from './progress.ts'
+import { wholeFile, type Write } from './whole-file.ts'
 
 interface Options extends TenantOptions {
   format: string
@@ -67,28 +64,6 @@ async function run(options: Options): Promise<void> {
   const rows = await wholeFile(out, write => exportTo(options, format, wanted, write))
   const { print } = await import('../output.ts')
   print(options.json, { file: out, format, what, rows }, () => `Wrote ${rows} ${what} to ${out}.`)
-}
-
-type Write = (text: string) => Promise<void>
-
-/** Writes a file that is there whole afterwards, or not at all, whatever stops it. */
-async function wholeFile<T>(path: string, work: (write: Write) => Promise<T>): Promise<T> {
-  const unfinished = `${path}.${process.pid}.unfinished`
-  // Only for its owner: it is the books.
-  const file = await open(unfinished, 'wx', 0o600)
-  try {
-    const result = await work(async text => {
-      await file.writeFile(text)
-    })
-    await file.sync()
-    await file.close()
-    await rename(unfinished, path)
-    return result
-  } catch (error) {
-    await file.close()
-    await rm(unfinished, { force: true })
-    throw error
-  }
 }
 
 async function exportTo(

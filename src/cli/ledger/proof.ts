@@ -1,6 +1,7 @@
 /** `bursar ledger proof`: writes all that is sealed to a file that proves itself, without this database or any. */
 import { once } from 'node:events'
 import type { Command } from 'commander'
+import { wholeFile, type Write } from './whole-file.ts'
 
 export function declare(command: Command): void {
   command
@@ -16,19 +17,19 @@ export function declare(command: Command): void {
 }
 
 async function run({ out }: { out: string }): Promise<void> {
-  const [{ open }, { writeProof }, { withSettings }, { progressBar }] = await Promise.all([
-    import('node:fs/promises'),
+  if (out !== '-') return wholeFile(out, writeTo)
+  await writeTo(async text => {
+    if (!process.stdout.write(text)) await once(process.stdout, 'drain')
+  })
+}
+
+async function writeTo(write: Write): Promise<void> {
+  const [{ writeProof }, { withSettings }, { progressBar }] = await Promise.all([
     import('#ledger'),
     import('./books.ts'),
     import('./progress.ts'),
   ])
-  // Readable to its writer alone: it holds the books of all accounts.
-  const file = out === '-' ? undefined : await open(out, 'w', 0o600)
   const progress = process.stderr.isTTY ? await progressBar('Writing the proof', 'transfers') : undefined
-  const write = async (text: string) => {
-    if (file !== undefined) await file.writeFile(text)
-    else if (!process.stdout.write(text)) await once(process.stdout, 'drain')
-  }
   try {
     const { transfers, seals, head } = await withSettings(db =>
       writeProof(db, write, { onProgress: (done, total) => progress?.update(done, total) }),
@@ -37,6 +38,5 @@ async function run({ out }: { out: string }): Promise<void> {
     process.stderr.write(`${transfers} transfers, sealed in ${seals} batches. Head: ${head}\n`)
   } finally {
     progress?.end()
-    await file?.close()
   }
 }

@@ -61,9 +61,8 @@ async function verifyProof(
   is_json: boolean,
   head: string | undefined,
 ): Promise<FileVerification> {
-  const [{ open }, { createInterface }, { verifyFile }] = await Promise.all([
+  const [{ open }, { linesOf, verifyFile }] = await Promise.all([
     import('node:fs/promises'),
-    import('node:readline'),
     import('#ledger'),
   ])
   const file = path === '-' ? undefined : await open(path)
@@ -72,7 +71,7 @@ async function verifyProof(
   const is_watched = process.stderr.isTTY && !is_json && file !== undefined
   const progress = is_watched ? await progressBar('Checking the file', 'bytes') : undefined
   try {
-    return await verifyFile(createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }), {
+    return await verifyFile(linesOf(input), {
       ...(head === undefined ? {} : { head }),
       onLines: () => {
         if ('bytesRead' in input) progress?.update(BigInt(input.bytesRead), bytes)

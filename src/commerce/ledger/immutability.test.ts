@@ -104,10 +104,12 @@ test('what runs as the owner and is not for a tenant cannot be called by one', a
     order by name`
   // Each of these looks whose books its caller may touch; `job_enqueue` only adds a job of a name that has a worker.
   expect(open).toEqual(
-    ['job_enqueue', 'ledger_adjust', 'ledger_change_account', 'ledger_move_period', 'ledger_post'].map(name => ({
-      name,
-      is_public: false,
-    })),
+    ['job_enqueue', 'ledger_adjust', 'ledger_change_account', 'ledger_move_period', 'ledger_post'].map(
+      name => ({
+        name,
+        is_public: false,
+      }),
+    ),
   )
 })
 

@@ -24,7 +24,7 @@ export { ledgerJobs } from './jobs.ts'
 export { maintainLedger } from './partitions.ts'
 export { post, type Poster, poster, postingsLiteral } from './post.ts'
 export { writeProof } from './proof.ts'
-export { type FileVerification, verifyFile } from './proof-file.ts'
+export { type FileVerification, linesOf, verifyFile } from './proof-file.ts'
 export { seal, type Sealed, type SealHead, sealHead } from './seal.ts'
 export {
   type AccountName,

@@ -119,6 +119,25 @@ export class MerkleTree {
 }
 
 /**
+ * The lines of a file. They end with a line feed and with nothing else: node:readline also takes U+2028 for an end, which
+ * may stand in a reason.
+ */
+export async function* linesOf(input: AsyncIterable<Buffer | string>): AsyncGenerator<string> {
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  let begun: string[] = []
+  for await (const piece of input) {
+    const parts = (typeof piece === 'string' ? piece : decoder.decode(piece, { stream: true })).split('\n')
+    begun.push(parts.shift() ?? '')
+    if (parts.length === 0) continue
+    yield begun.join('')
+    begun = [parts.pop() ?? '']
+    yield* parts
+  }
+  const rest = begun.join('') + decoder.decode()
+  if (rest !== '') yield rest
+}
+
+/**
  * Checks a proof file. `head`, if given, is one that was kept elsewhere: the chain must pass through it. `onLines` is told
  * now and then how many lines are done.
  */
@@ -163,9 +182,11 @@ class FileWalk {
   read(text: string): void {
     if (this.#end !== undefined) throw new SyntaxError('the file goes on behind its end')
     const given: unknown = parsed(text)
-    if (isRecord(given) && isRecord(given.transfer)) this.#transfer(given.transfer as ProofTransfer)
-    else if (isRecord(given) && isRecord(given.seal)) this.#seal(given.seal as ProofSeal)
-    else if (isRecord(given) && typeof given.head === 'string') this.#finish(given.head)
+    // With a second member beside it a line would show what was not sealed.
+    const line = isRecord(given) && Object.keys(given).length === 1 ? given : {}
+    if (isRecord(line.transfer)) this.#transfer(line.transfer as ProofTransfer)
+    else if (isRecord(line.seal)) this.#seal(line.seal as ProofSeal)
+    else if (typeof line.head === 'string') this.#finish(line.head)
     else throw new SyntaxError('it is neither a transfer nor a seal nor the end of a proof file')
   }
 
@@ -277,7 +298,7 @@ function int64(value: bigint): Buffer {
   return bytes
 }
 
-const INSTANT = /^(\d{4,6}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{6})Z$/
+const INSTANT = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{6})Z$/
 const EPOCH_2000_MS = Date.UTC(2000, 0, 1)
 
 /** Microseconds since 2000. PostgreSQL's infinities are the ends of int8. */
@@ -286,6 +307,8 @@ function timestamptz(value: string): Buffer {
   if (value === '-infinity') return int64(-(2n ** 63n))
   const [, second, fraction = ''] = INSTANT.exec(value) ?? []
   const at_ms = Date.parse(`${second}Z`)
-  if (Number.isNaN(at_ms)) throw new SyntaxError(`"${value}" is not an instant`)
+  // The 30th of February is taken for the 2nd of March: an instant has one text.
+  if (Number.isNaN(at_ms) || new Date(at_ms).toISOString() !== `${second}.000Z`)
+    throw new SyntaxError(`"${value}" is not an instant`)
   return int64(BigInt(at_ms - EPOCH_2000_MS) * 1_000n + BigInt(fraction))
 }

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
 import { post } from './post.ts'
 import { writeProof } from './proof.ts'
-import { MerkleTree, transferColumns, verifyFile } from './proof-file.ts'
+import { linesOf, MerkleTree, transferColumns, verifyFile } from './proof-file.ts'
 import { sealHead } from './seal.ts'
 import { asOwner, id, newTenant, sealAll, transferOf, useDatabase } from './testing.ts'
 
@@ -27,7 +27,7 @@ beforeAll(async () => {
   await asOwner(
     db(),
     tx => tx.run`
-      update ledger_transfers set reason = E'a "reason"\n\twith \\\\ and \u00e9\u{1f600}', author = '' where id = ${hold}`,
+      update ledger_transfers set reason = E'a "reason"\n\twith \\\\ and \u00e9\u{1f600}\u2028', author = '' where id = ${hold}`,
     { triggers: 'off' },
   )
   await sealAll(db())
@@ -48,6 +48,13 @@ async function* each(texts: readonly string[]): AsyncGenerator<string> {
   for (const text of texts) yield await Promise.resolve(text)
 }
 
+/** A file as a disk hands it over: in pieces that begin and end anywhere, in the middle of a letter too. */
+async function* inPieces(text: string): AsyncGenerator<Buffer> {
+  const bytes = Buffer.from(text)
+  for (let from = 0; from < bytes.length; from += 7)
+    yield await Promise.resolve(bytes.subarray(from, from + 7))
+}
+
 const changed = (place: number, change: (line: string) => string): string[] =>
   lines.map((line, i) => (i === place ? change(line) : line))
 
@@ -58,6 +65,16 @@ test('the file holds what is sealed, and is proven without the database', async 
     transfers: 8n,
     head: (await sealHead(db())).head,
   })
+})
+
+test('a file is read by its line feeds, whatever else a text in it takes for the end of a line', async () => {
+  const text = await proofText()
+  expect(text).toContain('\u2028')
+  const read: string[] = []
+  for await (const line of linesOf(inPieces(text))) read.push(line)
+  expect(read).toEqual(lines)
+  expect(await verifyFile(linesOf(inPieces(text)))).toMatchObject({ ok: true, transfers: 8n })
+  expect(await verifyFile(linesOf(inPieces(text.slice(0, -10))))).toMatchObject({ ok: false })
 })
 
 test('a head that was kept is found in a later file, and one of another chain is not', async () => {
@@ -126,6 +143,16 @@ const forgeries: [name: string, reason: RegExp, forge: () => string[]][] = [
     'a value that was not sealed',
     /its columns are not/,
     () => changed(0, line => line.replace(/\}\}$/, ',"note":"x"}}')),
+  ],
+  [
+    'a line that shows something beside what was sealed',
+    /neither a transfer nor a seal/,
+    () => changed(0, line => line.replace(/\}$/, ',"note":"x"}')),
+  ],
+  [
+    'an instant written as another day',
+    /is not an instant/,
+    () => lines.map(line => line.replace('2100-01-01T00:00:00.001000Z', '2099-12-31T24:00:00.001000Z')),
   ],
   [
     'a value spelled otherwise',
