@@ -809,6 +809,7 @@ comment on table request_logs is 'Each request that named its account, and its a
 alter table request_logs add constraint request_logs_only_conflicts_differ CHECK (((differing_params IS NULL) OR (idempotency_outcome = 'conflict'::text))); -- Nothing else is compared.
 alter table request_logs add constraint request_logs_outcome_is_known CHECK ((idempotency_outcome = ANY (ARRAY['first'::text, 'replayed'::text, 'conflict'::text, 'in_progress'::text, 'resumed'::text]))); -- The rate of conflicts is counted from it.
 alter table request_logs add constraint request_logs_pkey PRIMARY KEY (account_id, livemode, id) INCLUDE (status, method, route, error_code, api_key_id, idempotency_outcome);
+CREATE INDEX request_logs_by_api_key ON ONLY public.request_logs USING btree (account_id, livemode, api_key_id, id) INCLUDE (status, method, route, error_code); -- What one API key asked, among the many requests of others: the first question when a client misbehaves.
 CREATE INDEX request_logs_by_idempotency_key ON ONLY public.request_logs USING btree (account_id, livemode, idempotency_key, id) WHERE (idempotency_key IS NOT NULL); -- All uses of a key.
 CREATE INDEX request_logs_failures ON ONLY public.request_logs USING btree (account_id, livemode, id) INCLUDE (status, method, route, error_code, api_key_id, idempotency_outcome) WHERE (status >= 400); -- Failures are what is looked for and few among many: a list of them walks them alone.
 alter table request_logs enable row level security;

@@ -62,6 +62,9 @@ comment on index request_logs_failures is 'Failures are what is looked for and f
 create index request_logs_by_idempotency_key on request_logs (account_id, livemode, idempotency_key, id)
   where idempotency_key is not null;
 comment on index request_logs_by_idempotency_key is 'All uses of a key.';
+create index request_logs_by_api_key on request_logs (account_id, livemode, api_key_id, id)
+  include (status, method, route, error_code);
+comment on index request_logs_by_api_key is 'What one API key asked, among the many requests of others: the first question when a client misbehaves.';
 
 alter table request_logs enable row level security;
 create policy tenant on request_logs to bursar_app

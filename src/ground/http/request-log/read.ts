@@ -44,6 +44,7 @@ const listRequestLogs: Endpoint = endpoint({
     const of_failures = least >= 400 || params.error_code !== undefined ? sql`and status >= 400` : sql``
     const key = keptKey(params.idempotency_key)
     const of_key = key === undefined ? sql`` : sql`and idempotency_key = ${key}`
+    const of_api_key = params.api_key_id === undefined ? sql`` : sql`and api_key_id = ${params.api_key_id}`
     // The index has all of these columns in it: one text for every mix of filters costs no more than one for each.
     const rows = await context.db.many<RequestLogRow>`
       select ${requestLogColumns}
@@ -56,8 +57,7 @@ const listRequestLogs: Endpoint = endpoint({
           and (${params.method ?? null}::text is null or method = ${params.method ?? null})
           and (${params.route ?? null}::text is null or route = ${params.route ?? null})
           and (${params.error_code ?? null}::text is null or error_code = ${params.error_code ?? null})
-          and (${params.api_key_id ?? null}::uuid is null or api_key_id = ${params.api_key_id ?? null})
-          ${of_failures} ${of_key}
+          ${of_failures} ${of_key} ${of_api_key}
           and ${at.where}
         order by ${at.order_by}
         limit ${at.limit}
