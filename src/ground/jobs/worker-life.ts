@@ -33,10 +33,7 @@ export async function holdWorkerLock(
   while (!stopped.aborted) {
     try {
       await db.pool.use(async ({ client }) => {
-        // A machine that vanishes closes no connection: without these PostgreSQL would believe in it for two hours.
-        await client.query('set tcp_keepalives_idle = 10')
-        await client.query('set tcp_keepalives_interval = 5')
-        await client.query('set tcp_keepalives_count = 3')
+        // A machine that vanishes closes no connection: PostgreSQL finds out by the keepalives that every one of ours has.
         await client.query('select pg_advisory_lock($1, hashtext($2))', [WORKER_LOCK, worker_id])
         await new Promise<void>((resolve, reject) => {
           const lost = () => reject(new Error('the connection that holds the worker lock was lost'))
