@@ -170,6 +170,22 @@ describe('a handler', () => {
 })
 
 describe('a handler, once more', () => {
+  test('row 8: stopped, it wakes while another is at work and writes nothing', {
+    timeout: TEST_MS,
+  }, async () => {
+    const started = await strikeHandlers({ arm: 'attempt.prepared', action: 'stop', together: ALL })
+    const { struck } = await worker.arm({ arm: 'key.taken_over', action: 'hang', together: ALL })
+    await plant.hurry()
+    await struck
+    const before = await tracesOf(merchant)
+    api.signal('SIGCONT')
+    // It goes on at once, or not at all.
+    await sleep(LOOKS_MS)
+    expect(await tracesOf(merchant)).toEqual(before)
+    await worker.release('key.taken_over')
+    await expectDone(started)
+  })
+
   test('row 13: killed inside a batch of 60 payments', { timeout: TEST_MS }, async () => {
     await api.arm({ arm: 'request.begun', action: 'tell', together: MANY })
     const { struck } = await api.arm({ arm: 'batch.sent', action: 'kill' })
