@@ -153,7 +153,7 @@ describe('orphan-captures.md', () => {
 })
 
 describe('processor-news-stopped.md', () => {
-  const [feeds, by_way, by_reason, lanes, lost_payouts] = queriesOf('processor-news-stopped.md')
+  const [feeds, by_way, by_reason, lanes, lost] = queriesOf('processor-news-stopped.md')
 
   test('tells how far the feed was read, what came by it, and what nobody can take in', async () => {
     await world.catchUp()
@@ -183,13 +183,17 @@ describe('processor-news-stopped.md', () => {
   })
 
   test('finds the news of a payout that was lost', async () => {
-    expect(await ask(lost_payouts)).toEqual([])
+    expect(await ask(lost)).toEqual([])
     const payout = { id: encodeId('po_', newId(new Date())), amount: 100, currency: 'usd' }
-    const status = await applyProcessorEvent(world.payments, 'simulator', eventOf(payoutNewsOf(payout, {})))
+    const refusal = await applyProcessorEvent(
+      world.payments,
+      'simulator',
+      eventOf(payoutNewsOf(payout, {})),
+    ).then(String, (error: Error) => error.message)
     await world.db.run`
-      insert into inbound_events (id, processor, event_id, type, subject, source, status, due_at, received_at, finished_at)
-      values (${newId(new Date())}, 'simulator', 'evt_lost', 'payout.created', ${payout.id}, 'feed', ${status}, null, now(), now())`
-    expect(await ask(lost_payouts)).toMatchObject([{ event_id: 'evt_lost', subject: payout.id }])
+      insert into inbound_events (id, processor, event_id, type, subject, source, received_at, reason)
+      values (${newId(new Date())}, 'simulator', 'evt_lost', 'payout.created', ${payout.id}, 'feed', now(), ${refusal})`
+    expect(await ask(lost)).toMatchObject([{ event_id: 'evt_lost', subject: payout.id }])
   })
 })
 
