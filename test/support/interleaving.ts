@@ -13,6 +13,8 @@ const STEP_MOST_MS = 15_000
 type Work<Result> = () => Promise<Result>
 
 export interface Interleaving extends Gates {
+  /** Ends a step of whoever runs; the next one begins when it is chosen again. */
+  pass(): Promise<void>
   /** Plays the works once; at each step `choose` picks among those that have not ended. Answers in their order. */
   play<Result>(
     works: readonly Work<Result>[],
@@ -30,6 +32,7 @@ export function createInterleaving(): Interleaving {
   }
 
   return {
+    pass,
     ...gated(pass),
     async play<Result>(works: readonly Work<Result>[], choose: (running: readonly number[]) => number) {
       const results = new Map<number, Result>()
