@@ -26,6 +26,7 @@ export function tellSimulator(options: { simulator_url: string; url: string; sec
   const webhook_url = `${url}/v1/webhooks/simulator`
   let is_stopped = false
   let timer: NodeJS.Timeout | undefined
+  let is_told = false
   let trouble = ''
 
   async function ask(method: 'GET' | 'POST', body?: object): Promise<unknown> {
@@ -41,9 +42,11 @@ export function tellSimulator(options: { simulator_url: string; url: string; sec
 
   async function tell(): Promise<void> {
     try {
-      const known = (await ask('GET')) as { url?: unknown } | null
+      // Once whatever it knows: it shows where it tells, and not with which secret it signs.
+      const known = is_told ? ((await ask('GET')) as { url?: unknown } | null) : null
       // Only what nobody waits for: the answer of a call says the same, and sooner.
       if (known?.url !== webhook_url) await ask('POST', { url: webhook_url, secret, notify: 'unanswered' })
+      is_told = true
       trouble = ''
     } catch (error) {
       // Once for each trouble, not every five seconds.

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { raw } from '#db'
 import { applyProcessorEvent } from '#payments'
-import { disputeNewsOf, eventOf } from '../support/news.ts'
+import { disputeNewsOf, eventOf, newsOf } from '../support/news.ts'
 import { startWorld, type TestAccount, type World } from '../support/testing.ts'
 
 let world: World
@@ -31,6 +31,7 @@ beforeAll(async () => {
   })
   await world.releaseFunds()
   await owner.api.post('/v1/payouts', { amount: 100, currency: 'usd' })
+  await orphanCapture()
   const rows = await world.db.many<{ name: string }>`
     select relname as name
     from pg_class
@@ -42,9 +43,29 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
+/** A payment that the processor took and that had ended here as declined. */
+async function orphanCapture(): Promise<void> {
+  await world.fault({ operation: 'authorize', kind: 'error', moment: 'after', count: 1 })
+  await world.fault({ operation: 'lookup', kind: 'error', count: 1 })
+  await owner.api.post('/v1/payment_intents', {
+    amount: 1000,
+    currency: 'usd',
+    payment_method_id: 'pm_card_visa',
+    confirm: true,
+  })
+  const taken = await newsOf(world, owner, 'authorize')
+  const decline = { code: 'card_declined', decline_code: 'generic_decline', message: 'No.' }
+  const declined = { ...taken, outcome: { kind: 'declined', processor_id: null, decline } as const }
+  for (const news of [declined, taken]) await applyProcessorEvent(world.payments, 'simulator', eventOf(news))
+}
+
 test('every table of an account shows a tenant its own rows and no others, though the query names nobody', async () => {
   expect(tables).toContain('payment_intents')
   expect(tables).toContain('ledger_entries')
+  for (const table of ['disputes', 'payouts', 'orphan_captures', 'payment_attempts']) {
+    const { count } = await world.db.one<{ count: bigint }>`select count(*) from ${raw(table)}`
+    expect([table, count > 0n]).toEqual([table, true])
+  }
   for (const table of tables) {
     const count = async (account: TestAccount | undefined, livemode = false) => {
       const db = account ? world.db.as({ account_id: account.account_id, livemode }) : world.db
@@ -80,11 +101,36 @@ test('the API finds nothing of another account or of the other mode, whatever th
     dp: 'disputes',
     po: 'payouts',
     cus: 'customers',
+    oc: 'orphan_captures',
+    att: 'payment_attempts',
+    txn: 'balance_transactions',
   }
+  // Those that no event is about.
+  for (const list of ['payment_attempts', 'balance_transactions']) {
+    const { data } = (await owner.api.get(`/v1/${list}`)).body
+    for (const { id } of data) ids.add(id)
+  }
+  expect(new Set([...(ids as Set<string>)].map(id => id.split('_')[0]))).toEqual(new Set(Object.keys(paths)))
+  const other_mode = world.client(await world.key(owner, { kind: 'secret', livemode: true }))
   for (const id of ids as Set<string>) {
     const path = `/v1/${paths[id.split('_')[0] as string]}/${id}`
     expect([path, (await owner.api.get(path)).status]).toEqual([path, 200])
     expect([path, (await stranger.api.get(path)).status]).toEqual([path, 404])
+    expect([path, (await other_mode.get(path)).status]).toEqual([path, 404])
   }
-  expect(ids.size).toBeGreaterThanOrEqual(6)
+  for (const path of Object.values(paths)) {
+    for (const api of [stranger.api, other_mode]) {
+      expect([path, (await api.get(`/v1/${path}`)).body.data]).toEqual([path, []])
+    }
+  }
+  for (const path of ids as Set<string>) {
+    const [prefix] = path.split('_')
+    const acts = prefix === 'dp' ? ['', '/close'] : prefix === 'po' ? ['/cancel'] : []
+    for (const act of acts) {
+      for (const api of [stranger.api, other_mode]) {
+        const reply = await api.post(`/v1/${paths[prefix as string]}/${path}${act}`)
+        expect([path, act, reply.status]).toEqual([path, act, 404])
+      }
+    }
+  }
 })
