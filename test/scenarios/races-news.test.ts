@@ -50,8 +50,7 @@ const AVAILABLE = 97_070
 describe('a payout that is being made', () => {
   const AMOUNT = 60_000
   type Act = (account: TestAccount) => Promise<unknown>
-  const payoutOf = async ({ api }: TestAccount): Promise<Json | undefined> =>
-    (await api.get('/v1/payouts')).body.data[0]
+  const payoutOf = async ({ api }: TestAccount): Promise<Json> => (await api.get('/v1/payouts')).body.data[0]
   const acts: Record<string, Act> = {
     'its cancel': async account => {
       const payout = await payoutOf(account)
