@@ -1,6 +1,7 @@
 /** Documentation that the code can check: links lead somewhere, generated parts are fresh, what is named exists. */
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { generatedDocs, lifecycles, markdownFiles } from '../scripts/docs.ts'
 import { verbs } from '../src/catalog.ts'
@@ -71,6 +72,56 @@ test('every command that the documentation names exists', () => {
     return [...npm, ...bursar, ...node].map(([command]) => `${file}: ${command}`)
   })
   expect(unknown).toEqual([])
+})
+
+/** The commands of `bursar`, each with what it takes. */
+async function commands(): Promise<Command> {
+  const program = new Command('bursar')
+  for (const name of Object.keys(verbs)) {
+    const file = (await import(`../src/cli/${name}.ts`)) as { declare(command: Command): void }
+    file.declare(program.command(name))
+  }
+  return program
+}
+
+/** What is wrong with a command line; undefined when it could be run. In prose a command may stand without its options. */
+function flawOf(program: Command, line: string, is_prose: boolean): string | undefined {
+  const words = line
+    .replaceAll(/"[^"]*"/g, 'TEXT')
+    .replace(/[>#|].*$/, '')
+    .trim()
+    .split(/\s+/)
+  let command = program
+  for (const word of words) {
+    if (word === '--help') return undefined
+    if (word.startsWith('--')) {
+      if (!command.options.some(option => option.long === word)) return `${command.name()} has no ${word}`
+    } else if (command.commands.length > 0) {
+      const found = command.commands.find(one => one.name() === word)
+      if (!found) return `${command.name()} has no ${word}`
+      command = found
+    }
+  }
+  const missing = command.options.find(option => option.mandatory && !words.includes(option.long ?? ''))
+  return missing && !is_prose ? `${command.name()} needs ${missing.long}` : undefined
+}
+
+test('every command line in a block, and every one that a runbook names, could be run', async () => {
+  const program = await commands()
+  const flaws = files.flatMap(file => {
+    const text = read(file).replaceAll(/\\\n\s*/g, '')
+    const in_blocks = [...text.matchAll(/^\s*(?:npx )?bursar ([a-z].*)$/gm)]
+    const in_prose = file.startsWith('docs/runbooks/')
+      ? [...text.matchAll(/`(?:npx )?bursar ([a-z][^`]*)`/g)]
+      : []
+    return [in_blocks, in_prose].flatMap(lines =>
+      lines.flatMap(([, line = '']) => {
+        const flaw = flawOf(program, line, lines === in_prose)
+        return flaw === undefined ? [] : [`${file}: bursar ${line}: ${flaw}`]
+      }),
+    )
+  })
+  expect(flaws).toEqual([])
 })
 
 test('every path of the code that the documentation names exists', () => {
