@@ -10,7 +10,7 @@ import { InMemorySpanExporter } from '@opentelemetry/sdk-trace-base'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { raw } from '#db'
 import { createLog, metricsText, startTracing } from '#metrics'
-import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
+import { eventually, type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 
 /** Valid by its check digit, of a brand with four digits of code, and like nothing else in the world of these tests. */
 const NUMBER = '374929385017262'
@@ -268,4 +268,27 @@ test.each([
     expect(answer.status).toBe(400)
     expectNoCard(answer.body, 'the answer')
   }
+})
+
+test('a card number in a name that a conflict tells of, or percent-encoded in a path, is in no log', async () => {
+  const key = { 'idempotency-key': randomUUID() }
+  await shop.api.post('/v1/customers', { metadata: { [NUMBER]: 'x' } }, key)
+  const conflict = await shop.api.post('/v1/customers', { metadata: { [MISTYPED]: 'x' } }, key)
+  expect(conflict.status).toBe(409)
+  const groups = NUMBER.match(/\d{1,4}/g) as string[]
+  for (const between of ['%20', '%2D', '']) {
+    const hidden = between === '' ? `%3${NUMBER[0]}${NUMBER.slice(1)}` : groups.join(between)
+    expect((await shop.api.get(`/v1/customers/${hidden}`)).status).toBe(404)
+  }
+  await eventually(async () => {
+    const rows = await world.db.many<{ path: string; differing_params: string[] | null; text: string }>`
+      select path, differing_params, to_jsonb(kept)::text as text
+      from request_logs as kept
+      where account_id = ${shop.account_id}
+      order by id`
+    const [told] = rows.filter(row => row.differing_params?.[0]?.startsWith('metadata'))
+    expect(told?.differing_params).toEqual(['metadata.[redacted]', 'metadata.[redacted]'])
+    expect(rows.filter(row => row.path === '/v1/customers/[redacted]')).toHaveLength(3)
+    expectNoCard(told?.text ?? '', 'the request log')
+  })
 })

@@ -17,6 +17,7 @@ import { OWNERSHIP_TRIES_MOST } from './limits.ts'
 import { assertMatches } from './matches.ts'
 import type { PreparedEndpoint } from './prepared.ts'
 import type { IdempotencyOutcome, LoggedRequest } from './request-log/entry.ts'
+import { maskedPath } from './request-log/mask.ts'
 import {
   type Answer,
   type Caller,
@@ -349,7 +350,7 @@ class Run {
     const fields: Record<string, unknown> = {
       request_id: this.#public_id,
       ...of_caller,
-      path: this.#incoming.path,
+      path: maskedPath(this.#incoming.path),
       status: answer.status,
       code,
       param: error?.param,

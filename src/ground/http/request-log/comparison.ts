@@ -6,11 +6,11 @@
 import { z } from 'zod'
 import type { Queries } from '#db'
 import { ApiError, type Tenant } from '#kernel'
-import { REDACTED, redactFields, redactText } from '#metrics'
+import { REDACTED, redactFields } from '#metrics'
 import { integer, nullable, object, timestamp } from '../schema.ts'
 import { id } from '../schema.ts'
 import { findRequestLog, jsonText, RequestLog, type RequestLogRow } from './object.ts'
-import { maskedAnswer } from './mask.ts'
+import { maskedAnswer, maskedPath } from './mask.ts'
 
 const OriginalRequest = z.strictObject({
   id: id('req_'),
@@ -131,7 +131,7 @@ async function originalInKey(
     source: 'idempotency_key',
     created_at: row.created_at,
     method: row.route.slice(0, row.route.indexOf(' ')),
-    path: redactText(row.path),
+    path: maskedPath(row.path),
     params: JSON.stringify(redactFields(withoutDigests(JSON.parse(row.params)) as object)),
     status: row.status,
     answer: row.body === null ? null : maskedAnswer(row.body),
@@ -155,7 +155,10 @@ function difference(
   conflicting: string | null,
 ): Comparison['differences'][number] {
   const [before, after] = [original, conflicting].map(text => valueAt(text ?? null, param))
-  const is_secret = [before, after].some(value => JSON.stringify(value)?.includes(REDACTED) === true)
+  // A name that may be a card number is masked in the row, and leads to no value.
+  const is_secret =
+    param.includes(REDACTED) ||
+    [before, after].some(value => JSON.stringify(value)?.includes(REDACTED) === true)
   const shown = (value: unknown) => (is_secret || value === undefined ? null : JSON.stringify(value))
   return { param, is_secret, original: shown(before), conflicting: shown(after) }
 }

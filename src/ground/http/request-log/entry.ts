@@ -3,7 +3,7 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { instantOfId } from '#kernel'
 import { redactText } from '#metrics'
 import type { Answer, Caller, Endpoint } from '../types.ts'
-import { type Asked, maskedAnswer, maskedParams } from './mask.ts'
+import { type Asked, maskedAnswer, maskedError, maskedParamPath, maskedParams, maskedPath } from './mask.ts'
 
 /** What a key made of a request; the states in the table's CHECK and the labels of the metric are these. */
 export const IDEMPOTENCY_OUTCOMES = ['first', 'replayed', 'conflict', 'in_progress', 'resumed'] as const
@@ -72,22 +72,29 @@ export function entryOf(request: LoggedRequest): RequestLogEntry {
     id: request.request_id,
     method: request.method,
     route: request.route,
-    path: redactText(request.path),
+    path: maskedPath(request.path),
     params: params === undefined ? null : maskedParams(askedBy(request), params),
     status: answer.status,
-    answer: is_of_log && answer.status < 400 ? null : maskedAnswer(answer.body),
+    answer: keptAnswer(answer, is_of_log),
     error_code: request.error_code ?? null,
     api_key_id: caller.api_key_id,
     idempotency_key: keptKey(request.idempotency_key) ?? null,
     idempotency_outcome: request.outcome ?? null,
     original_request_id: request.original_request_id ?? null,
     differing_params:
-      request.differing_params === undefined ? null : JSON.stringify(request.differing_params),
+      request.differing_params === undefined
+        ? null
+        : JSON.stringify(request.differing_params.map(maskedParamPath)),
     version: request.version,
     ip: keptAddress(request.ip, caller.kind),
     duration_ms: request.duration_ms,
     created_at: instantOfId(request.request_id).toISOString(),
   }
+}
+
+function keptAnswer({ status, body }: Answer, is_of_log: boolean): string | null {
+  if (status >= 400) return maskedError(body)
+  return is_of_log ? null : maskedAnswer(body)
 }
 
 const askedBy = (request: LoggedRequest): Asked => ({

@@ -18,6 +18,7 @@ const LOOKED_AT_LENGTH_MOST = 131_072
 
 /** Digits enough for a card number, check digit or none: no name has so many. */
 const MANY_DIGITS = /\d(?:[ -]?\d){12}/
+const ALL_MANY_DIGITS = /\d(?:[ -]?\d){12,}/g
 
 /** What is asked of an endpoint: its schema, and whether the parameters were found to fit it. */
 export interface Asked {
@@ -51,6 +52,33 @@ export function maskedAnswer(body: string): string {
   }
   return cut(body.replace(CLIENT_SECRET, `"client_secret":"${REDACTED}"`))
 }
+
+/** The path of a parameter (`metadata.order_id`); the name of a stranger's making may be a card number. */
+export const maskedParamPath = (path: string): string => redactText(path.replace(ALL_MANY_DIGITS, REDACTED))
+
+/** A path as it was called. What is percent-encoded hides its shape: then the path that it means is kept, masked. */
+export function maskedPath(path: string): string {
+  if (!path.includes('%')) return redactText(path)
+  let meant: string
+  try {
+    meant = decodeURIComponent(path)
+  } catch {
+    return redactText(path)
+  }
+  const masked = redactText(meant)
+  return masked === meant ? redactText(path) : masked
+}
+
+/** An error names parameters, whose names may be a stranger's: no run of digits in it but those of our ids. */
+export function maskedError(body: string): string {
+  if (!MANY_DIGITS.test(body) || body.length > LOOKED_AT_LENGTH_MOST) return maskedAnswer(body)
+  return maskedAnswer(
+    JSON.stringify(JSON.parse(body), (_name, value: unknown) =>
+      typeof value === 'string' && !OWN_ID.test(value) ? value.replace(ALL_MANY_DIGITS, REDACTED) : value,
+    ),
+  )
+}
+const OWN_ID = /^[a-z]{2,6}_[0-9a-z]{26}$/
 
 const tooLong = (length: number): string => JSON.stringify(`… (${length} characters)`)
 
