@@ -3,8 +3,8 @@
 
 -- RFC 6962, section 2.1: leaves and nodes are hashed with different first bytes, so that neither passes for the other. What
 -- is hashed is the row as PostgreSQL sends it in its binary protocol: every column with its type and length, so nothing
--- can shift from one to the next; no setting of a session changes a byte of it, and it takes half the time of text. Whatever
--- is immutable in the transfer stands in it, and the names of its two ledger accounts, which are immutable as well.
+-- can shift from one to the next; of a session's settings only client_encoding changes it, which sealing sets; and it
+-- takes half the time of text. Whatever is immutable in the transfer stands in it, and the names of its two ledger accounts, which are immutable as well.
 create or replace function ledger_leaf(t ledger_transfers, debit ledger_accounts, credit ledger_accounts)
 returns bytea
 language sql stable
@@ -99,6 +99,8 @@ language plpgsql
 security definer
 set search_path = pg_catalog, public, pg_temp
 set enable_seqscan = off
+-- Texts are sent in the encoding of the session that asks: the only setting that would change a leaf.
+set client_encoding = 'UTF8'
 as $$
 #variable_conflict use_column
 declare

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { post } from './post.ts'
+import { post, postByHand } from './post.ts'
 import { seal, sealBatch, sealHead } from './seal.ts'
 import { asOwner, id, newTenant, passHorizon, sealAll, transferOf, useDatabase } from './testing.ts'
 import { verify } from './verify.ts'
@@ -133,4 +133,14 @@ test('sealing says nothing of one account to another', async () => {
   const asTenant = db().as(newTenant())
   await expect(asTenant.run`select number from ledger_seals`).rejects.toThrow(/permission denied/)
   await expect(asTenant.run`select number from ledger_seal()`).rejects.toThrow(/permission denied/)
+})
+
+test('a session with another encoding seals the same bytes', async () => {
+  await postByHand(db(), [transferOf(newTenant())], { reason: 'Für Zoë', author: 'Ada' })
+  await passHorizon(db())
+  await db().transaction(async tx => {
+    await tx.run`set local client_encoding = 'LATIN1'`
+    await tx.run`select from ledger_seal(65536)`
+  })
+  expect(await verify(db())).toMatchObject({ ok: true })
 })
