@@ -2,11 +2,14 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { decodeId } from '#kernel'
+import { otherProcessor } from '../support/processors.ts'
+import { createStops } from '../support/stops.ts'
 import { eventually, startWorld, type World } from '../support/testing.ts'
 
+const processor = otherProcessor(createStops())
 let world: World
 beforeAll(async () => {
-  world = await startWorld()
+  world = await startWorld({ stops: processor })
 })
 afterAll(async () => {
   await world.verifyLedger()
@@ -77,6 +80,32 @@ test('a challenge that nobody takes is given up after a day, and its hold is rel
     from payment_attempts
     where account_id = ${account_id} and next_check_at is not null`
   expect(open).toEqual([])
+})
+
+test('a challenge that the processor will not end is tried again once a day, not every minute', async () => {
+  const { api, account_id } = await world.account()
+  await api.post('/v1/payment_intents', confirmed('pm_card_threeDSecure2Required'))
+  await world.db.run`
+    update payment_attempts set sent_at = sent_at - interval '25 hours' where account_id = ${account_id}`
+  const decline = { code: 'not_now', decline_code: 'not_now', message: 'No.' }
+  processor.becomes({ void: async () => ({ kind: 'declined', processor_id: null, decline }) })
+  try {
+    const voidsAfter = async (minutes: number): Promise<number> => {
+      for (let minute = 0; minute < minutes; minute++) {
+        await world.expireHolds()
+        await world.resolve()
+      }
+      const voids = await world.db.many`
+        select id from payment_attempts where account_id = ${account_id} and operation = 'void'`
+      return voids.length
+    }
+    expect(await voidsAfter(3)).toBe(1)
+    await world.db.run`
+      update payment_attempts set created_at = created_at - interval '25 hours' where account_id = ${account_id}`
+    expect(await voidsAfter(3)).toBe(2)
+  } finally {
+    processor.becomes({})
+  }
 })
 
 test('a detached payment method, or one of a deleted customer, pays for nobody any more', async () => {

@@ -32,10 +32,20 @@ const expireHolds = (payments: Payments): Job =>
         )
         union all
         (
+          -- A processor that will not end one is asked again once a day, and holds up no other.
           select account_id, livemode, payment_intent_id, 'challenge_abandoned'
-          from payment_attempts
+          from payment_attempts as challenge
           where next_check_at is not null and state = 'requires_action'
             and sent_at <= now() - ${CHALLENGE_HOURS} * interval '1 hour'
+            and not exists (
+              select
+              from payment_attempts as refused
+              where refused.account_id = challenge.account_id and refused.livemode = challenge.livemode
+                and refused.payment_intent_id = challenge.payment_intent_id
+                and refused.operation = 'void' and refused.state = 'declined'
+                and refused.created_at > now() - interval '1 day'
+            )
+          order by sent_at
           limit ${BATCH}
         )`
       const failures: unknown[] = []
