@@ -21,6 +21,7 @@ const files: Record<VerbName, () => Promise<Verb>> = {
   keys: () => import('./cli/keys.ts'),
   demo: () => import('./cli/demo.ts'),
   attempts: () => import('./cli/attempts.ts'),
+  id: () => import('./cli/id.ts'),
   inbound: () => import('./cli/inbound.ts'),
   ledger: () => import('./cli/ledger.ts'),
   requests: () => import('./cli/requests.ts'),

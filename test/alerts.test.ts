@@ -76,6 +76,12 @@ describe.each(rules.map(rule => ({ ...rule, name: rule.alert })))(
   },
 )
 
+test('orphan captures are counted from 0, or the first of a process would be no increase', () => {
+  for (const reason of ['attempt_declined', 'attempt_voided', 'reference_unknown']) {
+    expect(exported).toContain(`bursar_orphan_captures_total{processor="simulator",reason="${reason}"} 0\n`)
+  }
+})
+
 test('every runbook is in their table of contents', () => {
   const index = readFileSync(join(PROJECT, 'docs', 'runbooks', 'README.md'), 'utf8')
   for (const { annotations } of rules) {

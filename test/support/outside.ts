@@ -12,7 +12,7 @@ import type { Movement, Plant } from './processes.ts'
 /** States of an attempt that wait for an answer. */
 const OPEN = ['prepared', 'sent', 'unknown', 'pending']
 
-/** Longer than anything that recovers by itself: a lease (30 s), the wait for an absence (15 s), a busy machine. */
+/** Longer than anything that recovers by itself: a lease (20 s), the wait for an absence (15 s), a busy machine. */
 const RECOVERY_MOST_MS = 120_000
 const LOOK_EVERY_MS = 50
 

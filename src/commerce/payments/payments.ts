@@ -3,6 +3,7 @@ import type { Database } from '#db'
 import { ApiError, type Clock, type Tenant } from '#kernel'
 import { createLog, type Log } from '#metrics'
 import type { Connector } from './connectors/connector.ts'
+import { countMetFrom } from './orphan-captures/met.ts'
 import { groupedRecorder, type Recorder } from './record.ts'
 
 export interface PaymentsOptions {
@@ -30,6 +31,7 @@ export interface Payments {
 
 export function createPayments(options: PaymentsOptions): Payments {
   const { db, clock, connectors } = options
+  for (const connector of [connectors.test, connectors.live]) if (connector) countMetFrom(connector.name)
   return {
     db,
     clock,

@@ -4,7 +4,6 @@
  */
 import { type Cause, eventOf } from '#events'
 import { assert, encodeId, newId } from '#kernel'
-import { counter } from '#metrics'
 import type { Tx } from '#db'
 import type { NewsResult } from '../news-result.ts'
 import { changedFrom } from '../changes.ts'
@@ -14,6 +13,7 @@ import { record } from '../record.ts'
 import type { OrphanCaptureRow } from '../rows.ts'
 import { meetTransfer, reserveTransfers, takenTransfer } from './money.ts'
 import { insertAttempt, newOrphanAttempt, updateOrphan } from './operation.ts'
+import { countMet } from './met.ts'
 import { OrphanCapture, orphanSubject } from './object.ts'
 
 export type FoundCapture = Pick<
@@ -28,12 +28,6 @@ export type FoundCapture = Pick<
   | 'captured'
   | 'reason'
 >
-
-const met = counter({
-  name: 'bursar_orphan_captures_total',
-  help: 'Captures that a processor made against what we hold for true, by why; each is given back',
-  labels: ['processor', 'reason'],
-})
 
 export async function meetOrphan(payments: Payments, cause: Cause, found: FoundCapture): Promise<NewsResult> {
   assert(found.amount > 0n, 'an orphan capture is of some money')
@@ -60,7 +54,7 @@ export async function meetOrphan(payments: Payments, cause: Cause, found: FoundC
     return 'met' as const
   })
   if (result !== 'met') return result
-  met.inc({ processor: orphan.processor, reason: orphan.reason })
+  countMet(orphan)
   payments.log.warn('orphan_capture.met', {
     orphan_capture_id: encodeId('oc_', orphan.id),
     account_id: encodeId('acct_', orphan.account_id),

@@ -18,6 +18,9 @@ export const orphanLifecycle = lifecycle({
   failed: { retry: 'pending' },
 })
 
+/** Why it is none of ours; a CHECK of the table lists the same. */
+export const orphanReasons = ['attempt_declined', 'attempt_voided', 'reference_unknown'] as const
+
 export const OrphanCapture = object('orphan_capture', 'oc_', {
   processor: z.string(),
   processor_id: z.string().describe('The payment at the processor.'),
@@ -29,7 +32,7 @@ export const OrphanCapture = object('orphan_capture', 'oc_', {
   captured: z
     .boolean()
     .describe('False: the money is held only, and the hold is released in place of a refund.'),
-  reason: z.enum(['attempt_declined', 'attempt_voided', 'reference_unknown']),
+  reason: z.enum(orphanReasons),
   status: z
     .enum(orphanLifecycle.states)
     .describe('`pending`: on its way back. `failed`: the processor refused to give it back, every time.'),
