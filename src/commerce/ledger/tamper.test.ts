@@ -273,6 +273,34 @@ const tamperings: [name: string, named: Named, reason: RegExp, tamper: (tx: Tx) 
       from ledger_seals s where s.number = 2`,
   ],
   [
+    'a batch that begins later, so that something may hide before it, with heads made to fit',
+    { table: 'ledger_seals', id: '3' },
+    /does not begin where the one before ended/,
+    async tx => {
+      await tx.run`update ledger_seals set from_xid = from_xid + 1 where number = 3`
+      await tx.run`update ledger_seals s set head = ledger_seal_hash(s) where number = 3`
+      await tx.run`update ledger_seal_head set head = (select head from ledger_seals where number = 3)`
+    },
+  ],
+  [
+    'the number alone of the end of the chain changed',
+    { table: 'ledger_seals', id: '4' },
+    /which is not its end now/,
+    tx => tx.run`update ledger_seal_head set number = number + 1`,
+  ],
+  [
+    'the head alone of the end of the chain changed',
+    { table: 'ledger_seals', id: '3' },
+    /which is not its end now/,
+    tx => tx.run`update ledger_seal_head set head = sha256(head)`,
+  ],
+  [
+    'the end of the chain moved on, so that the next seal would pass over something',
+    { table: 'ledger_seals', id: '3' },
+    /which is not its end now/,
+    tx => tx.run`update ledger_seal_head set until_xid = until_xid + 1`,
+  ],
+  [
     'two seals swapped',
     { table: 'ledger_seals', id: '1' },
     /not the hash of what it says/,
@@ -325,6 +353,38 @@ const tamperings: [name: string, named: Named, reason: RegExp, tamper: (tx: Tx) 
     /checkpoint after its entry 64 does not follow/,
     tx => tx.run`
       update ledger_checkpoints set debits_posted = debits_posted + 1, credits_posted = credits_posted + 1`,
+  ],
+  [
+    'a checkpoint with more debits',
+    { table: 'ledger_checkpoints' },
+    /checkpoint after its entry 64 does not follow/,
+    tx => tx.run`update ledger_checkpoints set debits_posted = debits_posted + 1`,
+  ],
+  [
+    'a checkpoint with more credits',
+    { table: 'ledger_checkpoints' },
+    /checkpoint after its entry 64 does not follow/,
+    tx => tx.run`update ledger_checkpoints set credits_posted = credits_posted + 1`,
+  ],
+  [
+    'a checkpoint that promises less order than there is',
+    { table: 'ledger_checkpoints' },
+    /checkpoint after its entry 64 does not follow/,
+    tx => tx.run`update ledger_checkpoints set late_by = late_by + 1`,
+  ],
+  [
+    'a checkpoint for entries that are not there',
+    { table: 'ledger_checkpoints' },
+    /checkpoint after its entry 1000 does not follow/,
+    tx => tx.run`
+      insert into ledger_checkpoints (account_id, livemode, ledger_account_id, sequence, debits_posted, credits_posted,
+        recorded_until, late_by)
+      select c.account_id, c.livemode, c.ledger_account_id, 1000, a.debits_posted, a.credits_posted,
+        (select max(recorded_at) from ledger_transfers t
+          where t.account_id = a.account_id and a.id in (t.debit_account_id, t.credit_account_id)),
+        c.late_by
+      from ledger_checkpoints c
+      join ledger_accounts a on a.id = c.ledger_account_id`,
   ],
   [
     'a checkpoint put to another time',
