@@ -348,51 +348,6 @@ const tamperings: [name: string, named: Named, reason: RegExp, tamper: (tx: Tx) 
     },
   ],
   [
-    'a checkpoint made larger',
-    { table: 'ledger_checkpoints' },
-    /checkpoint after its entry 64 does not follow/,
-    tx => tx.run`
-      update ledger_checkpoints set debits_posted = debits_posted + 1, credits_posted = credits_posted + 1`,
-  ],
-  [
-    'a checkpoint with more debits',
-    { table: 'ledger_checkpoints' },
-    /checkpoint after its entry 64 does not follow/,
-    tx => tx.run`update ledger_checkpoints set debits_posted = debits_posted + 1`,
-  ],
-  [
-    'a checkpoint with more credits',
-    { table: 'ledger_checkpoints' },
-    /checkpoint after its entry 64 does not follow/,
-    tx => tx.run`update ledger_checkpoints set credits_posted = credits_posted + 1`,
-  ],
-  [
-    'a checkpoint that promises less order than there is',
-    { table: 'ledger_checkpoints' },
-    /checkpoint after its entry 64 does not follow/,
-    tx => tx.run`update ledger_checkpoints set late_by = late_by + 1`,
-  ],
-  [
-    'a checkpoint for entries that are not there',
-    { table: 'ledger_checkpoints' },
-    /checkpoint after its entry 1000 does not follow/,
-    tx => tx.run`
-      insert into ledger_checkpoints (account_id, livemode, ledger_account_id, sequence, debits_posted, credits_posted,
-        recorded_until, late_by)
-      select c.account_id, c.livemode, c.ledger_account_id, 1000, a.debits_posted, a.credits_posted,
-        (select max(recorded_at) from ledger_transfers t
-          where t.account_id = a.account_id and a.id in (t.debit_account_id, t.credit_account_id)),
-        c.late_by
-      from ledger_checkpoints c
-      join ledger_accounts a on a.id = c.ledger_account_id`,
-  ],
-  [
-    'a checkpoint put to another time',
-    { table: 'ledger_checkpoints' },
-    /checkpoint after its entry 64 does not follow/,
-    tx => tx.run`update ledger_checkpoints set recorded_until = recorded_until + interval '1 second'`,
-  ],
-  [
     'a transfer changed with its mark',
     { table: 'ledger_seals', id: '1' },
     /its root is not that of its transfers/,
