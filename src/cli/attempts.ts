@@ -1,7 +1,7 @@
-/** `bursar attempts`: the operations whose outcome nobody knows yet, of all accounts, and what is done about each. */
+/** `bursar attempts`: the operations whose outcome nobody knows yet, payouts among them, of all accounts, and what is done about each. */
 import type { Command } from 'commander'
 import type { Database } from '#db'
-import type { OpenAttempt } from '#payments'
+import type { OpenAttempt, OpenPayout } from '#payments'
 import { withDatabase } from './database.ts'
 
 interface ListOptions {
@@ -19,7 +19,7 @@ export function declare(command: Command): void {
   )
   command
     .command('list')
-    .description('List the operations without an outcome, oldest first.')
+    .description('List the operations without an outcome, payouts among them, oldest first.')
     .option('--state <state>', 'prepared | sent | unknown | requires_action | pending')
     .option('--processor <name>', 'of one processor')
     .option('--account <id>', 'of one account (acct_…)')
@@ -29,7 +29,7 @@ export function declare(command: Command): void {
     .action((options: ListOptions) => withDatabase('attempts', db => list(db, options)))
   command
     .command('show <id>')
-    .description('Show one that has no outcome yet, with what is done next and when.')
+    .description('Show one (att_…, po_…) that has no outcome yet, with what is done next and when.')
     .option('--json', 'print one JSON object instead of text')
     .addHelpText('after', '\nExample:\n  bursar attempts show att_01jd3x0yfae4qa9vrf2kz5m8wt')
     .action((id: string, options: { json?: boolean }) =>
@@ -38,7 +38,7 @@ export function declare(command: Command): void {
   command
     .command('check <id>')
     .description(
-      'Have one looked at now, by a running worker; or a failed orphan capture (oc_…) given back once more.',
+      'Have one (att_…, po_…) looked at now, by a running worker; or a failed orphan capture (oc_…) given back once more.',
     )
     .option('--json', 'print one JSON object instead of text')
     .addHelpText(
@@ -52,8 +52,11 @@ export function declare(command: Command): void {
 }
 
 async function list(db: Database, options: ListOptions): Promise<void> {
-  const [{ attemptLifecycle, unresolvedAttempts, UNRESOLVED_MOST }, { decodeId }, { print, table }] =
-    await Promise.all([import('#payments'), import('#kernel'), import('./output.ts')])
+  const [
+    { attemptLifecycle, unresolvedAttempts, UNRESOLVED_MOST, unresolvedPayouts },
+    { decodeId },
+    { print, table },
+  ] = await Promise.all([import('#payments'), import('#kernel'), import('./output.ts')])
   const open_states = attemptLifecycle.states.filter(state => !attemptLifecycle.isFinal(state))
   if (options.state !== undefined && !open_states.some(state => state === options.state)) {
     throw new Error(`--state must be one of ${open_states.join(', ')}`)
@@ -63,19 +66,18 @@ async function list(db: Database, options: ListOptions): Promise<void> {
     throw new Error('--account must be an id (acct_…)')
   }
   const older_than_ms = options.olderThan === undefined ? 0 : durationMs(options.olderThan)
-  const found = await unresolvedAttempts(db)
-  const shown = await Promise.all(
-    found
-      .filter(
-        attempt =>
-          (options.state === undefined || attempt.state === options.state) &&
-          (options.processor === undefined || attempt.processor === options.processor) &&
-          (account_id === undefined || attempt.account_id === account_id) &&
-          attempt.age_ms >= older_than_ms,
-      )
-      .map(toShow),
-  )
-  const is_cut = found.length === UNRESOLVED_MOST
+  const [attempts, payouts] = await Promise.all([unresolvedAttempts(db), unresolvedPayouts(db)])
+  const is_asked = (open: OpenAttempt | OpenPayout) =>
+    (options.state === undefined || open.state === options.state) &&
+    (options.processor === undefined || open.processor === options.processor) &&
+    (account_id === undefined || open.account_id === account_id) &&
+    open.age_ms >= older_than_ms
+  const shown = await Promise.all([
+    ...attempts.filter(is_asked).map(toShow),
+    ...payouts.filter(is_asked).map(toShowPayout),
+  ])
+  shown.sort((a, b) => b.age_ms - a.age_ms)
+  const is_cut = [attempts, payouts].some(({ length }) => length === UNRESOLVED_MOST)
   print(options.json, { data: shown, is_cut }, () =>
     shown.length === 0
       ? 'Nothing is open.'
@@ -94,13 +96,15 @@ async function list(db: Database, options: ListOptions): Promise<void> {
             attempt.due_at ?? '',
           ]),
           [6],
-        ) + (is_cut ? `\nOnly the ${UNRESOLVED_MOST} oldest were read.` : ''),
+        ) + (is_cut ? `\nOnly the ${UNRESOLVED_MOST} oldest of each kind were read.` : ''),
   )
 }
 
 async function show(db: Database, name: string, options: { json?: boolean }): Promise<void> {
   const { print } = await import('./output.ts')
-  const shown = await toShow(await find(db, name))
+  const shown = name.startsWith('po_')
+    ? await toShowPayout(await findPayout(db, name))
+    : await toShow(await find(db, name))
   print(options.json, shown, () =>
     Object.entries(shown)
       .map(([field, value]) => `${field.padEnd(19)}  ${value ?? '–'}`)
@@ -119,7 +123,15 @@ async function check(db: Database, name: string, options: { json?: boolean }): P
     )
     return
   }
-  const { makeDue } = await import('#payments')
+  const { makeDue, makePayoutDue } = await import('#payments')
+  if (name.startsWith('po_')) {
+    const payout = await findPayout(db, name)
+    const is_due = await makePayoutDue(db, payout, payout.id)
+    print(options.json, { id: name, is_due }, () =>
+      is_due ? `${name} is looked at within a second, by a running worker.` : `${name} has its outcome now.`,
+    )
+    return
+  }
   const attempt = await find(db, name)
   const is_due = await makeDue(db, attempt, attempt.id)
   print(options.json, { id: name, is_due }, () =>
@@ -136,6 +148,15 @@ async function find(db: Database, name: string): Promise<OpenAttempt> {
   const attempt = await findUnresolved(db, id)
   if (!attempt) throw new Error(`${name} is not open: it has its outcome, or is not known`)
   return attempt
+}
+
+async function findPayout(db: Database, name: string): Promise<OpenPayout> {
+  const [{ findUnresolvedPayout }, { decodeId }] = await Promise.all([import('#payments'), import('#kernel')])
+  const id = decodeId('po_', name)
+  if (id === undefined) throw new Error(`${name} is no id of a payout (po_…)`)
+  const payout = await findUnresolvedPayout(db, id)
+  if (!payout) throw new Error(`${name} is not open: it has its outcome, or is not known`)
+  return payout
 }
 
 /** A person has looked, and wants the processor asked again. */
@@ -205,5 +226,31 @@ async function toShow(attempt: OpenAttempt) {
       ? 'a request drives it; if it has died, it is taken over then'
       : nextAction(factsOf(attempt.processor), attempt, silence_ms ?? 0),
     due_at: attempt.due_at?.toISOString() ?? null,
+  }
+}
+
+async function toShowPayout(payout: OpenPayout) {
+  const [{ factsOf, nextPayoutAction }, { encodeId }] = await Promise.all([
+    import('#payments'),
+    import('#kernel'),
+  ])
+  const { silence_ms } = payout
+  return {
+    id: encodeId('po_', payout.id),
+    account_id: encodeId('acct_', payout.account_id),
+    livemode: payout.livemode,
+    operation: 'payout',
+    state: payout.state,
+    amount: String(payout.amount),
+    currency: payout.currency,
+    processor: payout.processor,
+    processor_id: payout.processor_id,
+    age: age(payout.age_ms),
+    age_ms: Math.floor(payout.age_ms),
+    silence: silence_ms === null ? null : age(silence_ms),
+    checks: payout.checks,
+    reason: payout.reason,
+    next_action: nextPayoutAction(factsOf(payout.processor), payout, silence_ms ?? 0),
+    due_at: payout.due_at?.toISOString() ?? null,
   }
 }

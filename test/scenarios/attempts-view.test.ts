@@ -11,6 +11,7 @@ import {
   findUnresolved,
   makeDue,
   nextAction,
+  nextPayoutAction,
   simulatorConnector,
   startResolver,
   unresolvedAttempts,
@@ -166,30 +167,39 @@ test('no index holds what the steps of a payment change in its attempt: seeing w
   expect(indexes.filter(({ definition }) => changed.test(definition))).toEqual([])
 })
 
-describe('bursar attempts', () => {
-  async function bursar(...args: string[]): Promise<{ out: string; json: Json }> {
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      [join(PROJECT, 'src', 'cli.ts'), 'attempts', ...args],
-      { cwd: PROJECT, env: { ...process.env, DATABASE_URL: world.url } },
-    )
-    return { out: stdout, json: args.includes('--json') ? JSON.parse(stdout) : undefined }
-  }
+/** Seven processes in a row, on a machine that has other things to do. */
+const SPAWNING_MS = 60_000
 
-  test('lists, shows, and has one looked at now', async () => {
-    const account = await world.account()
-    await unknown(account)
-    const [{ id }] = (await attemptsOf(account, 'unresolved=true')) as [Json]
-    const acct = encodeId('acct_', account.account_id)
-    const { json } = await bursar('list', '--account', acct, '--state', 'unknown', '--json')
-    expect(json.data).toMatchObject([{ id, account_id: acct, state: 'unknown', checks: 1 }])
-    expect((await bursar('list', '--account', acct)).out).toContain('ask the processor by our reference')
-    expect((await bursar('list', '--account', acct, '--older-than', '1h')).out).toContain('Nothing is open.')
-    expect((await bursar('show', id)).out).toContain('next_action')
-    expect((await bursar('check', id, '--json')).json).toEqual({ id, is_due: true })
-    await expect(bursar('show', encodeId('att_', account.account_id))).rejects.toThrow('is not open')
-    await expect(bursar('list', '--older-than', 'long')).rejects.toThrow('--older-than')
-  })
+async function bursar(...args: string[]): Promise<{ out: string; json: Json }> {
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [join(PROJECT, 'src', 'cli.ts'), 'attempts', ...args],
+    { cwd: PROJECT, env: { ...process.env, DATABASE_URL: world.url } },
+  )
+  return { out: stdout, json: args.includes('--json') ? JSON.parse(stdout) : undefined }
+}
+
+describe('bursar attempts', () => {
+  test(
+    'lists, shows, and has one looked at now',
+    async () => {
+      const account = await world.account()
+      await unknown(account)
+      const [{ id }] = (await attemptsOf(account, 'unresolved=true')) as [Json]
+      const acct = encodeId('acct_', account.account_id)
+      const { json } = await bursar('list', '--account', acct, '--state', 'unknown', '--json')
+      expect(json.data).toMatchObject([{ id, account_id: acct, state: 'unknown', checks: 1 }])
+      expect((await bursar('list', '--account', acct)).out).toContain('ask the processor by our reference')
+      expect((await bursar('list', '--account', acct, '--older-than', '1h')).out).toContain(
+        'Nothing is open.',
+      )
+      expect((await bursar('show', id)).out).toContain('next_action')
+      expect((await bursar('check', id, '--json')).json).toEqual({ id, is_due: true })
+      await expect(bursar('show', encodeId('att_', account.account_id))).rejects.toThrow('is not open')
+      await expect(bursar('list', '--older-than', 'long')).rejects.toThrow('--older-than')
+    },
+    SPAWNING_MS,
+  )
 
   test('has a failed orphan capture given back once more', async () => {
     const account = await world.account()
@@ -222,6 +232,85 @@ describe('bursar attempts', () => {
 })
 
 const silent = createLog({ level: 'silent', destination: { write: () => undefined } })
+
+describe('payouts', () => {
+  /** A payout that the processor never received and that nobody has asked about since. */
+  async function unknownPayout(): Promise<{ account: TestAccount; payout: Json }> {
+    const account = await world.account()
+    await account.api.post('/v1/payment_intents', paying({ payment_method_id: 'pm_card_bypassPending' }))
+    await world.releaseFunds()
+    await world.fault({ operation: 'payout', kind: 'reset', moment: 'before', count: 1 })
+    await world.fault({ operation: 'lookup', kind: 'error', moment: 'before', count: 1 })
+    const { body } = await account.api.post('/v1/payouts', { amount: 500, currency: 'usd' })
+    expect(body.status).toBe('pending')
+    await world.db.run`
+      update payouts
+      set created_at = now() - interval '2 hours', next_check_at = now() + interval '1 hour'
+      where account_id = ${account.account_id}`
+    return { account, payout: body }
+  }
+
+  test(
+    'without an outcome stand in the list, can be shown, and looked at now',
+    async () => {
+      const { account, payout } = await unknownPayout()
+      const acct = encodeId('acct_', account.account_id)
+      const { json } = await bursar('list', '--account', acct, '--older-than', '1h', '--json')
+      expect(json.data).toMatchObject([
+        { id: payout.id, account_id: acct, operation: 'payout', state: 'unknown', amount: '500', checks: 1 },
+      ])
+      expect((await bursar('list', '--account', acct, '--state', 'sent')).out).toContain('Nothing is open.')
+      expect((await bursar('show', payout.id)).out).toContain('ask the processor by our reference')
+      expect((await bursar('check', payout.id, '--json')).json).toEqual({ id: payout.id, is_due: true })
+      const { is_due } = await world.db.one<{ is_due: boolean }>`
+      select next_check_at <= now() as is_due from payouts where account_id = ${account.account_id}`
+      expect(is_due).toBe(true)
+      // What it was asked is long enough ago to count as never received: it is sent again, once.
+      await world.db.run`
+      update payouts set sent_at = now() - interval '1 minute' where account_id = ${account.account_id}`
+      await world.follow()
+      expect((await account.api.get(`/v1/payouts/${payout.id}`)).body.status).toBe('in_transit')
+      await expect(bursar('show', payout.id)).rejects.toThrow('is not open')
+      await expect(bursar('check', payout.id)).rejects.toThrow('is not open')
+      expect((await bursar('list', '--account', acct)).out).toContain('Nothing is open.')
+    },
+    SPAWNING_MS,
+  )
+
+  test('without an outcome are counted, with the age of the oldest; one on its way is not', async () => {
+    const { account, payout } = await unknownPayout()
+    const resolver = startResolver(world.payments, silent)
+    const lines = async () =>
+      (await metricsText()).split('\n').filter(line => line.startsWith('bursar_payout'))
+    const labels = '{processor="simulator",state="unknown"}'
+    try {
+      const counted = await lines()
+      expect(counted).toContain(`bursar_payouts_unresolved${labels} 1`)
+      const age = counted.find(line => line.startsWith(`bursar_payout_oldest_unresolved_seconds${labels}`))
+      expect(Number(age?.split(' ')[1])).toBeGreaterThanOrEqual(7_200)
+      await world.db.run`
+        update payouts set next_check_at = now(), sent_at = now() - interval '1 minute'
+        where account_id = ${account.account_id}`
+      await world.follow()
+      expect((await account.api.get(`/v1/payouts/${payout.id}`)).body.status).toBe('in_transit')
+      expect((await lines()).filter(line => line.includes('unresolved'))).toEqual([])
+    } finally {
+      await resolver.stop()
+    }
+  })
+
+  test('what is done next follows from what the processor can', () => {
+    const facts = factsOf('simulator')
+    const next = (state: 'prepared' | 'unknown', silence_ms: number, more: object = {}) =>
+      nextPayoutAction({ ...facts, ...more }, { state }, silence_ms)
+    const months = 90 * 86_400_000
+    expect(next('prepared', 0)).toBe('send it')
+    expect(next('unknown', 0)).toContain('may still be under way')
+    expect(next('unknown', facts.longest_processing_ms)).toContain('send it again')
+    expect(next('unknown', months)).toContain('take it back')
+    expect(next('unknown', months, { supports_reversal: false })).toBe('ask the processor by our reference')
+  })
+})
 
 describe('the resolver', () => {
   test('goes on with what is due while the processor hangs on some of it', async () => {

@@ -46,6 +46,13 @@ export { intentLifecycle } from './payment-intents/lifecycle.ts'
 export { createPayments, type Payments, type PaymentsOptions } from './payments.ts'
 export { applyProcessorEvent, worthKeeping } from './processor-events.ts'
 export { payoutLifecycle } from './payouts/lifecycle.ts'
+export {
+  findUnresolvedPayout,
+  makePayoutDue,
+  nextPayoutAction,
+  type OpenPayout,
+  unresolvedPayouts,
+} from './payouts/unresolved.ts'
 export { refundLifecycle } from './refunds/object.ts'
 
 export const paymentsEndpoints = (payments: Payments): Endpoint[] => [

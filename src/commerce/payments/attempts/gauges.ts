@@ -9,7 +9,7 @@ import { gauge } from '#metrics'
 const COUNTED_MOST = 20_000
 
 interface CountRow {
-  what: 'attempt' | 'orphan'
+  what: 'attempt' | 'orphan' | 'payout'
   processor: string
   operation: string
   state: string
@@ -50,7 +50,17 @@ function counts(): Promise<CountRow[]> {
       where status in ('pending', 'failed')
       limit ${COUNTED_MOST}
     ) as orphans
-    group by processor, status`.finally(() => {
+    group by processor, status
+    union all
+    select 'payout', processor, '', state, count(*)::integer, max(extract(epoch from now() - created_at))::float8
+    from (
+      select processor, state, created_at
+      from payouts
+      where next_check_at is not null
+        and status = 'pending'
+      limit ${COUNTED_MOST}
+    ) as payouts
+    group by processor, state`.finally(() => {
     asked = undefined
   })
   return asked
@@ -83,4 +93,18 @@ gauge({
   help: 'Orphan captures that are not given back yet; "failed" ones need a person',
   labels: ['processor', 'status'],
   collect: set => each('orphan', ({ processor, state, count }) => set({ processor, status: state }, count)),
+})
+
+gauge({
+  name: 'bursar_payouts_unresolved',
+  help: 'Payouts without an outcome, whose amount is held, by state; those on their way are not counted',
+  labels: ['processor', 'state'],
+  collect: set => each('payout', ({ processor, state, count }) => set({ processor, state }, count)),
+})
+
+gauge({
+  name: 'bursar_payout_oldest_unresolved_seconds',
+  help: 'Age of the longest open payout; minutes are normal and an hour is not',
+  labels: ['processor', 'state'],
+  collect: set => each('payout', ({ processor, state, oldest_s }) => set({ processor, state }, oldest_s)),
 })
