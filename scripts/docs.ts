@@ -192,7 +192,8 @@ function whatHappens(card: MagicCard): string {
   if (card.fraud_warning) facts.push('approved; the simulator sends a fraud warning')
   if (card.refund === 'pending') facts.push('approved; a refund stays `pending` for a moment, then succeeds')
   if (card.refund === 'fails_later') facts.push('approved; a refund succeeds and bounces at the bank later')
-  if (card.funds_available_at_once) facts.push('approved; available at once instead of in seven days')
+  if (card.funds_available_at_once)
+    facts.push('approved; available within five minutes instead of in seven days')
   return facts.join('; ') || 'approved'
 }
 
