@@ -146,7 +146,11 @@ async function find(db: Database, name: string): Promise<OpenAttempt> {
   const id = decodeId('att_', name)
   if (id === undefined) throw new Error(`${name} is no id of a payment attempt (att_…)`)
   const attempt = await findUnresolved(db, id)
-  if (!attempt) throw new Error(`${name} is not open: it has its outcome, or is not known`)
+  if (!attempt) {
+    throw new Error(
+      `${name} is not open: it has its outcome, which its account sees at GET /v1/payment_attempts/${name}, or it is not known`,
+    )
+  }
   return attempt
 }
 
@@ -209,7 +213,7 @@ async function toShow(attempt: OpenAttempt) {
     livemode: attempt.livemode,
     operation: attempt.operation,
     state: attempt.state,
-    amount: String(attempt.amount),
+    amount: attempt.amount,
     currency: attempt.currency,
     processor: attempt.processor,
     processor_id: attempt.processor_id,

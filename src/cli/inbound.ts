@@ -75,27 +75,29 @@ async function list(db: Database, options: ListOptions): Promise<void> {
   const events = await listInbound(db, { status, processor, subject, before, most })
   const shown = await Promise.all(events.map(toShow))
   print(options.json, { data: shown }, () =>
-    table(
-      ['id', 'processor', 'type', 'subject', 'came', 'by', 'status', 'tries', 'why'],
-      shown.map(event => [
-        event.id,
-        event.processor,
-        event.type,
-        event.subject,
-        event.received_at,
-        event.source,
-        event.status,
-        String(event.tries),
-        event.reason ?? '',
-      ]),
-    ),
+    shown.length === 0
+      ? 'There is no such news.'
+      : table(
+          ['id', 'processor', 'type', 'subject', 'came', 'by', 'status', 'tries', 'why'],
+          shown.map(event => [
+            event.id,
+            event.processor,
+            event.type,
+            event.subject,
+            event.received_at,
+            event.source,
+            event.status,
+            String(event.tries),
+            event.reason ?? '',
+          ]),
+        ),
   )
 }
 
 async function show(db: Database, name: string, options: { json?: boolean }): Promise<void> {
   const [{ findInbound }, { print }] = await Promise.all([import('#inbound'), import('./output.ts')])
   const event = await findInbound(db, name)
-  if (!event) throw new Error(`there is no news ${name}, or no longer: see "bursar inbound list"`)
+  if (!event) throw noNews(name)
   const shown = { ...(await toShow(event)), body: event.body }
   print(options.json, shown, () =>
     Object.entries(shown)
@@ -104,12 +106,15 @@ async function show(db: Database, name: string, options: { json?: boolean }): Pr
   )
 }
 
+const noNews = (name: string): Error =>
+  new Error(`there is no news ${name}, or no longer: see "bursar inbound list"`)
+
 async function replay(
   db: Database,
   names: readonly string[],
   options: { dead?: boolean; processor?: string; json?: boolean },
 ): Promise<void> {
-  const [{ replayDead, replayInbound }, { decodeId }, { print }] = await Promise.all([
+  const [{ findInbound, replayDead, replayInbound }, { decodeId }, { print }] = await Promise.all([
     import('#inbound'),
     import('#kernel'),
     import('./output.ts'),
@@ -121,6 +126,10 @@ async function replay(
     if (id === undefined) throw new Error(`${name} is no id of news (inb_…)`)
     return id
   })
+  // All or none: whoever mistyped one of several learns it before the others are under way.
+  for (const name of names) {
+    if (!(await findInbound(db, name))) throw noNews(name)
+  }
   const replayed = options.dead ? await replayDead(db, options.processor) : await replayInbound(db, ids)
   print(
     options.json,

@@ -184,21 +184,23 @@ async function list(db: Database, options: ListOptions): Promise<void> {
     ...RequestLog.toJson(row),
   }))
   print(options.json, { data }, () =>
-    table(
-      ['at', 'request', 'account', 'API key', 'status', 'ms', 'what', 'error', 'key'],
-      data.map(request => [
-        request.created_at,
-        request.id,
-        request.account_id,
-        request.api_key_id,
-        String(request.status),
-        String(Math.round(request.duration_ms)),
-        `${request.method} ${request.path}`,
-        request.error_code ?? (request.replayed ? 'replayed' : ''),
-        request.idempotency_key ?? '',
-      ]),
-      [4, 5],
-    ),
+    data.length === 0
+      ? `No request was like that (last ${options.since}).`
+      : table(
+          ['at', 'request', 'account', 'API key', 'status', 'ms', 'what', 'error', 'key'],
+          data.map(request => [
+            request.created_at,
+            request.id,
+            request.account_id,
+            request.api_key_id,
+            String(request.status),
+            String(Math.round(request.duration_ms)),
+            `${request.method} ${request.path}`,
+            request.error_code ?? (request.replayed ? 'replayed' : ''),
+            request.idempotency_key ?? '',
+          ]),
+          [4, 5],
+        ),
   )
 }
 

@@ -2,6 +2,9 @@
  * What the simulator tells by itself, all the way: from its book through its webhook or its feed, proven, kept, taken in
  * turn, and settled in the books. No resolver runs here, so whatever is healed was healed by news.
  */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { openWork, tracesOf } from '../support/audit.ts'
 import { createStops } from '../support/stops.ts'
@@ -85,6 +88,22 @@ test('webhooks that come twice, late and out of order settle each payment once',
     select count(id) - count(distinct event_id) as twice
     from inbound_events`
   expect(twice).toBe(0n)
+})
+
+test('the command line says when there is no such news, and replays all that is named or none', async () => {
+  const bursar = (...args: string[]) =>
+    promisify(execFile)(
+      process.execPath,
+      [join(import.meta.dirname, '..', '..', 'src', 'cli.ts'), 'inbound', ...args],
+      { env: { ...process.env, DATABASE_URL: world.url } },
+    )
+  const { account, intent } = await silent()
+  await eventually(() => expectSettledOnce(account, intent))
+  expect((await bursar('list', '--processor', 'nobody')).stdout).toBe('There is no such news.\n')
+  const [known] = (JSON.parse((await bursar('list', '--limit', '1', '--json')).stdout) as Json).data as [Json]
+  const unknown = 'inb_01jd3x0yfae4qa9vrf2kz5m8wt'
+  await expect(bursar('replay', known.id, unknown)).rejects.toThrow(`there is no news ${unknown}`)
+  expect((await bursar('replay', known.id)).stdout).toContain('1 will be handled again')
 })
 
 test('a refund that the bank completes later is told, and one that bounces too', async () => {
