@@ -61,7 +61,8 @@ test('an adjustment is posted once, however often it is tried under its id', asy
   expect(other).toMatchObject({ code: 1, out: '' })
   const wrong = await ledger(...ADJUST.with(2, 'petty_cash'))
   expect(wrong.code).toBe(1)
-  expect(wrong.err).toContain('transfers[0].debit_code must be one of')
+  expect(wrong.err).toContain('bursar: --debit must be one of')
+  expect((await ledger(...ADJUST.with(6, '1.5'))).err).toContain('bursar: --amount must be a whole number')
 })
 
 test('the trial balance and a statement say what the API says', async () => {
@@ -81,6 +82,8 @@ test('the trial balance and a statement say what the API says', async () => {
   expect((await ledger('statement', id)).out).toContain(`Closing balance ${entries.closing_balance}`)
   expect((await ledger('statement', 'bank:eur')).err).toContain('nothing was ever posted to bank:eur')
   expect((await ledger('statement', 'cash:usd')).err).toContain('is not in the chart')
+  expect((await ledger('statement', 'bank')).err).toContain('name a code and a currency')
+  expect((await ledger('trial-balance', '--live')).out).toContain('Nothing was ever posted.')
 })
 
 test('an export is a whole file, or none', async () => {
@@ -103,6 +106,8 @@ test('an export is a whole file, or none', async () => {
   expect(existsSync(nothing)).toBe(false)
   expect(readdirSync(directory).filter(name => name.includes('unfinished'))).toEqual([])
   expect((await ledger('export', '--from', '2026-02-30')).code).toBe(1)
+  const reversed = await ledger('export', '--from', '2026-12-01', '--to', '2026-11-01')
+  expect(reversed).toMatchObject({ code: 1, out: '', err: 'bursar: --to must not be before --from\n' })
   expect((await ledger('export', '--format', 'xlsx')).err).toContain('--format must be one of csv, jsonl')
 })
 

@@ -29,7 +29,7 @@ export function declare(command: Command): void {
       '\nExample:\n  bursar ledger adjust --debit bank --credit adjustments --amount 500 --currency usd \\\n' +
         '    --reason "Cash found in the drawer" --author "Ada Lovelace"',
     )
-    .action(run)
+    .action((options: Options) => run(options).catch(inOptions))
 }
 
 async function run(options: Options): Promise<void> {
@@ -74,6 +74,18 @@ async function run(options: Options): Promise<void> {
       `debit ${options.debit}, credit ${options.credit}, effective ${transfer.effective_at.toISOString()}.`,
     ].join('\n'),
   )
+}
+
+/** The API's refusals name its parameters; here a person typed options. */
+function inOptions(error: unknown): never {
+  if (error instanceof Error) {
+    error.message = error.message
+      .replaceAll(/transfers\[0\]\.(debit|credit)_(code|account_id)/g, '--$1')
+      .replaceAll('transfers[0].', '--')
+      .replaceAll('transfers[0]', 'the transfer')
+      .replaceAll('effective_at', '--effective-at')
+  }
+  throw error
 }
 
 const sideOf = (side: 'debit' | 'credit', name: string) =>

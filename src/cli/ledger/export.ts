@@ -46,6 +46,9 @@ async function run(options: Options): Promise<void> {
   const what = oneOf(KINDS, options.what, '--what')
   if (options.json && options.out === undefined)
     throw new Error('--json reports on a file: name it with --out')
+  // Before anything is written: a header with nothing below it looks like an empty period.
+  if (options.from && options.to && options.to < options.from)
+    throw new Error('--to must not be before --from')
   const wanted: ExportOptions = {
     what,
     from: options.from,

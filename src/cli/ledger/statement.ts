@@ -92,7 +92,10 @@ async function run(named: string, options: Options): Promise<void> {
 /** The account of an id, or of a code and a currency. */
 async function accountIdOf(db: Db, tenant: Tenant, named: string): Promise<string> {
   const [, code, currency] = /^([a-z_]+):([a-z]{3})$/.exec(named) ?? []
-  if (code === undefined || currency === undefined) return uuidOf('la_', named)
+  if (code === undefined || currency === undefined) {
+    if (named.startsWith('la_')) return uuidOf('la_', named)
+    throw new Error(`"${named}" names no account: name a code and a currency (bank:usd), or an id (la_…)`)
+  }
   const { chart } = await import('#ledger')
   if (!(code in chart)) throw new Error(`"${code}" is not in the chart: ${Object.keys(chart).join(', ')}`)
   const account = await db.maybe<{ id: string }>`

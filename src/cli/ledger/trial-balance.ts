@@ -49,7 +49,10 @@ async function run(options: Options): Promise<void> {
         sum.is_balanced ? 'balanced' : 'NOT BALANCED',
       ],
     ])
-    const shown = table(['currency', 'code', 'debits', 'credits', 'balance'], rows, [2, 3, 4])
+    const shown =
+      rows.length === 0
+        ? 'Nothing was ever posted.'
+        : table(['currency', 'code', 'debits', 'credits', 'balance'], rows, [2, 3, 4])
     const closed =
       closed_before === null ? 'No period is closed.' : `Closed before ${closed_before.toISOString()}.`
     return `${shown}\n\nIn minor units. ${closed}`
