@@ -16,6 +16,10 @@ const unit_files = files.filter(file => !database_files.includes(file))
 const ONLY_ON_18 = /^test\/(crash\/|simulation\/|scenarios\/races\.test\.ts$)/
 const files_on_15 = database_files.filter(file => !ONLY_ON_18.test(file))
 
+/** They wait for processes to start and to die more than they compute: side by side, in a run of their own. */
+const crash_files = database_files.filter(file => file.startsWith('test/crash/'))
+const CRASHES_AT_ONCE = 2
+
 const has_15 = Boolean(process.env.BURSAR_TEST_DATABASE_URL) || findPostgresql15() !== null
 if (!has_15 && process.env.CI) {
   throw new Error("PostgreSQL 15 is missing: install Debian's postgresql-15 or set BURSAR_TEST_DATABASE_URL")
@@ -26,16 +30,24 @@ if (!has_15) {
   )
 }
 
-const project = (name: string, include: string[], globalSetup: string[]) => ({
+const project = (name: string, include: string[], globalSetup: string[], more: object = {}) => ({
   extends: true as const,
-  test: { name, include, globalSetup },
+  test: { name, include, globalSetup, ...more },
 })
 
 export default defineConfig({
   test: {
     projects: [
       project('unit', unit_files, []),
-      project('pg18', database_files, ['test/setup/pg18.ts']),
+      project(
+        'pg18',
+        database_files.filter(file => !crash_files.includes(file)),
+        ['test/setup/pg18.ts'],
+      ),
+      project('crash', crash_files, ['test/setup/pg18.ts'], {
+        maxWorkers: CRASHES_AT_ONCE,
+        sequence: { groupOrder: 1 },
+      }),
       ...(has_15 ? [project('pg15', files_on_15, ['test/setup/pg15.ts'])] : []),
     ],
     // Forks: a test may change its working directory, its signals and its environment without touching the next.

@@ -2,7 +2,7 @@
  * The crash matrix for those who work without being asked: the job that gives lapsed holds back, the resolver that
  * carries it out and asks about open outcomes, and the clock they go by. Each test cuts the worker off at a named point.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type TestDatabase, testDatabase } from '#db/testing'
 import type { FailpointOrder } from '../../src/main/failpoints.ts'
 import type { Merchant } from '../support/merchant.ts'
@@ -131,6 +131,7 @@ describe('a relay', () => {
   }, async () => {
     await strikeExpiry({ arm: 'processor.answered', action: 'stop' })
     const late = worker
+    onTestFinished(() => late.kill())
     await restartWorker()
     await expectVoided()
     const { events } = await countEvents()
@@ -139,7 +140,6 @@ describe('a relay', () => {
     await late.release('job.batch')
     await expectVoided()
     expect(await countEvents()).toEqual({ events })
-    await late.kill()
   })
 
   test.for([1, 2])('row 9: done %i times without being marked', { timeout: TEST_MS }, async times => {

@@ -15,6 +15,8 @@ const OPEN = ['prepared', 'sent', 'unknown', 'pending']
 /** Longer than anything that recovers by itself: a lease (20 s), the wait for an absence (15 s), a busy machine. */
 const RECOVERY_MOST_MS = 120_000
 const LOOK_EVERY_MS = 50
+/** A runner on a busy machine takes less for its call and its commits. */
+const IDLE_MS = 300
 
 /** Operations without an outcome and keys without an answer, of all accounts or of some. */
 export async function openWork(plant: Plant, merchants?: readonly Merchant[]): Promise<string[]> {
@@ -55,7 +57,7 @@ export async function recovered(
 /** What is open, with time made to pass before; the database itself may be away for a moment. */
 async function look(plant: Plant, merchants: readonly Merchant[], hurry: boolean): Promise<string[]> {
   try {
-    if (hurry) await plant.hurry()
+    if (hurry) await plant.hurry(IDLE_MS)
     return await openWork(plant, merchants)
   } catch (error) {
     if (!isConnectionLost(error)) throw error

@@ -20,6 +20,7 @@ const throwaway: Record<string, string> = {
   full_page_writes: 'off', // same
   max_wal_size: '4GB', // cloning databases writes much log at once and should not wait for checkpoints
   checkpoint_timeout: '1h', // same
+  max_connections: '300', // crash tests share one server: several APIs and workers of each, the dead ones' not yet gone
 }
 
 const common: Record<string, string> = {
