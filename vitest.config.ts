@@ -4,6 +4,7 @@
  * processes or plays every order of steps: on 18 alone). All others run once.
  */
 import { globSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { findPostgresql15 } from './test/setup/server.ts'
 
@@ -19,6 +20,8 @@ const files_on_15 = database_files.filter(file => !ONLY_ON_18.test(file))
 /** They wait for processes to start and to die more than they compute: side by side, in a run of their own. */
 const crash_files = database_files.filter(file => file.startsWith('test/crash/'))
 const CRASHES_AT_ONCE = 2
+
+const WORKERS = Math.max(2, availableParallelism() - 1)
 
 const has_15 = Boolean(process.env.BURSAR_TEST_DATABASE_URL) || findPostgresql15() !== null
 if (!has_15 && process.env.CI) {
@@ -52,6 +55,8 @@ export default defineConfig({
     ],
     // Forks: a test may change its working directory, its signals and its environment without touching the next.
     pool: 'forks',
+    // One more than vitest would take on two cores: a test waits for its database as long as it computes.
+    maxWorkers: WORKERS,
     testTimeout: 20_000, // crash and race tests do real work on a machine that may be busy
     hookTimeout: 30_000, // cloning a database waits its turn
   },

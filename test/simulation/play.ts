@@ -102,15 +102,19 @@ export async function openStage(plant: Plant): Promise<Stage> {
       // A client that gives up is a finding, but only when the troubles are over.
       lives.catch(() => undefined)
       const releasing = releaseFunds(plant)
-      await Promise.all(
-        plan.troubles.map(async ({ after_ms, trouble }) => {
-          await sleep(after_ms)
-          await strike(trouble)
-        }),
-      )
-      await heal()
-      const stories = await lives
-      await releasing.stop()
+      let stories: Story[]
+      try {
+        await Promise.all(
+          plan.troubles.map(async ({ after_ms, trouble }) => {
+            await sleep(after_ms)
+            await strike(trouble)
+          }),
+        )
+        await heal()
+        stories = await lives
+      } finally {
+        await releasing.stop()
+      }
       const problems = await findProblems(plant, merchants, stories, at)
       return resultOf(plan, stories, problems)
     },
@@ -207,6 +211,8 @@ function releaseFunds(plant: Plant): { stop(): Promise<void> } {
       await sleep(RELEASE_EVERY_MS)
     }
   })()
+  // That it failed is told by `stop`.
+  running.catch(() => undefined)
   return {
     stop() {
       is_over = true
