@@ -508,6 +508,17 @@ export interface LedgerTransferRow {
   recorded_xid: bigint
 }
 
+export interface LedgerVerifiedRow {
+  /** There is one row. */
+  is_only: boolean
+  /** When the last one ended, by the database's clock; before the first, when this table was made, so that one that never comes is missed. */
+  ended_at: Date
+  /** Whether the books held; null before the first. */
+  holds: boolean | null
+  /** The first broken row and what is wrong with it. */
+  broken: string | null
+}
+
 export interface OrphanCaptureRow {
   /** Whose row it is. */
   account_id: string

@@ -559,6 +559,18 @@ CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.ledger_transfers FOR EACH
 grant select on ledger_transfers to bursar_app;
 grant select on ledger_transfers to bursar_system;
 
+create table ledger_verified (
+  is_only boolean default true not null, -- There is one row.
+  ended_at timestamp with time zone not null, -- When the last one ended, by the database's clock; before the first, when this table was made, so that one that never comes is missed.
+  holds boolean, -- Whether the books held; null before the first.
+  broken text -- The first broken row and what is wrong with it.
+);
+comment on table ledger_verified is 'One row: what the last verification by the clock found, for the gauges of any process, whenever it was started. The log has the earlier ones.';
+alter table ledger_verified add constraint ledger_verified_is_one_row CHECK (is_only); -- The state, not a history.
+alter table ledger_verified add constraint ledger_verified_names_what_is_broken CHECK (((broken IS NOT NULL) = (NOT (holds IS DISTINCT FROM false)))); -- Who is woken must know where to look.
+alter table ledger_verified add constraint ledger_verified_pkey PRIMARY KEY (is_only);
+grant select, update on ledger_verified to bursar_system;
+
 create table orphan_captures (
   account_id uuid not null, -- Whose row it is.
   livemode boolean not null, -- In which of the account's modes.

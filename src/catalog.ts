@@ -88,6 +88,7 @@ export const jobNames = [
   'inbound.forget',
   'ledger.maintain_partitions',
   'ledger.seal',
+  'ledger.verify',
 ] as const
 
 /** The endpoints themselves. */
@@ -123,7 +124,7 @@ export async function jobs(
     paymentsJobs(payments),
     eventsJobs(),
     inbound.jobs,
-    ledgerJobs(payments.clock),
+    ledgerJobs(payments.clock, payments.db),
     requestLogJobs(request_log_days),
   ]
   return { jobs: rooms.flatMap(room => room.jobs), schedules: rooms.flatMap(room => room.schedules) }

@@ -198,7 +198,14 @@ describe('processor-news-stopped.md', () => {
 })
 
 describe('ledger-verify-failed.md', () => {
-  const [transfer, triggers, superusers, chain] = queriesOf('ledger-verify-failed.md')
+  const [night, transfer, triggers, superusers, chain] = queriesOf('ledger-verify-failed.md')
+
+  test('tells what the last night found', async () => {
+    const found = { holds: false, broken: 'ledger_transfers tr_x: its entry is not there' }
+    expect(await ask(night)).toMatchObject([{ holds: null, broken: null }])
+    await world.db.run`update ledger_verified set holds = false, broken = ${found.broken}`
+    expect(await ask(night)).toMatchObject([found])
+  })
 
   test('shows a transfer with its seal, and where the chain ends', async () => {
     await account.api.post('/v1/payment_intents', paying(700))
