@@ -201,7 +201,14 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
     }
   }
 
-  const simulator = await startSimulatorProcess(scratch, launch)
+  const remove = () => {
+    mourner.kill('SIGKILL')
+    rmSync(scratch, { recursive: true, force: true, maxRetries: 5 })
+  }
+  const simulator = await startSimulatorProcess(scratch, launch).catch((error: unknown) => {
+    remove()
+    throw error
+  })
   const db = openDatabase({
     url: options.database_url,
     connections: CONNECTIONS,
@@ -236,8 +243,7 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
       const gone = [...children].map(child => (child.kill('SIGKILL'), exitOf(child)))
       await Promise.all(gone)
       await db.close()
-      mourner.kill('SIGKILL')
-      rmSync(scratch, { recursive: true, force: true, maxRetries: 5 })
+      remove()
     },
   }
 }
