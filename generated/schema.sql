@@ -328,10 +328,10 @@ alter table ledger_accounts add constraint ledger_accounts_debits_pending_check 
 alter table ledger_accounts add constraint ledger_accounts_debits_posted_check CHECK ((debits_posted >= 0));
 alter table ledger_accounts add constraint ledger_accounts_entry_count_check CHECK ((entry_count >= 0));
 alter table ledger_accounts add constraint ledger_accounts_pkey PRIMARY KEY (account_id, livemode, id);
-CREATE INDEX ledger_accounts_by_code ON public.ledger_accounts USING btree (account_id, livemode, code, id); -- Lists by code.
-CREATE INDEX ledger_accounts_by_code_and_currency ON public.ledger_accounts USING btree (account_id, livemode, code, currency, id); -- Lists by code and currency.
-CREATE INDEX ledger_accounts_by_currency ON public.ledger_accounts USING btree (account_id, livemode, currency, id); -- Lists by currency.
-CREATE INDEX ledger_accounts_by_owner ON public.ledger_accounts USING btree (account_id, livemode, owner_id, id); -- Lists by owner, who has a few.
+CREATE INDEX ledger_accounts_by_code ON public.ledger_accounts USING btree (account_id, livemode, code, id) WHERE (version > 0); -- Lists by code. The condition is always true: only lists state it, so that no posting is planned on it.
+CREATE INDEX ledger_accounts_by_code_and_currency ON public.ledger_accounts USING btree (account_id, livemode, code, currency, id) WHERE (version > 0); -- Lists by code and currency. Its condition is for lists alone, as that of ledger_accounts_by_code.
+CREATE INDEX ledger_accounts_by_currency ON public.ledger_accounts USING btree (account_id, livemode, currency, id) WHERE (version > 0); -- Lists by currency. Its condition is for lists alone, as that of ledger_accounts_by_code.
+CREATE INDEX ledger_accounts_by_owner ON public.ledger_accounts USING btree (account_id, livemode, owner_id, id) WHERE (version > 0); -- Lists by owner, who has a few. Its condition is for lists alone, as that of ledger_accounts_by_code.
 alter table ledger_accounts enable row level security;
 create policy system on ledger_accounts for select to bursar_system using (true);
 create policy tenant on ledger_accounts for select to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -938,6 +938,8 @@ create function ledger_maintain() returns void security definer;
 create function ledger_merkle_root(leaves bytea) returns bytea; -- The root of the Merkle tree over leaves of 32 bytes each.
 
 create function ledger_move_period(of_account_id uuid, of_livemode boolean, act_id uuid, act_at timestamp with time zone, act_kind text, new_closed_before timestamp with time zone, act_reason text, act_author text, OUT word text, OUT was_closed_before timestamp with time zone) returns record security definer; -- Closes everything effective before an instant, or reopens it, under the lock of the tenant's periods.
+
+create function ledger_never() returns boolean; -- Never called; its cost keeps the planner from computing something more than once.
 
 create function ledger_post(batch jsonb) returns TABLE(item integer, result text); -- ledger_post(ledger_posting[]) for a batch held as a jsonb array of objects.
 

@@ -62,7 +62,7 @@ const listAccounts: Endpoint = endpoint({
         select id
         from ledger_accounts
         where account_id = ${account_id} and livemode = ${livemode} ${of_code} ${of_currency} ${of_owner}
-          and ${at.where}
+          and version > 0 and ${at.where}
         order by ${at.order_by}
         limit ${at.limit}
       ) as page

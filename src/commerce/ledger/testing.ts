@@ -7,12 +7,12 @@ import { seal } from './seal.ts'
 import type { Transfer } from './transfer.ts'
 
 /** Opens a database for the test file; `db()` is it. */
-export function useDatabase(): () => Database {
+export function useDatabase(options: { connections?: number } = {}): () => Database {
   let database: Database
   let made: TestDatabase
   beforeAll(async () => {
     made = await testDatabase()
-    database = openDatabase({ url: made.url })
+    database = openDatabase({ url: made.url, ...options })
   })
   afterAll(async () => {
     await database.close()
