@@ -159,6 +159,25 @@ export interface DisputeRow {
   created_at: Date
 }
 
+export interface EventConsumerRow {
+  /** As it is registered in src/reactions.ts. */
+  name: string
+  /** All that this snapshot saw has been handled. */
+  seen: string
+  /** What is being read: all that this snapshot sees, too. Null between two batches. */
+  until: string | null
+  /** Of what is being read, how far: the transaction of the last event handled. */
+  after_xid: string | null
+  /** And its id. */
+  after_id: string | null
+  /** When it last moved. */
+  moved_at: Date
+  /** Times in a row that its handler failed; the wait before the next grows with it. */
+  failures: number
+  /** Why it failed last. */
+  reason: string | null
+}
+
 export interface EventRow {
   /** Whose event it is. */
   account_id: string
@@ -796,4 +815,170 @@ export interface UserRow {
   password_hash: string
   /** The instant in the id, kept readable. */
   created_at: Date
+}
+
+export interface WebhookAttemptRow {
+  account_id: string
+  livemode: boolean
+  /** uuid v7; wat_… outside. Its instant is when the try began. */
+  id: string
+  delivery_id: string
+  endpoint_id: string
+  /** The how manieth try of its delivery, also those that did not count. */
+  number: number
+  /** Whether it used up one of the delivery's tries. */
+  is_counted: boolean
+  /** The answer's; null when there was none. */
+  status_code: number | null
+  /** Its class, null after a success: dns, connect, tls, timeout, protocol, rejected, failed, throttled, gone, redirected, blocked, payload. */
+  failure: string | null
+  /** A sentence about the failure for the receiver's people. */
+  message: string | null
+  /** The address that was dialled. */
+  address: string | null
+  /** Whether the connection was there already; null when none was made. */
+  is_reused: boolean | null
+  /** How long each phase took; null for phases that were not reached or not needed. */
+  dns_ms: number | null
+  connect_ms: number | null
+  tls_ms: number | null
+  /** From the request's last byte to the answer's first. */
+  wait_ms: number | null
+  /** From the beginning to the end. */
+  duration_ms: number
+  /** The beginning of the answer's body. */
+  response: string | null
+  is_response_cut: boolean
+  /** When it is tried again; null when it is not. */
+  retry_at: Date | null
+}
+
+export interface WebhookDeliveryRow {
+  account_id: string
+  livemode: boolean
+  /** As in webhook_queue; its instant is the event's. */
+  id: string
+  endpoint_id: string
+  event_id: string
+  event_type: string
+  /** succeeded; dead: its tries or its time ran out, it can be replayed; canceled: its endpoint was deleted or disabled. */
+  status: string
+  /** Tries that counted. */
+  tries: number
+  /** The last answer's; null when there was none. */
+  status_code: number | null
+  /** The class of the last failure, null after a success. */
+  failure: string | null
+  finished_at: Date
+}
+
+export interface WebhookEndpointRow {
+  /** Whose it is. */
+  account_id: string
+  /** Of which mode it gets the events. */
+  livemode: boolean
+  /** uuid v7; we_… outside. */
+  id: string
+  /** https; in test mode http too. No credentials in it. */
+  url: string
+  description: string | null
+  status: string
+  /** requested: by the account; gone: it answered 410; failing: nothing succeeded for days. */
+  disabled_reason: string | null
+  /** *, resource.* or exact types; an event is sent when any fits. */
+  event_types: string[]
+  /** snapshot: the event as it is kept; thin: without its data, to be fetched. */
+  payload: string
+  /** Which headers prove where a delivery comes from. */
+  signature: string
+  /** Deliveries a second at most; null: no cap but concurrency. */
+  max_per_second: number | null
+  /** Deliveries under way at once at most. 1: strictly one after the other. */
+  max_concurrency: number
+  /** Seconds before each try, the first being the wait before the first; null: the schedule of Bursar. */
+  retry_schedule: number[] | null
+  /** Sent with each delivery. Values may be secrets: they are masked wherever they are shown. */
+  headers: unknown
+  /** Who is told before and when the endpoint is disabled; null: the events alone tell. */
+  notification_email: string | null
+  metadata: unknown
+  version: bigint
+  created_at: Date
+}
+
+export interface WebhookLaneRow {
+  account_id: string
+  livemode: boolean
+  endpoint_id: string
+  /** When the first of its queue is due; infinity when nothing waits. */
+  due_at: Date
+  /** Nothing is sent before: its breaker is open, it asked for less, its rate is used up. infinity: it is disabled. */
+  blocked_until: Date
+  /** Until then, by this database's clock, nobody else takes over. */
+  leased_until: Date
+  /** Who holds it: a number never given twice. What carries another one changes nothing. */
+  epoch: bigint
+  /** Breaker, slow start, tokens and health, as the holder last left them; decided in src/signals/webhooks, shaped by its types. */
+  state: unknown
+  /** From then on it may be taken. */
+  ready_at: Date
+}
+
+export interface WebhookQueueRow {
+  account_id: string
+  livemode: boolean
+  /** del_… outside: made from the event and the endpoint by webhook_delivery_id, so that one event is one delivery to an endpoint, however often it is queued. */
+  id: string
+  endpoint_id: string
+  event_id: string
+  /** The event's, for lists. */
+  event_type: string
+  /** 0: it happened; 1: it is replayed, and waits for what happens. */
+  priority: number
+  /** Tries that count; one that was our own fault, or held back by the endpoint (429), does not. */
+  tries: number
+  /** When it may be tried (again). */
+  due_at: Date
+  /** Since when it waits: what is too old is given up. */
+  queued_at: Date
+  /** The replay that queued it. */
+  replay_id: string | null
+}
+
+export interface WebhookReplayRow {
+  account_id: string
+  livemode: boolean
+  /** uuid v7; wrp_… outside. */
+  id: string
+  endpoint_id: string
+  /** As an endpoint's: which events. */
+  event_types: string[]
+  /** Which by what became of them; any: also those never queued for this endpoint. */
+  delivery_status: string
+  /** Events from then on … */
+  created_from: Date
+  /** … up to, and without, then. */
+  created_before: Date
+  status: string
+  /** The last event examined. */
+  after_id: string | null
+  examined: bigint
+  queued: bigint
+  version: bigint
+  created_at: Date
+  finished_at: Date | null
+}
+
+export interface WebhookSecretRow {
+  account_id: string
+  livemode: boolean
+  id: string
+  endpoint_id: string
+  kind: string
+  /** Encrypted (AES-256-GCM) under a key that is derived from the installation's: a copy of the database signs nothing. */
+  sealed: Buffer
+  /** Of ed25519 what verifies, whpk_…; no secret. */
+  public_key: string | null
+  /** Until when it signs along; null: it is the current one. */
+  expires_at: Date | null
 }

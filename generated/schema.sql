@@ -184,6 +184,21 @@ create policy tenant on disputes for all to bursar_app using (((account_id = (cu
 grant insert, select, update on disputes to bursar_app;
 grant insert, select, update on disputes to bursar_system;
 
+create table event_consumers (
+  name text not null, -- As it is registered in src/reactions.ts.
+  seen pg_snapshot not null, -- All that this snapshot saw has been handled.
+  until pg_snapshot, -- What is being read: all that this snapshot sees, too. Null between two batches.
+  after_xid xid8, -- Of what is being read, how far: the transaction of the last event handled.
+  after_id uuid, -- And its id.
+  moved_at timestamp with time zone default now() not null, -- When it last moved.
+  failures integer default 0 not null, -- Times in a row that its handler failed; the wait before the next grows with it.
+  reason text -- Why it failed last.
+) with (fillfactor=50);
+comment on table event_consumers is 'How far each consumer has read the stream of events; moved in the transaction of what it did.';
+alter table event_consumers add constraint event_consumers_pkey PRIMARY KEY (name);
+alter table event_consumers add constraint event_consumers_position_is_whole CHECK ((((after_xid IS NULL) = (after_id IS NULL)) AND ((after_xid IS NULL) OR (until IS NOT NULL)))); -- A place in the stream is both, and lies in what is being read.
+grant delete, insert, select, update on event_consumers to bursar_system;
+
 create table events (
   account_id uuid not null, -- Whose event it is.
   livemode boolean not null, -- In which of the account's modes.
@@ -200,6 +215,7 @@ comment on table events is 'What happened to an account''s objects, written in t
 alter table events add constraint events_pkey PRIMARY KEY (account_id, livemode, id);
 CREATE INDEX events_by_object ON ONLY public.events USING btree (account_id, livemode, object_id, id);
 CREATE INDEX events_by_type ON ONLY public.events USING btree (account_id, livemode, type, id);
+CREATE INDEX events_stream ON ONLY public.events USING btree (committed_in, id); -- The stream's order. Grows at one end.
 alter table events enable row level security;
 create policy system on events for all to bursar_system using (true);
 create policy tenant on events for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -865,6 +881,194 @@ create policy system on users for all to bursar_system using (true);
 create policy tenant on users for all to bursar_app using ((account_id = (current_setting('bursar.account_id'::text))::uuid));
 grant insert, select, update on users to bursar_system;
 
+create table webhook_attempts (
+  account_id uuid not null,
+  livemode boolean not null,
+  id uuid not null, -- uuid v7; wat_… outside. Its instant is when the try began.
+  delivery_id uuid not null,
+  endpoint_id uuid not null,
+  number smallint not null, -- The how manieth try of its delivery, also those that did not count.
+  is_counted boolean not null, -- Whether it used up one of the delivery's tries.
+  status_code smallint, -- The answer's; null when there was none.
+  failure text, -- Its class, null after a success: dns, connect, tls, timeout, protocol, rejected, failed, throttled, gone, redirected, blocked, payload.
+  message text, -- A sentence about the failure for the receiver's people.
+  address text, -- The address that was dialled.
+  is_reused boolean, -- Whether the connection was there already; null when none was made.
+  dns_ms real, -- How long each phase took; null for phases that were not reached or not needed.
+  connect_ms real,
+  tls_ms real,
+  wait_ms real, -- From the request's last byte to the answer's first.
+  duration_ms real not null, -- From the beginning to the end.
+  response text, -- The beginning of the answer's body.
+  is_response_cut boolean default false not null,
+  retry_at timestamp with time zone -- When it is tried again; null when it is not.
+) partition by RANGE (id);
+comment on table webhook_attempts is 'Every try of a delivery. In daily partitions, dropped after 30 days.';
+alter table webhook_attempts add constraint webhook_attempts_pkey PRIMARY KEY (account_id, livemode, id);
+CREATE INDEX webhook_attempts_by_delivery ON ONLY public.webhook_attempts USING btree (account_id, livemode, delivery_id, id);
+alter table webhook_attempts enable row level security;
+create policy system on webhook_attempts for all to bursar_system using (true);
+create policy tenant on webhook_attempts for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant select on webhook_attempts to bursar_app;
+grant delete, insert, select, update on webhook_attempts to bursar_system;
+
+create table webhook_deliveries (
+  account_id uuid not null,
+  livemode boolean not null,
+  id uuid not null, -- As in webhook_queue; its instant is the event's.
+  endpoint_id uuid not null,
+  event_id uuid not null,
+  event_type text not null,
+  status text not null, -- succeeded; dead: its tries or its time ran out, it can be replayed; canceled: its endpoint was deleted or disabled.
+  tries smallint not null, -- Tries that counted.
+  status_code smallint, -- The last answer's; null when there was none.
+  failure text, -- The class of the last failure, null after a success.
+  finished_at timestamp with time zone not null
+) partition by RANGE (id);
+comment on table webhook_deliveries is 'What became of each delivery. In daily partitions, dropped with the events. No foreign keys: an endpoint goes, its past stays.';
+alter table webhook_deliveries add constraint webhook_deliveries_pkey PRIMARY KEY (account_id, livemode, id);
+alter table webhook_deliveries add constraint webhook_deliveries_status_is_known CHECK ((status = ANY (ARRAY['succeeded'::text, 'dead'::text, 'canceled'::text])));
+CREATE INDEX webhook_deliveries_by_endpoint ON ONLY public.webhook_deliveries USING btree (account_id, livemode, endpoint_id, id) INCLUDE (status);
+CREATE INDEX webhook_deliveries_undelivered ON ONLY public.webhook_deliveries USING btree (account_id, livemode, status, id) INCLUDE (endpoint_id) WHERE (status <> 'succeeded'::text); -- The dead letters: few among many.
+alter table webhook_deliveries enable row level security;
+create policy system on webhook_deliveries for all to bursar_system using (true);
+create policy tenant on webhook_deliveries for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant insert, select, update on webhook_deliveries to bursar_app;
+grant delete, insert, select, update on webhook_deliveries to bursar_system;
+
+create table webhook_endpoints (
+  account_id uuid not null, -- Whose it is.
+  livemode boolean not null, -- Of which mode it gets the events.
+  id uuid not null, -- uuid v7; we_… outside.
+  url text not null, -- https; in test mode http too. No credentials in it.
+  description text,
+  status text default 'enabled'::text not null,
+  disabled_reason text, -- requested: by the account; gone: it answered 410; failing: nothing succeeded for days.
+  event_types text[] not null, -- *, resource.* or exact types; an event is sent when any fits.
+  payload text not null, -- snapshot: the event as it is kept; thin: without its data, to be fetched.
+  signature text not null, -- Which headers prove where a delivery comes from.
+  max_per_second integer, -- Deliveries a second at most; null: no cap but concurrency.
+  max_concurrency integer not null, -- Deliveries under way at once at most. 1: strictly one after the other.
+  retry_schedule integer[], -- Seconds before each try, the first being the wait before the first; null: the schedule of Bursar.
+  headers jsonb default '{}'::jsonb not null, -- Sent with each delivery. Values may be secrets: they are masked wherever they are shown.
+  notification_email text, -- Who is told before and when the endpoint is disabled; null: the events alone tell.
+  metadata jsonb default '{}'::jsonb not null,
+  version bigint default 1 not null,
+  created_at timestamp with time zone not null
+);
+comment on table webhook_endpoints is 'Where an account wants its events sent, which, and how.';
+alter table webhook_endpoints add constraint webhook_endpoints_disabled_says_why CHECK (((status = 'disabled'::text) = (disabled_reason IS NOT NULL)));
+alter table webhook_endpoints add constraint webhook_endpoints_payload_is_known CHECK ((payload = ANY (ARRAY['snapshot'::text, 'thin'::text])));
+alter table webhook_endpoints add constraint webhook_endpoints_pkey PRIMARY KEY (account_id, livemode, id);
+alter table webhook_endpoints add constraint webhook_endpoints_reason_is_known CHECK ((disabled_reason = ANY (ARRAY['requested'::text, 'gone'::text, 'failing'::text])));
+alter table webhook_endpoints add constraint webhook_endpoints_signature_is_known CHECK ((signature = ANY (ARRAY['bursar'::text, 'standard'::text, 'standard_ed25519'::text])));
+alter table webhook_endpoints add constraint webhook_endpoints_status_is_known CHECK ((status = ANY (ARRAY['enabled'::text, 'disabled'::text])));
+alter table webhook_endpoints enable row level security;
+create policy system on webhook_endpoints for all to bursar_system using (true);
+create policy tenant on webhook_endpoints for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant delete, insert, select, update on webhook_endpoints to bursar_app;
+grant delete, insert, select, update on webhook_endpoints to bursar_system;
+
+create table webhook_lanes (
+  account_id uuid not null,
+  livemode boolean not null,
+  endpoint_id uuid not null,
+  due_at timestamp with time zone default 'infinity'::timestamp with time zone not null, -- When the first of its queue is due; infinity when nothing waits.
+  blocked_until timestamp with time zone default '-infinity'::timestamp with time zone not null, -- Nothing is sent before: its breaker is open, it asked for less, its rate is used up. infinity: it is disabled.
+  leased_until timestamp with time zone default '-infinity'::timestamp with time zone not null, -- Until then, by this database's clock, nobody else takes over.
+  epoch bigint default 0 not null, -- Who holds it: a number never given twice. What carries another one changes nothing.
+  state jsonb default '{}'::jsonb not null, -- Breaker, slow start, tokens and health, as the holder last left them; decided in src/signals/webhooks, shaped by its types.
+  ready_at timestamp with time zone generated always as (GREATEST(due_at, blocked_until, leased_until)) stored not null -- From then on it may be taken.
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=200);
+comment on table webhook_lanes is 'An endpoint''s queue as one row: when something of it may be sent, and who is sending. A slow, dead or flooding endpoint is one row''s business and delays no other.';
+alter table webhook_lanes add constraint webhook_lanes_account_id_livemode_endpoint_id_fkey FOREIGN KEY (account_id, livemode, endpoint_id) REFERENCES webhook_endpoints(account_id, livemode, id) ON DELETE CASCADE;
+alter table webhook_lanes add constraint webhook_lanes_pkey PRIMARY KEY (account_id, livemode, endpoint_id);
+CREATE INDEX webhook_lanes_ready ON public.webhook_lanes USING btree (ready_at);
+alter table webhook_lanes enable row level security;
+create policy system on webhook_lanes for all to bursar_system using (true);
+create policy tenant on webhook_lanes for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant insert, select, update on webhook_lanes to bursar_app;
+grant delete, insert, select, update on webhook_lanes to bursar_system;
+
+create table webhook_queue (
+  account_id uuid not null,
+  livemode boolean not null,
+  id uuid not null, -- del_… outside: made from the event and the endpoint by webhook_delivery_id, so that one event is one delivery to an endpoint, however often it is queued.
+  endpoint_id uuid not null,
+  event_id uuid not null,
+  event_type text not null, -- The event's, for lists.
+  priority smallint not null, -- 0: it happened; 1: it is replayed, and waits for what happens.
+  tries smallint default 0 not null, -- Tries that count; one that was our own fault, or held back by the endpoint (429), does not.
+  due_at timestamp with time zone not null, -- When it may be tried (again).
+  queued_at timestamp with time zone default now() not null, -- Since when it waits: what is too old is given up.
+  replay_id uuid -- The replay that queued it.
+) with (fillfactor=70, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=500);
+comment on table webhook_queue is 'Deliveries that are not done. A row leaves when it is: what became of it is in webhook_deliveries.';
+alter table webhook_queue add constraint webhook_queue_account_id_livemode_endpoint_id_fkey FOREIGN KEY (account_id, livemode, endpoint_id) REFERENCES webhook_endpoints(account_id, livemode, id) ON DELETE CASCADE;
+alter table webhook_queue add constraint webhook_queue_pkey PRIMARY KEY (account_id, livemode, id);
+alter table webhook_queue add constraint webhook_queue_priority_is_known CHECK ((priority = ANY (ARRAY[0, 1])));
+CREATE INDEX webhook_queue_by_lane ON public.webhook_queue USING btree (account_id, livemode, endpoint_id, priority, due_at, id); -- The top of a lane is read from one end of it.
+alter table webhook_queue enable row level security;
+create policy system on webhook_queue for all to bursar_system using (true);
+create policy tenant on webhook_queue for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant delete, insert, select, update on webhook_queue to bursar_app;
+grant delete, insert, select, update on webhook_queue to bursar_system;
+
+create table webhook_replays (
+  account_id uuid not null,
+  livemode boolean not null,
+  id uuid not null, -- uuid v7; wrp_… outside.
+  endpoint_id uuid not null,
+  event_types text[] not null, -- As an endpoint's: which events.
+  delivery_status text not null, -- Which by what became of them; any: also those never queued for this endpoint.
+  created_from timestamp with time zone not null, -- Events from then on …
+  created_before timestamp with time zone not null, -- … up to, and without, then.
+  status text default 'running'::text not null,
+  after_id uuid, -- The last event examined.
+  examined bigint default 0 not null,
+  queued bigint default 0 not null,
+  version bigint default 1 not null,
+  created_at timestamp with time zone not null,
+  finished_at timestamp with time zone
+);
+comment on table webhook_replays is 'Requests to send past events (again): worked off in the background, a page at a time, from where it stood.';
+alter table webhook_replays add constraint webhook_replays_account_id_livemode_endpoint_id_fkey FOREIGN KEY (account_id, livemode, endpoint_id) REFERENCES webhook_endpoints(account_id, livemode, id) ON DELETE CASCADE;
+alter table webhook_replays add constraint webhook_replays_delivery_status_is_known CHECK ((delivery_status = ANY (ARRAY['any'::text, 'undelivered'::text, 'dead'::text, 'canceled'::text, 'succeeded'::text])));
+alter table webhook_replays add constraint webhook_replays_pkey PRIMARY KEY (account_id, livemode, id);
+alter table webhook_replays add constraint webhook_replays_range_is_forward CHECK ((created_from < created_before));
+alter table webhook_replays add constraint webhook_replays_running_is_open CHECK (((status = 'running'::text) = (finished_at IS NULL)));
+alter table webhook_replays add constraint webhook_replays_status_is_known CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'canceled'::text])));
+CREATE INDEX webhook_replays_by_endpoint ON public.webhook_replays USING btree (account_id, livemode, endpoint_id, id);
+CREATE INDEX webhook_replays_running ON public.webhook_replays USING btree (id) WHERE (status = 'running'::text);
+alter table webhook_replays enable row level security;
+create policy system on webhook_replays for all to bursar_system using (true);
+create policy tenant on webhook_replays for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant delete, insert, select, update on webhook_replays to bursar_app;
+grant delete, insert, select, update on webhook_replays to bursar_system;
+
+create table webhook_secrets (
+  account_id uuid not null,
+  livemode boolean not null,
+  id uuid not null,
+  endpoint_id uuid not null,
+  kind text not null,
+  sealed bytea not null, -- Encrypted (AES-256-GCM) under a key that is derived from the installation's: a copy of the database signs nothing.
+  public_key text, -- Of ed25519 what verifies, whpk_…; no secret.
+  expires_at timestamp with time zone -- Until when it signs along; null: it is the current one.
+);
+comment on table webhook_secrets is 'What deliveries are signed with. An endpoint has one without an end; those that were rotated out sign along until theirs.';
+alter table webhook_secrets add constraint webhook_secrets_account_id_livemode_endpoint_id_fkey FOREIGN KEY (account_id, livemode, endpoint_id) REFERENCES webhook_endpoints(account_id, livemode, id) ON DELETE CASCADE;
+alter table webhook_secrets add constraint webhook_secrets_ed25519_has_a_public_key CHECK (((kind = 'ed25519'::text) = (public_key IS NOT NULL)));
+alter table webhook_secrets add constraint webhook_secrets_kind_is_known CHECK ((kind = ANY (ARRAY['hmac'::text, 'ed25519'::text])));
+alter table webhook_secrets add constraint webhook_secrets_pkey PRIMARY KEY (account_id, livemode, id);
+CREATE INDEX webhook_secrets_by_endpoint ON public.webhook_secrets USING btree (account_id, livemode, endpoint_id, id);
+CREATE UNIQUE INDEX webhook_secrets_current ON public.webhook_secrets USING btree (account_id, livemode, endpoint_id) WHERE (expires_at IS NULL); -- One current secret each.
+alter table webhook_secrets enable row level security;
+create policy system on webhook_secrets for all to bursar_system using (true);
+create policy tenant on webhook_secrets for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant delete, insert, select, update on webhook_secrets to bursar_app;
+grant delete, insert, select, update on webhook_secrets to bursar_system;
+
 create function ensure_time_partitions(parent regclass, period text, ahead integer) returns void; -- Creates the partitions, by uuid v7 range, of this period and the next ones.
 
 create function events_append(batch recorded_event[]) returns void;
@@ -970,3 +1174,5 @@ create function payments_without(batch jsonb, items integer[]) returns jsonb;
 create function request_logs_maintain(keep_days integer) returns integer security definer;
 
 create function uuid_floor(at timestamp with time zone) returns uuid; -- The smallest uuid v7 of an instant: id >= uuid_floor(t) means created at or after t.
+
+create function webhook_delivery_id(event uuid, endpoint uuid) returns uuid; -- The id of the delivery of an event to an endpoint: always the same, and in the partition of the event's day.
