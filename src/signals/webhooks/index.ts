@@ -1,0 +1,16 @@
+/** Webhooks out: what happened, sent to the endpoints of its account, each in a lane of its own. */
+export { createWebhooks, type WebhooksOptions } from './webhooks.ts'
+export {
+  type DeliveryStatus,
+  deliveryStatuses,
+  type EndpointConfig,
+  type Failure,
+  failures,
+  type LaneKey,
+  type Payload,
+  payloads,
+  type QueuedDelivery,
+  type SignatureScheme,
+  signatureSchemes,
+  type Webhooks,
+} from './types.ts'
