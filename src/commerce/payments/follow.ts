@@ -13,8 +13,9 @@ import { applyAnswer, askProcessor, checkAgain } from './disputes/respond.ts'
 import { findDispute } from './disputes/read.ts'
 import type { Payments } from './payments.ts'
 import { drivePayout } from './payouts/drive.ts'
+import { type DueWork, startWorkingOff } from './work-off.ts'
 
-/** Taken at once, of each kind: a call to the processor each, and paying requests come first. */
+/** Under way at once, of each kind: a call to the processor each, and paying requests come first. */
 const BATCH = 20
 const POLL_MS = 1_000
 
@@ -26,47 +27,42 @@ type Due = Tenant & { id: string; request_id: string | null; idempotency_key: st
 export const createFollower =
   (payments: Payments, log: Log): Follower =>
   async () => {
-    const [payouts, disputes] = await Promise.all([
-      takeDue(payments, 'payouts'),
-      takeDue(payments, 'disputes'),
-    ])
-    await Promise.all([
-      ...payouts.map(due => attempt(log, 'payout', due, () => followPayout(payments, due))),
-      ...disputes.map(due => attempt(log, 'dispute', due, () => followDispute(payments, due))),
-    ])
-    return payouts.length + disputes.length
+    const rounds = followed(payments, log).map(async ({ take, work }) => {
+      const due = await take(BATCH)
+      await Promise.all(due.map(work))
+      return due.length
+    })
+    return (await Promise.all(rounds)).reduce((sum, count) => sum + count, 0)
   }
 
-/** Follows round after round until it is stopped. */
+/** Follows until it is stopped. */
 export function startFollower(payments: Payments, log: Log): { stop(): Promise<void> } {
-  const follow = createFollower(payments, log)
-  let timer: NodeJS.Timeout | undefined
-  let running: Promise<unknown> = Promise.resolve()
-  let is_stopped = false
-
-  function schedule(after_ms: number): void {
-    if (is_stopped) return
-    timer = setTimeout(() => {
-      running = follow()
-        .then(count => schedule(count >= BATCH ? 0 : POLL_MS))
-        .catch((error: unknown) => {
-          log.error('payments.follow_failed', { error })
-          schedule(POLL_MS)
-        })
-    }, after_ms)
-  }
-  schedule(POLL_MS)
+  const working = followed(payments, log).map(startWorkingOff)
   return {
     async stop() {
-      is_stopped = true
-      clearTimeout(timer)
-      await running
+      await Promise.all(working.map(({ stop }) => stop()))
     },
   }
 }
 
+/** What is followed; each kind by itself, so that payouts that hang hold up no dispute. */
+const followed = (payments: Payments, log: Log): DueWork<Due>[] => {
+  const of = (table: 'payouts' | 'disputes', follow: (due: Due) => Promise<void>): DueWork<Due> => ({
+    most: BATCH,
+    poll_ms: POLL_MS,
+    take: most => takeDue(payments, table, most),
+    work: due => attempt(log, table, due, () => follow(due)),
+    onFailure: error => log.error('payments.follow_failed', { error, what: table }),
+  })
+  return [
+    of('payouts', due => followPayout(payments, due)),
+    of('disputes', due => followDispute(payments, due)),
+  ]
+}
+
 /** Takes what is due for as long as asking takes at most, so that nobody else asks meanwhile. */
-const takeDue = (payments: Payments, table: 'payouts' | 'disputes'): Promise<Due[]> => payments.db.many<Due>`
+const takeDue = (payments: Payments, table: 'payouts' | 'disputes', most: number): Promise<Due[]> => payments
+  .db.many<Due>`
   update ${raw(table)}
   set next_check_at = now() + ${TAKEN_FOR}::interval
   where (account_id, livemode, id) in (
@@ -74,7 +70,7 @@ const takeDue = (payments: Payments, table: 'payouts' | 'disputes'): Promise<Due
     from ${raw(table)}
     where next_check_at <= now()
     order by next_check_at
-    limit ${BATCH}
+    limit ${most}
     for update skip locked
   )
   returning account_id, livemode, id, ${raw(table === 'payouts' ? 'request_id, idempotency_key' : 'null::uuid as request_id, null::text as idempotency_key')}`

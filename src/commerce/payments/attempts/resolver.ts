@@ -9,6 +9,7 @@ import { failpoint, type Tenant } from '#kernel'
 import type { Log } from '#metrics'
 import { driveOrphan } from '../orphan-captures/drive.ts'
 import type { Payments } from '../payments.ts'
+import { startWorkingOff } from '../work-off.ts'
 import { drive } from './drive.ts'
 import { countOpenOf } from './gauges.ts'
 import { TAKEN_FOR } from './limits.ts'
@@ -29,49 +30,20 @@ export const createResolver =
     return due.length
   }
 
-/**
- * Resolves until it is stopped. What is answered makes room for what is due, one by one: a processor that hangs on some
- * attempts holds up no others, until it hangs on all it is asked at once.
- */
+/** Resolves until it is stopped. */
 export function startResolver(payments: Payments, log: Log): { stop(): Promise<void> } {
-  const under_way = new Set<Promise<void>>()
-  let timer: NodeJS.Timeout | undefined
-  let taking: Promise<unknown> = Promise.resolve()
-  let is_stopped = false
-
-  async function take(): Promise<void> {
-    const room = BATCH - under_way.size
-    if (room === 0) return
-    const due = await takeDue(payments, room)
-    for (const attempt of due) {
-      const work = resolve(payments, log, attempt).finally(() => {
-        under_way.delete(work)
-        // More was waiting than there was room for.
-        if (due.length === room) schedule(0)
-      })
-      under_way.add(work)
-    }
-  }
-
-  function schedule(after_ms: number): void {
-    if (is_stopped) return
-    clearTimeout(timer)
-    timer = setTimeout(() => {
-      taking = taking
-        .then(take)
-        .catch((error: unknown) => log.error('payment_attempts.resolve_failed', { error }))
-        .then(() => schedule(POLL_MS))
-    }, after_ms)
-  }
-  schedule(POLL_MS)
+  const working = startWorkingOff({
+    most: BATCH,
+    poll_ms: POLL_MS,
+    take: most => takeDue(payments, most),
+    work: due => resolve(payments, log, due),
+    onFailure: error => log.error('payment_attempts.resolve_failed', { error }),
+  })
   countOpenOf(payments.db)
   return {
     async stop() {
-      is_stopped = true
-      clearTimeout(timer)
       countOpenOf(undefined)
-      await taking
-      await Promise.all(under_way)
+      await working.stop()
     },
   }
 }
