@@ -149,9 +149,9 @@ const settingsTable = (): string =>
 function routeRow(endpoint: {
   route: string
   summary: string
-  auth?: 'secret' | 'publishable' | 'none'
+  auth?: 'secret' | 'publishable' | 'scoped' | 'none'
 }): string[] {
-  const keys = { secret: 'secret', publishable: 'secret or publishable', none: 'none' }
+  const keys = { secret: 'secret', publishable: 'secret or publishable', scoped: 'restricted', none: 'none' }
   return [code(endpoint.route), endpoint.summary, keys[endpoint.auth ?? 'secret']]
 }
 

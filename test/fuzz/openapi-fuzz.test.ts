@@ -35,6 +35,7 @@ const WEIGHTS: Record<string, number> = {
 
 let world: World
 let shop: TestAccount
+let books_key: string
 let operations: Operation[]
 let context: Omit<FlawContext, 'dice'>
 const pool = new Pool()
@@ -58,6 +59,7 @@ beforeAll(async () => {
   })
   await revokeApiKey(world.db, systemClock, { account_id: shop.account_id, id: revoked.id })
   const foreign = new Pool()
+  books_key = await world.key(shop, { kind: 'restricted', scopes: ['ledger_transfers:write'] })
   context = {
     foreign,
     cursors: await strangersWork(foreign),
@@ -165,16 +167,21 @@ async function sendAll(all: readonly Sent[]): Promise<InjectedResponse[]> {
   return answers
 }
 
+function drafted(dice: Dice) {
+  const operation = dice.pick(operations)
+  return draft(operation, pool, dice, operation.is_scoped ? books_key : shop.secret_key)
+}
+
 const right = (dice: Dice): Sent => ({
   flaws: [],
-  request: written(draft(dice.pick(operations), pool, dice, shop.secret_key)),
+  request: written(drafted(dice)),
   statuses: [],
 })
 
 /** A request with one flaw, and now and then with two. */
 function wrong(dice: Dice): Sent {
   for (;;) {
-    const made = draft(dice.pick(operations), pool, dice, shop.secret_key)
+    const made = drafted(dice)
     const names: string[] = []
     const statuses: number[] = []
     const wanted = dice.oneIn(5) ? 2 : 1

@@ -32,6 +32,8 @@ export interface Operation {
   query: Record<string, Schema>
   body: Schema | undefined
   is_publishable: boolean
+  /** A secret key is not enough. */
+  is_scoped: boolean
   resource: string
 }
 
@@ -79,6 +81,7 @@ export function operationsOf(document: OpenApiDocument): Operation[] {
         query: named('query'),
         body: operation.requestBody?.content['application/json'].schema,
         is_publishable: operation.security.some(scheme => 'publishable_key' in scheme),
+        is_scoped: operation.security.some(scheme => Object.values(scheme).some(roles => roles.length > 0)),
         resource: operation.tags[0] ?? '',
       }
     }),

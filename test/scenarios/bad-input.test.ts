@@ -16,6 +16,7 @@ import { type Json, startWorld, type TestAccount, type World } from '../support/
 let world: World
 let port: number
 let shop: TestAccount
+let books_key: string
 let stranger: TestAccount
 let operations: Operation[]
 /** Ids of the stranger, by the first segment of the path. */
@@ -29,6 +30,7 @@ beforeAll(async () => {
   shop = await world.account()
   stranger = await world.account()
   operations = operationsOf(openapi(world.endpoints, { title: 'Bursar', version: '2026-11-21' }))
+  books_key = await world.key(shop, { kind: 'restricted', scopes: ['ledger_transfers:write'] })
   const { api } = stranger
   const paying = { amount: 1000, currency: 'usd', payment_method_id: 'pm_card_visa', confirm: true }
   const { body: customer } = await api.post('/v1/customers')
@@ -131,7 +133,7 @@ async function send(operation: Operation, { headers, body, query = '' }: Sent): 
   const all: Record<string, string | undefined> = {
     host: 'localhost',
     connection: 'close',
-    authorization: `Bearer ${shop.secret_key}`,
+    authorization: `Bearer ${operation.is_scoped ? books_key : shop.secret_key}`,
     ...(operation.method !== 'GET' && { 'idempotency-key': randomUUID() }),
     ...(body !== undefined && {
       'content-type': 'application/json',

@@ -21,8 +21,8 @@ const line = (fields: object = {}) => ({
   currency: 'usd',
   ...fields,
 })
-const adjust = (of: TestAccount, transfers: object[], fields: object = {}) =>
-  of.api.post('/v1/ledger/transfers', { ...SAID, transfers, ...fields })
+const adjust = async (of: TestAccount, transfers: object[], fields: object = {}) =>
+  (await world.accountant(of)).post('/v1/ledger/transfers', { ...SAID, transfers, ...fields })
 const accountOf = async (of: TestAccount, code: string, currency = 'usd'): Promise<Json> =>
   (await of.api.get(`/v1/ledger/accounts?code=${code}&currency=${currency}`)).body.data[0]
 
@@ -73,8 +73,9 @@ test('the same key posts a voucher once', async () => {
   const of = await world.account()
   const key = { 'idempotency-key': 'voucher 7' }
   const body = { ...SAID, transfers: [line()] }
-  const first = await of.api.post('/v1/ledger/transfers', body, key)
-  const again = await of.api.post('/v1/ledger/transfers', body, key)
+  const books = await world.accountant(of)
+  const first = await books.post('/v1/ledger/transfers', body, key)
+  const again = await books.post('/v1/ledger/transfers', body, key)
   expect(again.text).toBe(first.text)
   expect((await accountOf(of, 'bank')).balance).toBe(500)
 })
@@ -227,7 +228,11 @@ describe('another account or mode', () => {
     const made = (await adjust(owner, [line({ kind: 'pending' })])).body.transfers[0]
     const bank = await accountOf(owner, 'bank')
     const live = world.client(await world.key(owner, { kind: 'secret', livemode: true }))
-    for (const api of [stranger.api, live]) {
+    const live_books = await world.accountant({ ...owner, livemode: true })
+    for (const [api, books] of [
+      [stranger.api, await world.accountant(stranger)],
+      [live, live_books],
+    ] as const) {
       for (const path of [`accounts/${bank.id}`, `accounts/${bank.id}/entries`, `transfers/${made.id}`]) {
         expect((await api.get(`/v1/ledger/${path}`)).status, path).toBe(404)
       }
@@ -235,12 +240,12 @@ describe('another account or mode', () => {
         const body = { ...SAID, ...(action === '' && { debits_must_not_exceed_credits: true }) }
         expect((await api.post(`/v1/ledger/accounts/${bank.id}${action}`, body)).status).toBe(404)
       }
-      const into = await api.post('/v1/ledger/transfers', {
+      const into = await books.post('/v1/ledger/transfers', {
         ...SAID,
         transfers: [line({ debit_code: undefined, debit_account_id: bank.id })],
       })
       expect(into.status).toBe(404)
-      const resolved = await api.post('/v1/ledger/transfers', {
+      const resolved = await books.post('/v1/ledger/transfers', {
         ...SAID,
         transfers: [{ kind: 'void_pending', pending_id: made.id }],
       })
@@ -253,7 +258,7 @@ describe('another account or mode', () => {
     }
   })
 
-  test('an adjustment takes a key with its scope', async () => {
+  test('an adjustment takes a restricted key that names its scope, not just a secret key', async () => {
     const of = await world.account()
     const keyed = async (scope: string) =>
       world.client(await world.key(of, { kind: 'restricted', scopes: [scope] }))
@@ -262,6 +267,9 @@ describe('another account or mode', () => {
     expect((await post('ledger_transfers:write')).status).toBe(200)
     expect((await post('ledger_transfers:read')).body.error.code).toBe('scope_missing')
     expect((await post('payment_intents:write')).body.error.code).toBe('scope_missing')
+    const refused = await of.api.post('/v1/ledger/transfers', { ...SAID, transfers: [line()] })
+    expect(refused).toMatchObject({ status: 403, body: { error: { code: 'scope_missing' } } })
+    expect(refused.body.error.message).toContain('ledger_transfers:write')
     expect((await of.publishable.post('/v1/ledger/transfers', { ...SAID, transfers: [line()] })).status).toBe(
       403,
     )

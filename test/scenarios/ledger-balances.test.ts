@@ -17,7 +17,7 @@ afterAll(async () => {
 const DAY_MS = 86_400_000
 
 const adjust = async (amount: number, effective_at?: string): Promise<Json> => {
-  const { status, body } = await account.api.post('/v1/ledger/transfers', {
+  const { status, body } = await (await world.accountant(account)).post('/v1/ledger/transfers', {
     reason: 'Found in the drawer',
     author: 'Ada Lovelace',
     transfers: [{ debit_code: 'bank', credit_code: 'adjustments', amount, currency: 'usd' }],

@@ -20,8 +20,8 @@ const line = (fields: object = {}) => ({
   ...fields,
 })
 const back = (amount: number) => line({ debit_code: 'customer_credit', credit_code: 'bank', amount })
-const adjust = (of: TestAccount, transfers: object[], fields: object = {}) =>
-  of.api.post('/v1/ledger/transfers', { ...SAID, transfers, ...fields })
+const adjust = async (of: TestAccount, transfers: object[], fields: object = {}) =>
+  (await world.accountant(of)).post('/v1/ledger/transfers', { ...SAID, transfers, ...fields })
 const accountOf = async (of: TestAccount, code: string): Promise<Json> =>
   (await of.api.get(`/v1/ledger/accounts?code=${code}`)).body.data[0]
 const codeOf = (reply: { body: Json }): string => reply.body.error?.code ?? 'fine'

@@ -191,8 +191,9 @@ const examples: Record<string, Record<string, Example>> = {
   adjustment: {
     Example: {
       before: paid,
-      async play({ api }) {
-        const { status, text } = await api.post('/v1/ledger/transfers', ADJUSTMENT)
+      async play(account) {
+        const books = await world.accountant(account)
+        const { status, text } = await books.post('/v1/ledger/transfers', ADJUSTMENT)
         expect(status, text).toBe(200)
       },
     },

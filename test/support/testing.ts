@@ -77,6 +77,8 @@ export interface World {
   clearFaults(): Promise<void>
   /** A key of the account, of another kind, with other scopes or in the other mode. */
   key(account: TestAccount, wanted: { kind: KeyKind; scopes?: string[]; livemode?: boolean }): Promise<string>
+  /** A client that may adjust the books of the account by hand. */
+  accountant(account: TestAccount): Promise<Client>
   /** One round of the resolver, with everything that is still open made due. */
   resolve(): Promise<void>
   /** Lets the lease of every unfinished key lapse, as if its runner had been silent for long. */
@@ -224,6 +226,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     data_dir,
     key: async ({ account_id }, { kind, scopes, livemode = false }) =>
       (await createApiKey(db, clock, { account_id, livemode, kind, ...(scopes && { scopes }) })).key,
+    async accountant({ account_id, livemode }) {
+      const scopes = ['ledger_transfers:write', 'ledger_transfers:read']
+      return client((await createApiKey(db, clock, { account_id, livemode, kind: 'restricted', scopes })).key)
+    },
     async account() {
       const { id: account_id } = await createAccount(db, clock, { name: 'Test' })
       const keyOf = async (kind: 'secret' | 'publishable') =>

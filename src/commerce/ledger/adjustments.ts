@@ -300,6 +300,8 @@ const createAdjustment: Endpoint = endpoint({
   route: 'POST /v1/ledger/transfers',
   summary: 'Adjust the books by hand: transfers with a reason and an author, posted all or none.',
   resource: 'ledger_transfers',
+  // It can make a balance out of nothing, which a payout then pays: no key does it by accident (spec of the API).
+  auth: 'scoped',
   params: AdjustmentParams,
   returns: LedgerAdjustment,
   run: (context: Context, { reason, author, ...voucher }) =>

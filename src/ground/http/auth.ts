@@ -6,7 +6,7 @@
 import type { Db } from '#db'
 import { ApiError } from '#kernel'
 import { hashOfKey, looksLikeKey, onRevocation } from './keys.ts'
-import type { Caller } from './types.ts'
+import type { Caller, EndpointAuth } from './types.ts'
 
 /** Keys in use at once by one process; a key and its caller cost some 500 bytes. */
 const CACHED_MOST = 10_000
@@ -109,11 +109,14 @@ function keyIn(authorization: string | undefined): string {
 /** Throws when the caller may not use an endpoint of this kind (403). */
 export function authorize(
   caller: Caller,
-  endpoint: { auth: 'secret' | 'publishable' | 'none'; resource: string; is_write: boolean },
+  endpoint: { auth: EndpointAuth; resource: string; is_write: boolean },
 ): void {
   switch (caller.kind) {
     case 'secret':
-      return
+      if (endpoint.auth !== 'scoped') return
+      throw new ApiError('scope_missing', {
+        message: `A secret key cannot do this. Make a restricted key with the scope "${missingScope([], endpoint)}".`,
+      })
     case 'publishable':
       if (endpoint.auth !== 'publishable') throw new ApiError('secret_key_required')
       return

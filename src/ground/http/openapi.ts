@@ -130,9 +130,13 @@ const securitySchemes: JsonObject = {
   },
 }
 
+/** A role in the words of OpenAPI: which one it is, the resource of the operation tells. */
+const SCOPE_NAMED = 'write scope of the resource, named by a restricted key'
+
 const securityOf: Record<NonNullable<Endpoint['auth']>, Json[]> = {
   secret: [{ secret_key: [] }, { secret_key_basic: [] }],
   publishable: [{ secret_key: [] }, { secret_key_basic: [] }, { publishable_key: [] }],
+  scoped: [{ secret_key: [SCOPE_NAMED] }, { secret_key_basic: [SCOPE_NAMED] }],
   none: [],
 }
 

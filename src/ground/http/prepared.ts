@@ -1,13 +1,13 @@
 /** An endpoint as the runner has it: what would otherwise be found out at every request is found out once. */
 import { hasSecrets } from './fingerprint.ts'
-import type { Endpoint, Method } from './types.ts'
+import type { Endpoint, EndpointAuth, Method } from './types.ts'
 
 export interface PreparedEndpoint {
   readonly definition: Endpoint
   readonly method: Method
   /** `/v1/payment_intents/:id`. */
   readonly path: string
-  readonly auth: 'secret' | 'publishable' | 'none'
+  readonly auth: EndpointAuth
   readonly resource: string
   readonly is_write: boolean
   /** `payment_intents.confirm`: the log line's name. */

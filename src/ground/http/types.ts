@@ -77,6 +77,9 @@ export interface Context {
   readonly note: (fields: Record<string, unknown>) => void
 }
 
+/** What a caller must hold; `endpoint()`'s `auth` says which is which. */
+export type EndpointAuth = 'secret' | 'publishable' | 'scoped' | 'none'
+
 export interface EndpointDefinition<Path extends z.ZodType, Params extends z.ZodType> {
   /** `POST /v1/payment_intents/:id/confirm`. */
   route: Route
@@ -86,9 +89,10 @@ export interface EndpointDefinition<Path extends z.ZodType, Params extends z.Zod
   resource: string
   /**
    * `publishable`: a browser may call it, with the proof the endpoint itself demands (a client_secret). `none`: nobody
-   * is asked who they are; without an account there is no tenant, and a write has no Idempotency-Key.
+   * is asked who they are; without an account there is no tenant, and a write has no Idempotency-Key. `scoped`: only a
+   * restricted key that names the scope; that somebody holds a secret key is not enough.
    */
-  auth?: 'secret' | 'publishable' | 'none'
+  auth?: EndpointAuth
   path?: Path
   /** Body of a POST or DELETE, query of a GET. Unknown parameters are refused. */
   params: Params
