@@ -27,9 +27,9 @@ type Due = Tenant & { id: string; request_id: string | null; idempotency_key: st
 export const createFollower =
   (payments: Payments, log: Log): Follower =>
   async () => {
-    const rounds = followed(payments, log).map(async ({ take, work }) => {
-      const due = await take(BATCH)
-      await Promise.all(due.map(work))
+    const rounds = followed(payments, log).map(async kind => {
+      const due = await kind.take(BATCH)
+      await Promise.all(due.map(one => kind.work(one)))
       return due.length
     })
     return (await Promise.all(rounds)).reduce((sum, count) => sum + count, 0)
@@ -37,10 +37,10 @@ export const createFollower =
 
 /** Follows until it is stopped. */
 export function startFollower(payments: Payments, log: Log): { stop(): Promise<void> } {
-  const working = followed(payments, log).map(startWorkingOff)
+  const working = followed(payments, log).map(kind => startWorkingOff(kind))
   return {
     async stop() {
-      await Promise.all(working.map(({ stop }) => stop()))
+      await Promise.all(working.map(kind => kind.stop()))
     },
   }
 }
