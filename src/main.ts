@@ -10,6 +10,7 @@ import { createServer, openapi, referencePages, startCompleter, startRequestLog 
 import { startInbound } from '#inbound'
 import { startWorker } from '#jobs'
 import { systemClock as clock } from '#kernel'
+import { createMailer, type Mailer } from '#mail'
 import { type Log, startProcessMetrics, startTracing } from '#metrics'
 import { createPayments, openAttempts, simulatorConnector, startFollower, startResolver } from '#payments'
 import { endpoints as allEndpoints, jobs as allJobs } from './catalog.ts'
@@ -116,6 +117,7 @@ async function start(
     ...(webhook_secret !== null && { webhook_secret }),
   })
   stops.push(() => processor.close())
+  if (is_worker) startMail(settings, log, say, stops)
   const payments = createPayments({ db, clock, log, connectors: { test: processor, live: null } })
   const inbound = listenToProcessors(payments, [processor], log)
   const endpoints = await allEndpoints(payments, inbound)
@@ -229,6 +231,23 @@ async function startProcessor(
     log.warn('simulator.silent', { url: settings.simulator_url })
   }
   return { url: settings.simulator_url }
+}
+
+/** The way to the outside for notices; null, and said once, when no server was named. */
+function startMail(
+  settings: Settings,
+  log: Log,
+  say: (line: string) => void,
+  stops: (() => Promise<void>)[],
+): Mailer | null {
+  if (settings.mail === null) {
+    say('no mails are sent: SMTP_URL is not set')
+    log.event('mail.not_configured')
+    return null
+  }
+  const mailer = createMailer({ ...settings.mail, log })
+  stops.push(() => mailer.close())
+  return mailer
 }
 
 /** As `Promise.all`, but a failure is told when the others have ended too: what they started can then be stopped. */

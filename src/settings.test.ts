@@ -39,6 +39,9 @@ describe('settings', () => {
     ['DATABASE_URL', 'mysql://root:hunter2@db/x', 'DATABASE_URL must be a URL like postgres://'],
     ['BURSAR_SECRET', 'hunter2', 'BURSAR_SECRET must be at least 32 characters long'],
     ['REDIS_URL', 'http://:hunter2@cache', 'REDIS_URL must be'],
+    ['SMTP_URL', 'https://bursar:hunter2@mail', 'SMTP_URL must be a URL like smtp://host:587'],
+    ['MAIL_FROM', 'Bursar <bursar@example.com>', 'MAIL_FROM must be an address like bursar@example.com'],
+    ['SMTP_URL', 'smtp://bursar:hunter2@mail', 'SMTP_URL is set: set MAIL_FROM too'],
   ])('say in one sentence what is wrong with %s=%s, and never a secret', (name, value, sentence) => {
     const read = () => readSettings({ [name]: value })
     expect(read).toThrow(SettingsError)
@@ -50,6 +53,15 @@ describe('settings', () => {
     expect(() => readSettings({ PORT: '5000', SIMULATOR_PORT: '5000' })).toThrow('a port each')
     expect(readSettings({ PORT: '0', SIMULATOR_PORT: '0' })).toMatchObject({ port: 0, simulator_port: 0 })
   })
+})
+
+test('mails are sent when the settings name a server and a sender, and otherwise not', () => {
+  const MAIL_FROM = 'bursar@example.com'
+  const SMTP_URL = 'smtps://bursar:hunter2@mail.example.com'
+  expect(readSettings({ SMTP_URL, MAIL_FROM }).mail).toEqual({ url: SMTP_URL, from: MAIL_FROM })
+  expect(readSettings({ MAIL_FROM }).mail).toBeNull()
+  expect(describeSettings({}).find(({ name }) => name === 'SMTP_URL')?.value).toBe('none: no mails are sent')
+  expect(JSON.stringify(describeSettings({ SMTP_URL, MAIL_FROM }))).not.toContain('hunter2')
 })
 
 describe('settings as they are shown', () => {

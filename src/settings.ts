@@ -173,9 +173,17 @@ const definitions = {
     must_be: 'a URL like smtp://host:587',
     schema: url('smtp:', 'smtps:') as z.ZodType<string | null, string>,
     absent: null,
-    absent_shown: 'none',
-    about: 'Checked, and not used by this version.',
+    absent_shown: 'none: no mails are sent',
+    about:
+      'The server that mails go to, with user and password: smtps speaks TLS at once, smtp when it is offered. Needs MAIL_FROM.',
     secret: 'password',
+  }),
+  MAIL_FROM: define({
+    must_be: 'an address like bursar@example.com, without a name',
+    schema: z.email().max(254) as z.ZodType<string | null, string>,
+    absent: null,
+    absent_shown: 'none',
+    about: 'The address that mails come from.',
   }),
   S3_URL: define({
     must_be: 'a URL like s3://bucket or https://host/bucket',
@@ -213,6 +221,8 @@ export interface Settings {
   request_log_days: number
   proxies: number
   otlp_endpoint: string | null
+  /** Null: no mails are sent. */
+  mail: { url: string; from: string } | null
   /** Whether the crash tests may arm failpoints in this process. */
   has_failpoints: boolean
 }
@@ -228,6 +238,9 @@ export function readSettings(environment: Environment): Settings {
     throw new SettingsError(
       `PORT and SIMULATOR_PORT are both ${values.PORT}: give the server and its simulator a port each`,
     )
+  }
+  if (values.SMTP_URL !== null && values.MAIL_FROM === null) {
+    throw new SettingsError('SMTP_URL is set: set MAIL_FROM too, to the address that mails come from')
   }
   return {
     port: values.PORT,
@@ -245,6 +258,10 @@ export function readSettings(environment: Environment): Settings {
     request_log_days: values.BURSAR_REQUEST_LOG_DAYS,
     proxies: values.BURSAR_PROXIES,
     otlp_endpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
+    mail:
+      values.SMTP_URL === null || values.MAIL_FROM === null
+        ? null
+        : { url: values.SMTP_URL, from: values.MAIL_FROM },
     has_failpoints: values.BURSAR_FAILPOINTS,
   }
 }

@@ -17,6 +17,7 @@ const MAY_ENTER: Record<string, string[]> = {
   'ground/kernel': ['ground/money'],
   'ground/metrics': ['ground/kernel', 'ground/money'],
   'ground/db': ['ground/metrics', 'ground/kernel', 'ground/money'],
+  'ground/mail': ['ground/metrics', 'ground/kernel', 'ground/money'],
   'ground/jobs': ['ground/db', 'ground/metrics', 'ground/kernel', 'ground/money'],
   'ground/http': ['ground/jobs', 'ground/db', 'ground/metrics', 'ground/kernel', 'ground/money'],
   'signals/events': ['ground/*'],
