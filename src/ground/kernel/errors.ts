@@ -114,6 +114,20 @@ export const errorCodes = {
   webhook_unreadable: invalid(
     'The body is proven and is JSON, but no event of this processor: it has no id.',
   ),
+  // What we send: webhook endpoints, their deliveries and replays.
+  webhook_url_invalid: invalid('This URL cannot be sent to.'),
+  webhook_endpoints_too_many: invalid(
+    'There are 50 webhook endpoints already. Delete one, or let one serve several purposes.',
+  ),
+  webhook_endpoint_unexpected_state: invalid('The webhook endpoint is in a state that does not allow this.'),
+  webhook_delivery_unexpected_state: invalid('The webhook delivery is in a state that does not allow this.'),
+  webhook_replay_unexpected_state: invalid('The webhook replay is in a state that does not allow this.'),
+  webhook_replay_running: invalid(
+    'A replay of this endpoint is running. Wait until it has ended, or cancel it.',
+    409,
+  ),
+  webhook_replay_range_invalid: invalid('This range of time cannot be replayed.'),
+  event_type_unknown: invalid('There is no such type of event. The list is in the reference of events.'),
   // Payments.
   payment_intent_unexpected_state: invalid('The payment intent is in a state that does not allow this.'),
   payment_method_unexpected_state: invalid('The payment method is in a state that does not allow this.'),

@@ -4,6 +4,7 @@
  */
 import type { Tx } from '#db'
 import { type Clock, encodeId, type IdPrefix, newId, type Tenant } from '#kernel'
+import type { EventType } from './types.ts'
 
 /** The shape of `data.object`; a consumer that knows this version can read the snapshot for as long as it is kept. */
 export const API_VERSION = '2026-11-21'
@@ -39,7 +40,7 @@ export interface EventRow extends Tenant {
 /** Makes an event of `type` about `subject`; `previous` holds what the changed fields were before (updates only). */
 export function eventOf(
   cause: Cause,
-  type: string,
+  type: EventType,
   subject: Subject,
   previous?: Record<string, unknown>,
 ): EventRow {

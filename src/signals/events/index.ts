@@ -2,3 +2,4 @@
 export { API_VERSION, type Cause, emit, type EventRow, eventOf, type Subject } from './emit.ts'
 export { eventsEndpoints } from './events.ts'
 export { eventsJobs, maintainEvents } from './partitions.ts'
+export { type EventType, eventTypes, isEventType } from './types.ts'

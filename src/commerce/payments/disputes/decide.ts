@@ -3,7 +3,7 @@
  * Every state has its money, and a dispute goes through all steps that lead there: one that is heard of when it is over
  * leaves the same books as one whose every step was told.
  */
-import { type Cause, type EventRow, eventOf } from '#events'
+import { type Cause, type EventRow, eventOf, type EventType } from '#events'
 import { newId } from '#kernel'
 import type { Transfer } from '#ledger'
 import { pendingChange } from '../balance-transactions.ts'
@@ -83,7 +83,7 @@ export function decideDispute(
 interface Books {
   balance_transactions: BalanceTransactionRow[]
   transfers: Transfer[]
-  told: string[]
+  told: EventType[]
 }
 
 function opened(cause: Cause, charge: ChargeRow, news: DisputeNews): DisputeRow {

@@ -1,0 +1,51 @@
+/**
+ * The secrets of endpoints at rest: made here, sealed for their own row, opened to sign. A text is shown once, in the
+ * answer that made it.
+ */
+import type { Queries } from '#db'
+import { newId, type Tenant } from '#kernel'
+import type { Vault } from '#secrets'
+import { generateSecret, type SecretKind, type SigningSecret, signingSecret } from './signing/secret.ts'
+
+/** What the vault of endpoints' secrets is for: it parts its key from those of others (#secrets). */
+export const VAULT_PURPOSE = 'webhook secrets'
+
+/** A row of webhook_secrets, as far as it is needed to sign. */
+export interface SealedSecret extends Tenant {
+  readonly id: string
+  readonly sealed: Uint8Array
+}
+
+const identityOf = ({ account_id, livemode, id }: Tenant & { id: string }): string =>
+  `webhook_secrets ${account_id} ${livemode} ${id}`
+
+/** Ready to sign with. Throws when the installation's secret is not the one it was sealed under. */
+export const openSecret = (vault: Vault, row: SealedSecret): SigningSecret =>
+  signingSecret(vault.open(row.sealed, identityOf(row)))
+
+/** What is shown of a new secret: `secret` only to those who share it. */
+export interface NewSecret {
+  readonly secret: string | null
+  readonly public_key: string | null
+}
+
+/** Makes an endpoint's current secret; the one before must have got its end. In the caller's transaction. */
+export async function addSecret(
+  tx: Queries,
+  vault: Vault,
+  at: Date,
+  endpoint: Tenant & { id: string },
+  kind: SecretKind,
+): Promise<NewSecret> {
+  const { account_id, livemode } = endpoint
+  const id = newId(at)
+  const { text, public_key } = generateSecret(kind)
+  await tx.run`
+    insert into webhook_secrets (account_id, livemode, id, endpoint_id, kind, sealed, public_key, expires_at)
+    values (
+      ${account_id}, ${livemode}, ${id}, ${endpoint.id}, ${kind},
+      ${vault.seal(text, identityOf({ account_id, livemode, id }))}, ${public_key}, null
+    )`
+  // Whoever has the private half of a pair can sign: it stays here.
+  return { secret: kind === 'hmac' ? text : null, public_key }
+}
