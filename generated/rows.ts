@@ -904,6 +904,8 @@ export interface WebhookEndpointRow {
   metadata: unknown
   version: bigint
   created_at: Date
+  /** It is gone for everybody; the row stays until what waited for it is canceled, a page at a time. */
+  deleted_at: Date | null
 }
 
 export interface WebhookLaneRow {

@@ -954,9 +954,11 @@ create table webhook_endpoints (
   notification_email text, -- Who is told before and when the endpoint is disabled; null: the events alone tell.
   metadata jsonb default '{}'::jsonb not null,
   version bigint default 1 not null,
-  created_at timestamp with time zone not null
+  created_at timestamp with time zone not null,
+  deleted_at timestamp with time zone -- It is gone for everybody; the row stays until what waited for it is canceled, a page at a time.
 );
 comment on table webhook_endpoints is 'Where an account wants its events sent, which, and how.';
+alter table webhook_endpoints add constraint webhook_endpoints_deleted_is_disabled CHECK (((deleted_at IS NULL) OR (status = 'disabled'::text)));
 alter table webhook_endpoints add constraint webhook_endpoints_disabled_says_why CHECK (((status = 'disabled'::text) = (disabled_reason IS NOT NULL)));
 alter table webhook_endpoints add constraint webhook_endpoints_payload_is_known CHECK ((payload = ANY (ARRAY['snapshot'::text, 'thin'::text])));
 alter table webhook_endpoints add constraint webhook_endpoints_pkey PRIMARY KEY (account_id, livemode, id);

@@ -49,8 +49,10 @@ create table webhook_endpoints (
   metadata jsonb not null default '{}',
   version bigint not null default 1,
   created_at timestamptz not null,
+  deleted_at timestamptz,
   primary key (account_id, livemode, id),
-  constraint webhook_endpoints_disabled_says_why check ((status = 'disabled') = (disabled_reason is not null))
+  constraint webhook_endpoints_disabled_says_why check ((status = 'disabled') = (disabled_reason is not null)),
+  constraint webhook_endpoints_deleted_is_disabled check (deleted_at is null or status = 'disabled')
 );
 comment on table webhook_endpoints is 'Where an account wants its events sent, which, and how.';
 comment on column webhook_endpoints.account_id is 'Whose it is.';
@@ -65,6 +67,7 @@ comment on column webhook_endpoints.max_per_second is 'Deliveries a second at mo
 comment on column webhook_endpoints.max_concurrency is 'Deliveries under way at once at most. 1: strictly one after the other.';
 comment on column webhook_endpoints.retry_schedule is 'Seconds before each try, the first being the wait before the first; null: the schedule of Bursar.';
 comment on column webhook_endpoints.headers is 'Sent with each delivery. Values may be secrets: they are masked wherever they are shown.';
+comment on column webhook_endpoints.deleted_at is 'It is gone for everybody; the row stays until what waited for it is canceled, a page at a time.';
 comment on column webhook_endpoints.notification_email is 'Who is told before and when the endpoint is disabled; null: the events alone tell.';
 
 create table webhook_secrets (

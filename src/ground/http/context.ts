@@ -5,6 +5,7 @@
  */
 import { type Db, newQueryStats, type QueryStats, sqlState, type Tx } from '#db'
 import { ApiError, assert, type Clock, type Tenant } from '#kernel'
+import type { Vault } from '#secrets'
 import { encodeAnswer } from './encoder.ts'
 import { errorText } from './errors.ts'
 import {
@@ -24,7 +25,12 @@ export interface Ground {
   /** Sees all accounts. */
   readonly db: Db
   readonly clock: Clock
+  /** Seals answers that show a secret; the completer has none, because it answers nobody. */
+  readonly vault?: Vault
 }
+
+/** Before a sealed answer, in place of the brace with which every other begins. */
+const SEALED = 'sealed:'
 
 const LOCK_NOT_AVAILABLE = '55P03'
 
@@ -168,7 +174,7 @@ export class RequestContext implements Context {
       await ownership
       if (answerOf) {
         // Not awaited: it travels with COMMIT. It cannot miss its row, which this transaction holds.
-        sendFinish(tx, this.#keyOf(), answerOf(value)).catch((error: unknown) => {
+        sendFinish(tx, this.#keyOf(), this.#kept(answerOf(value))).catch((error: unknown) => {
           failed_finish = error
         })
       }
@@ -181,6 +187,35 @@ export class RequestContext implements Context {
     } catch (error) {
       throw failed_finish ?? error
     }
+  }
+
+  /** A stored answer as it was given. */
+  given = (stored: Answer): Answer => {
+    if (!stored.body.startsWith(SEALED)) return stored
+    const sealed = Buffer.from(stored.body.slice(SEALED.length), 'base64')
+    try {
+      return { ...stored, body: this.#vault().open(sealed, this.#identity()) }
+    } catch (cause) {
+      // Trying again would not help: it was sealed under another secret of the installation.
+      throw new ApiError('internal_error', { cause })
+    }
+  }
+
+  #kept(answer: Answer): Answer {
+    if (this.#endpoint.has_secret_answer !== true || answer.status >= 400) return answer
+    const sealed = this.#vault().seal(answer.body, this.#identity())
+    return { ...answer, body: SEALED + sealed.toString('base64') }
+  }
+
+  #vault(): Vault {
+    const { vault } = this.#ground
+    assert(vault, 'who answers with a secret can seal it')
+    return vault
+  }
+
+  #identity(): string {
+    const { account_id, livemode, key } = this.#keyOf()
+    return `idempotency_keys ${account_id} ${livemode} ${key}`
   }
 
   #keyOf(): Claim | Fence {

@@ -277,7 +277,7 @@ class Run {
             this.#original_id = first.request_id
             if (first.request_id !== this.#request_id) this.#outcome = 'replayed'
             await failpoint('request.answered', definition.route)
-            return first.answer
+            return context.given(first.answer)
           }
           step = 'run'
           tried_ms = performance.now()

@@ -9,6 +9,7 @@ import type { AddressInfo } from 'node:net'
 import type { Db } from '#db'
 import { ApiError, type Clock, encodeId, newId, sleep } from '#kernel'
 import { counter, type Log, METRICS_CONTENT_TYPE, metricsText } from '#metrics'
+import { createVault } from '#secrets'
 import { createAuthenticator } from './auth.ts'
 import { type Outgoing, requestHeaders, runEndpoint, type RunnerOptions } from './endpoint.ts'
 import { asApiError, errorText } from './errors.ts'
@@ -127,6 +128,7 @@ export function createServer(options: ServerOptions): Server {
     clock,
     log,
     secret: options.secret,
+    vault: createVault(options.secret, 'stored answers'),
     check_answers: options.check_answers ?? false,
     versions,
     authenticator,

@@ -99,6 +99,11 @@ export interface EndpointDefinition<Path extends z.ZodType, Params extends z.Zod
   /** The object's schema, or a list of it. */
   returns: z.ZodType
   status?: 200 | 201
+  /**
+   * The answer shows a secret once: what a retry gets again is kept sealed, so that a copy of the database does not show
+   * it. Only for endpoints of one phase: nobody else than a caller is ever answered.
+   */
+  has_secret_answer?: true
   run(context: Context, params: z.output<Params>, path: z.output<Path>): Promise<Answer>
   /** Drives an operation whose runner died to its end; only for endpoints with more than one phase. */
   resume?(context: Context, subject_id: string): Promise<Answer>

@@ -92,6 +92,9 @@ test('keys, client secrets, bearer tokens and passwords in URLs are masked insid
   expect(redactText('pi_01jd_secret_Xy9 for whsec_abc')).toBe(
     'pi_01jd_secret_[redacted] for whsec_[redacted]',
   )
+  expect(redactText('whsec_Ab+/cd/Ef== and whsk_a/b+c=, not whsecond_')).toBe(
+    'whsec_[redacted] and whsk_[redacted], not whsecond_',
+  )
   expect(redactText('Bearer abcdefgh123')).toBe('Bearer [redacted]')
   expect(redactText('postgres://me:pa:ss@host/db')).toBe('postgres://me:[redacted]@host/db')
   expect(redactText('risk_score of task_1')).toBe('risk_score of task_1')

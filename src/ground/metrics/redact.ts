@@ -31,12 +31,14 @@ function isSecretName(name: string): boolean {
 }
 
 /** One cheap test that nearly every string fails; only what passes is looked at closely. */
-const SUSPICIOUS = /\d(?:[ -]?\d){12}|[rs]k_|whsec_|_secret_|:\/\/[^\s/]*@|(?:bearer|basic) /i
+const SUSPICIOUS = /\d(?:[ -]?\d){12}|[rs]k_|whs(?:ec|k)_|_secret_|:\/\/[^\s/]*@|(?:bearer|basic) /i
 const DIGIT_RUN = /\d(?:[ -]?\d){12,}/g
 /** Ids are dense with digits by nature and longer than a card: a hex trace id, a uuid, prefix and 26 of base32. */
 const OWN_ID =
-  /^(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?![sr]k_|whsec_)[a-z]{1,6}_[0-9a-z]{26})$/
-const API_KEY = /(?<![A-Za-z0-9])([rs]k_(?:test_|live_)?|whsec_)[A-Za-z0-9]\w*/g
+  /^(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?![sr]k_|whs(?:ec|k)_)[a-z]{1,6}_[0-9a-z]{26})$/
+const API_KEY = /(?<![A-Za-z0-9])([rs]k_(?:test_|live_)?)[A-Za-z0-9]\w*/g
+/** Their base64 has more than letters. */
+const WEBHOOK_SECRET = /(?<![A-Za-z0-9])(whs(?:ec|k)_)[\w+/=-]+/g
 const CLIENT_SECRET = /_secret_\w+/g
 const URL_PASSWORD = /(:\/\/[^\s/@:]*:)[^\s/]+@/g
 const CREDENTIALS = /\b(bearer|basic) +[\w.~+/=-]{8,}/gi
@@ -89,6 +91,7 @@ export function redactText(text: string): string {
   return shown
     .replace(DIGIT_RUN, run => (hidesCard(run) ? REDACTED : run))
     .replace(API_KEY, `$1${REDACTED}`)
+    .replace(WEBHOOK_SECRET, `$1${REDACTED}`)
     .replace(CLIENT_SECRET, `_secret_${REDACTED}`)
     .replace(URL_PASSWORD, `$1${REDACTED}@`)
     .replace(CREDENTIALS, `$1 ${REDACTED}`)

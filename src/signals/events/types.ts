@@ -34,7 +34,8 @@ export const eventTypes = {
   'payout.paid': 'A payout has arrived.',
   'payout.failed': 'A payout failed, or was given back by the bank.',
   'payout.canceled': 'A payout was canceled.',
-  'orphan_capture.created': 'A processor took money that no payment of ours accounts for; it is being given back.',
+  'orphan_capture.created':
+    'A processor took money that no payment of ours accounts for; it is being given back.',
   'orphan_capture.updated': 'An orphan capture was changed.',
   'orphan_capture.voided': 'An orphan capture was given back before it was captured.',
   'orphan_capture.refunded': 'An orphan capture was given back by a refund.',

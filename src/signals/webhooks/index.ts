@@ -14,3 +14,5 @@ export {
   signatureSchemes,
   type Webhooks,
 } from './types.ts'
+export { type VerifyingSecret, verifyingSecret } from './signing/secret.ts'
+export { type Disbelief, disbeliefOf, type Received, TOLERANCE_S } from './signing/verify.ts'

@@ -4,24 +4,20 @@
  */
 import type { Queries } from '#db'
 import { newId, type Tenant } from '#kernel'
-import type { Vault } from '#secrets'
+import { createVault, type Vault } from '#secrets'
 import { generateSecret, type SecretKind, type SigningSecret, signingSecret } from './signing/secret.ts'
+import type { SealedSecret } from './types.ts'
 
-/** What the vault of endpoints' secrets is for: it parts its key from those of others (#secrets). */
-export const VAULT_PURPOSE = 'webhook secrets'
+/** Where the secrets of all endpoints are sealed and opened; made once in a process. */
+export const secretsVault = (installation_secret: string): Vault =>
+  createVault(installation_secret, 'webhook secrets')
 
-/** A row of webhook_secrets, as far as it is needed to sign. */
-export interface SealedSecret extends Tenant {
-  readonly id: string
-  readonly sealed: Uint8Array
-}
-
-const identityOf = ({ account_id, livemode, id }: Tenant & { id: string }): string =>
+const identityOf = ({ account_id, livemode }: Tenant, id: string): string =>
   `webhook_secrets ${account_id} ${livemode} ${id}`
 
 /** Ready to sign with. Throws when the installation's secret is not the one it was sealed under. */
-export const openSecret = (vault: Vault, row: SealedSecret): SigningSecret =>
-  signingSecret(vault.open(row.sealed, identityOf(row)))
+export const openSecret = (vault: Vault, tenant: Tenant, { id, sealed }: SealedSecret): SigningSecret =>
+  signingSecret(vault.open(sealed, identityOf(tenant, id)))
 
 /** What is shown of a new secret: `secret` only to those who share it. */
 export interface NewSecret {
@@ -44,7 +40,7 @@ export async function addSecret(
     insert into webhook_secrets (account_id, livemode, id, endpoint_id, kind, sealed, public_key, expires_at)
     values (
       ${account_id}, ${livemode}, ${id}, ${endpoint.id}, ${kind},
-      ${vault.seal(text, identityOf({ account_id, livemode, id }))}, ${public_key}, null
+      ${vault.seal(text, identityOf(endpoint, id))}, ${public_key}, null
     )`
   // Whoever has the private half of a pair can sign: it stays here.
   return { secret: kind === 'hmac' ? text : null, public_key }

@@ -103,6 +103,8 @@ export interface EndpointConfig extends LaneKey {
 }
 
 export interface SealedSecret {
+  /** uuid: what it is sealed for. */
+  id: string
   kind: 'hmac' | 'ed25519'
   sealed: Uint8Array
 }

@@ -3,7 +3,13 @@
  * `whsk_` is the private half of an ed25519 pair, which never leaves, and `whpk_` its public half. The prefixes and what
  * follows them are those of Standard Webhooks (github.com/standard-webhooks/standard-webhooks, "Signature scheme").
  */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto'
 import { assert } from '#kernel'
 
 export type SecretKind = 'hmac' | 'ed25519'
@@ -47,7 +53,10 @@ export function signingSecret(text: string): SigningSecret {
   assert(pair.length === SEED_BYTES + PUBLIC_BYTES, 'a private key is a seed and its public half')
   const d = pair.subarray(0, SEED_BYTES).toString('base64url')
   const x = pair.subarray(SEED_BYTES).toString('base64url')
-  return { kind: 'ed25519', key: createPrivateKey({ key: { kty: 'OKP', crv: 'Ed25519', d, x }, format: 'jwk' }) }
+  return {
+    kind: 'ed25519',
+    key: createPrivateKey({ key: { kty: 'OKP', crv: 'Ed25519', d, x }, format: 'jwk' }),
+  }
 }
 
 /** The key of a text that a receiver was given: `whsec_…` or `whpk_…`. */

@@ -11,10 +11,8 @@
  */
 import { createHmac, sign } from 'node:crypto'
 import { assert } from '#kernel'
+import type { SignatureScheme } from '../types.ts'
 import type { SigningSecret } from './secret.ts'
-
-export const signatureSchemes = ['bursar', 'standard', 'standard_ed25519'] as const
-export type SignatureScheme = (typeof signatureSchemes)[number]
 
 export interface Signed {
   readonly scheme: SignatureScheme
