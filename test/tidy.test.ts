@@ -28,7 +28,6 @@ const MAY_ENTER: Record<string, string[]> = {
     'ground/kernel',
     'ground/money',
   ],
-  'ground/http': ['ground/jobs', 'ground/db', 'ground/metrics', 'ground/kernel', 'ground/money'],
   'ground/fetch': ['ground/metrics', 'ground/kernel', 'ground/money'],
   'signals/events': ['ground/*'],
   'signals/webhooks': ['signals/events', 'ground/*'],
