@@ -159,6 +159,31 @@ export interface DisputeRow {
   created_at: Date
 }
 
+export interface EventConsumerObjectRow {
+  account_id: string
+  livemode: boolean
+  /** Its name. No foreign key: it would lock the consumer's row once for each event. */
+  consumer: string
+  object_id: string
+  /** The newest that was applied; older ones are dropped, the next one is applied, one beyond that waits for those between. */
+  version: bigint
+  /** When the event of that version was made. */
+  as_of: Date
+}
+
+export interface EventConsumerParkedRow {
+  account_id: string
+  livemode: boolean
+  consumer: string
+  object_id: string
+  /** The object's, of which an earlier one is missing. */
+  version: bigint
+  /** The event, which is in events. */
+  event_id: string
+  /** From then on nobody waits for what is missing: the object's current state is fetched instead. */
+  due_at: Date
+}
+
 export interface EventConsumerRow {
   /** As it is registered in src/reactions.ts. */
   name: string
@@ -176,6 +201,8 @@ export interface EventConsumerRow {
   failures: number
   /** Why it failed last. */
   reason: string | null
+  /** After a failure nobody tries before, in whatever process; null when it did not fail. */
+  retry_at: Date | null
 }
 
 export interface EventRow {

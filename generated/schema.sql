@@ -184,6 +184,40 @@ create policy tenant on disputes for all to bursar_app using (((account_id = (cu
 grant insert, select, update on disputes to bursar_app;
 grant insert, select, update on disputes to bursar_system;
 
+create table event_consumer_objects (
+  account_id uuid not null,
+  livemode boolean not null,
+  consumer text not null, -- Its name. No foreign key: it would lock the consumer's row once for each event.
+  object_id uuid not null,
+  version bigint not null, -- The newest that was applied; older ones are dropped, the next one is applied, one beyond that waits for those between.
+  as_of timestamp with time zone not null -- When the event of that version was made.
+) with (fillfactor=70);
+comment on table event_consumer_objects is 'Which version of an object a consumer has applied, for those that apply only newer ones. Forgotten when the object was quiet for as long as events are kept.';
+alter table event_consumer_objects add constraint event_consumer_objects_pkey PRIMARY KEY (account_id, livemode, consumer, object_id);
+alter table event_consumer_objects enable row level security;
+create policy system on event_consumer_objects for all to bursar_system using (true);
+create policy tenant on event_consumer_objects for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant select on event_consumer_objects to bursar_app;
+grant delete, insert, select, update on event_consumer_objects to bursar_system;
+
+create table event_consumer_parked (
+  account_id uuid not null,
+  livemode boolean not null,
+  consumer text not null,
+  object_id uuid not null,
+  version bigint not null, -- The object's, of which an earlier one is missing.
+  event_id uuid not null, -- The event, which is in events.
+  due_at timestamp with time zone not null -- From then on nobody waits for what is missing: the object's current state is fetched instead.
+);
+comment on table event_consumer_parked is 'Events that came before the one before them, waiting for it.';
+alter table event_consumer_parked add constraint event_consumer_parked_pkey PRIMARY KEY (account_id, livemode, consumer, object_id, version);
+CREATE INDEX event_consumer_parked_due ON public.event_consumer_parked USING btree (consumer, due_at);
+alter table event_consumer_parked enable row level security;
+create policy system on event_consumer_parked for all to bursar_system using (true);
+create policy tenant on event_consumer_parked for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant select on event_consumer_parked to bursar_app;
+grant delete, insert, select, update on event_consumer_parked to bursar_system;
+
 create table event_consumers (
   name text not null, -- As it is registered in src/reactions.ts.
   seen pg_snapshot not null, -- All that this snapshot saw has been handled.
@@ -192,7 +226,8 @@ create table event_consumers (
   after_id uuid, -- And its id.
   moved_at timestamp with time zone default now() not null, -- When it last moved.
   failures integer default 0 not null, -- Times in a row that its handler failed; the wait before the next grows with it.
-  reason text -- Why it failed last.
+  reason text, -- Why it failed last.
+  retry_at timestamp with time zone -- After a failure nobody tries before, in whatever process; null when it did not fail.
 ) with (fillfactor=50);
 comment on table event_consumers is 'How far each consumer has read the stream of events; moved in the transaction of what it did.';
 alter table event_consumers add constraint event_consumers_pkey PRIMARY KEY (name);
@@ -1075,7 +1110,19 @@ create function ensure_time_partitions(parent regclass, period text, ahead integ
 
 create function events_append(batch recorded_event[]) returns void;
 
+create function events_behind(consumer text, most integer, OUT events integer, OUT seconds double precision) returns record;
+
+create function events_between(seen pg_snapshot, until pg_snapshot, after_xid xid8, after_id uuid, most integer, with_bodies boolean) returns TABLE(account_id uuid, livemode boolean, id uuid, type text, object_id uuid, object_version bigint, committed_in xid8, created_at timestamp with time zone, body text);
+
 create function events_maintain() returns integer security definer;
+
+create function events_seen_before(seen pg_snapshot, xid xid8) returns pg_snapshot;
+
+create function events_snapshot() returns pg_snapshot;
+
+create function events_take(consumer text, most integer) returns TABLE(account_id uuid, livemode boolean, id uuid, type text, object_id uuid, object_version bigint, committed_in xid8, created_at timestamp with time zone, body text);
+
+create function events_waiting(consumer text) returns boolean;
 
 create function idempotency_claim(claims jsonb) returns SETOF integer;
 

@@ -16,6 +16,7 @@ create table event_consumers (
   moved_at timestamptz not null default now(),
   failures integer not null default 0,
   reason text,
+  retry_at timestamptz,
   constraint event_consumers_position_is_whole check ((after_xid is null) = (after_id is null) and (after_xid is null or until is not null))
 ) with (fillfactor = 50);
 comment on table event_consumers is 'How far each consumer has read the stream of events; moved in the transaction of what it did.';
@@ -27,8 +28,39 @@ comment on column event_consumers.after_id is 'And its id.';
 comment on column event_consumers.moved_at is 'When it last moved.';
 comment on column event_consumers.failures is 'Times in a row that its handler failed; the wait before the next grows with it.';
 comment on column event_consumers.reason is 'Why it failed last.';
+comment on column event_consumers.retry_at is 'After a failure nobody tries before, in whatever process; null when it did not fail.';
 comment on constraint event_consumers_position_is_whole on event_consumers is 'A place in the stream is both, and lies in what is being read.';
 grant select, insert, update, delete on event_consumers to bursar_system;
+
+create table event_consumer_objects (
+  account_id uuid not null,
+  livemode boolean not null,
+  consumer text not null,
+  object_id uuid not null,
+  version bigint not null,
+  as_of timestamptz not null,
+  primary key (account_id, livemode, consumer, object_id)
+) with (fillfactor = 70);
+comment on table event_consumer_objects is 'Which version of an object a consumer has applied, for those that apply only newer ones. Forgotten when the object was quiet for as long as events are kept.';
+comment on column event_consumer_objects.consumer is 'Its name. No foreign key: it would lock the consumer''s row once for each event.';
+comment on column event_consumer_objects.version is 'The newest that was applied; older ones are dropped, the next one is applied, one beyond that waits for those between.';
+comment on column event_consumer_objects.as_of is 'When the event of that version was made.';
+
+create table event_consumer_parked (
+  account_id uuid not null,
+  livemode boolean not null,
+  consumer text not null,
+  object_id uuid not null,
+  version bigint not null,
+  event_id uuid not null,
+  due_at timestamptz not null,
+  primary key (account_id, livemode, consumer, object_id, version)
+);
+comment on table event_consumer_parked is 'Events that came before the one before them, waiting for it.';
+comment on column event_consumer_parked.version is 'The object''s, of which an earlier one is missing.';
+comment on column event_consumer_parked.event_id is 'The event, which is in events.';
+comment on column event_consumer_parked.due_at is 'From then on nobody waits for what is missing: the object''s current state is fetched instead.';
+create index event_consumer_parked_due on event_consumer_parked (consumer, due_at);
 
 create table webhook_endpoints (
   account_id uuid not null,
@@ -258,7 +290,7 @@ declare
   target text;
 begin
   foreach target in array array[
-    'webhook_endpoints', 'webhook_secrets', 'webhook_lanes', 'webhook_queue', 'webhook_deliveries', 'webhook_attempts', 'webhook_replays'
+    'event_consumer_objects', 'event_consumer_parked', 'webhook_endpoints', 'webhook_secrets', 'webhook_lanes', 'webhook_queue', 'webhook_deliveries', 'webhook_attempts', 'webhook_replays'
   ] loop
     execute format('alter table %I enable row level security', target);
     execute format(

@@ -40,6 +40,7 @@ export const failpoints = {
   'job.done': { row: 9, about: "A job's work is committed, and the queue does not know that it is done." },
   'inbound.kept': { row: 9, about: "A processor's news is kept, and the processor does not know it." },
   'inbound.handled': { row: 9, about: "A processor's news is applied, and not marked as applied." },
+  'consumer.handled': { row: 9, about: "A consumer's effect and its place are written, and not committed." },
   'batch.sent': { row: 13, about: 'A group of requests is being recorded in one transaction.' },
   'job.batch': { row: 14, about: 'A job has committed one batch of its work, and more is waiting.' },
 } as const satisfies Record<string, Failpoint>

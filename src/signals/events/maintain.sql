@@ -1,5 +1,7 @@
 -- Makes the daily partitions of the coming week and drops those whose events are all older than 30 days; what lies in
 -- the default partition (nobody made partitions in time, or a clock was ahead) is deleted by its age.
+-- Events with the number of a transaction that this cluster has not come to were restored from a dump of another: they
+-- were told there, and get a number that lies behind every consumer, before the new cluster's own numbers reach theirs.
 -- Runs as the owner of the table: the roles may neither create nor drop. Answers how many were dropped.
 create or replace function events_maintain() returns integer
   language plpgsql
@@ -22,6 +24,7 @@ begin
     execute format('drop table %s', partition);
     dropped := dropped + 1;
   end loop;
+  update events set committed_in = '1' where committed_in >= pg_snapshot_xmax(pg_current_snapshot());
   delete from events_default where id < uuid_floor(now() - interval '31 days');
   return dropped;
 end;
