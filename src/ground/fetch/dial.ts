@@ -109,16 +109,20 @@ export function createDialler(guard: Guard, names: Names, ca: readonly string[])
       rejectUnauthorized: true,
       ...(session !== undefined && { session }),
     })
+    let is_secure = false
     const fail = (error: Error) => {
+      // From then on whoever speaks over it hears its errors; to listen here as well keeps them from ending the process.
+      if (is_secure) return
+      // A session that led nowhere is not tried again.
       sessions.delete(origin)
       socket.destroy()
       reject(error)
     }
     secure.on('session', (fresh: Buffer) => remember(origin, fresh))
-    secure.once('error', error => fail(tlsFailure(error)))
+    secure.on('error', error => fail(tlsFailure(error)))
     secure.once('close', () => fail(tlsFailure({ code: 'ECONNRESET' })))
     secure.once('secureConnect', () => {
-      secure.removeAllListeners('close')
+      is_secure = true
       resolve(secure)
     })
     return late => {
