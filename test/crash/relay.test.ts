@@ -40,9 +40,10 @@ const restartWorker = async () => {
   worker = await plant.start({ role: 'worker' })
 }
 
-/** What the clock asks for every minute, now. */
-const runExpiry = () => plant.db.one`
-  select job_enqueue('payment_intents.expire_holds', '{"payload":{}}', null, null, 21, null) as id`
+/** What the clock asks for by itself, now. */
+const runJob = (name: string) => plant.db.one`
+  select job_enqueue(${name}, '{"payload":{}}', null, null, 21, null) as id`
+const runExpiry = () => runJob('payment_intents.expire_holds')
 
 /** Holds whose time is over since a minute, or will be after `in_interval`. */
 async function lapsedHolds(in_interval = '-1 minute'): Promise<void> {
@@ -99,6 +100,29 @@ describe('a relay', () => {
     await strikeExpiry({ arm, action: 'kill' })
     await restartWorker()
     await expectVoided()
+  })
+
+  test('row 14: killed between a seal and its checkpoints', { timeout: TEST_MS }, async () => {
+    const pay = () => merchant.post(at, '/v1/payment_intents', paying({ confirm: true }))
+    const unsealed = async () =>
+      (
+        await plant.db.one<{ count: number }>`
+          select count(*)::integer as count from ledger_transfers
+          where account_id = ${merchant.account_id}
+            and recorded_xid >= (select until_xid from ledger_seal_head)`
+      ).count
+    await pay()
+    const { struck } = await worker.arm({ arm: 'job.batch', match: 'ledger.seal', action: 'kill' })
+    await runJob('ledger.seal')
+    await struck
+    expect(await unsealed()).toBe(0)
+    await pay()
+    expect(await unsealed()).toBeGreaterThan(0)
+    await restartWorker()
+    await runJob('ledger.seal')
+    await expect.poll(unsealed, { timeout: 60_000, interval: 100 }).toBe(0)
+    // Verifies the books too: the chain, and what checkpoints there are.
+    expect(await audit(plant, [merchant], at)).toEqual([])
   })
 
   test('row 5: killed when a look-up has told the outcome', { timeout: TEST_MS }, async () => {

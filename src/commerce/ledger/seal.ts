@@ -6,6 +6,7 @@
 import { z } from 'zod'
 import type { Db, Queries } from '#db'
 import { defineJob, type Job } from '#jobs'
+import { failpoint } from '#kernel'
 import { gauge } from '#metrics'
 
 /** Where the chain stands. Whoever keeps `head` elsewhere can prove everything up to it, whatever happens here. */
@@ -44,6 +45,7 @@ export async function seal(db: Db, options: { signal?: AbortSignal } = {}): Prom
     if (made === undefined) break
     seals += 1
     transfers += made.transfers
+    await failpoint('job.batch', 'ledger.seal')
     await writeCheckpoints(db, made)
   }
   const head = await sealHead(db)
