@@ -13,6 +13,7 @@ import { record } from '../record.ts'
 import type { OrphanCaptureRow } from '../rows.ts'
 import { meetTransfer, reserveTransfers, takenTransfer } from './money.ts'
 import { insertAttempt, newOrphanAttempt, updateOrphan } from './operation.ts'
+import { endHold } from './hold.ts'
 import { countMet } from './met.ts'
 import { OrphanCapture, orphanSubject } from './object.ts'
 
@@ -47,9 +48,11 @@ export async function meetOrphan(payments: Payments, cause: Cause, found: FoundC
     if ((await insertOrphan(tx, orphan)) === 0) return meetAgain(tx, cause, found)
     const attempt = newOrphanAttempt(cause, orphan)
     await insertAttempt(tx, attempt, '0 seconds')
+    const { transfers = [], events = [], ...ended } = await endHold(tx, cause, orphan)
     await record(tx, {
-      transfers: [meetTransfer(cause, orphan), ...reserveTransfers(cause, attempt)],
-      events: [eventOf(cause, 'orphan_capture.created', orphanSubject(orphan))],
+      ...ended,
+      transfers: [...transfers, meetTransfer(cause, orphan), ...reserveTransfers(cause, attempt)],
+      events: [...events, eventOf(cause, 'orphan_capture.created', orphanSubject(orphan))],
     })
     return 'met' as const
   })

@@ -36,6 +36,14 @@ export const takenTransfer = (cause: Cause, orphan: OrphanCaptureRow, hold_id: s
   step: 'taken',
 })
 
+/** The hold that the orphan used up at the processor. */
+export const endHoldTransfer = (cause: Cause, orphan: OrphanCaptureRow, hold_id: string): Transfer => ({
+  ...basisOf(cause, 'orphan_capture', orphan),
+  kind: 'void_pending',
+  pending_id: hold_id,
+  step: 'end_hold',
+})
+
 /** Reserves what is going to be refunded; a void needs nothing, its hold is there. */
 export const reserveTransfers = (cause: Cause, attempt: OrphanAttemptRow): Transfer[] =>
   attempt.operation === 'void'

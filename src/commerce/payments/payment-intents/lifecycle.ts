@@ -31,7 +31,8 @@ export const intentLifecycle = lifecycle({
     fail: 'requires_payment_method',
     void: 'canceled',
   },
-  requires_capture: { capture: 'processing', cancel: 'processing' },
+  // Lapse: the hold is gone at the processor, and nothing need be asked of it.
+  requires_capture: { capture: 'processing', cancel: 'processing', lapse: 'canceled' },
   succeeded: {},
   canceled: {},
 })
