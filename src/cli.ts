@@ -19,6 +19,7 @@ const files: Record<VerbName, () => Promise<Verb>> = {
   migrate: () => import('./cli/migrate.ts'),
   config: () => import('./cli/config.ts'),
   keys: () => import('./cli/keys.ts'),
+  consumers: () => import('./cli/consumers.ts'),
   demo: () => import('./cli/demo.ts'),
   attempts: () => import('./cli/attempts.ts'),
   id: () => import('./cli/id.ts'),

@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openDatabase } from '#db'
-import { API_VERSION } from '#events'
+import { API_VERSION, createConsumers } from '#events'
 import { createServer, openapi, referencePages, startCompleter, startRequestLog } from '#http'
 import { startInbound } from '#inbound'
 import { startWorker } from '#jobs'
@@ -19,7 +19,7 @@ import { openFailpoints } from './main/failpoints.ts'
 import { runSimulator, simulatorAnswers } from './main/simulator-process.ts'
 import { simulatorWebhookSecret, tellSimulator } from './main/simulator-webhooks.ts'
 import { openStore, prepareStore } from './main/store.ts'
-import { listenToProcessors } from './reactions.ts'
+import { consumersOf, listenToProcessors } from './reactions.ts'
 import type { Settings } from './settings.ts'
 
 export interface Bursar {
@@ -133,6 +133,9 @@ async function start(
     stops.push(() => worker.stop())
     const listening = await startInbound(inbound, db)
     stops.push(() => listening.stop())
+    const consumers = createConsumers({ db, clock, log, consumers: consumersOf() })
+    consumers.start()
+    stops.push(() => consumers.stop())
     const resolver = startResolver(payments, log)
     stops.push(() => resolver.stop())
     const follower = startFollower(payments, log)

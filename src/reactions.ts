@@ -2,6 +2,7 @@
  * When this happens, also do that: the one list of what crosses from one room to another without a call between them.
  * Rooms know nothing of it; a new source of news, or a new consequence of one, is a line here.
  */
+import type { Consumer } from '#events'
 import { createInbound, type Inbound, type InboundSource } from '#inbound'
 import type { Log } from '#metrics'
 import { applyProcessorEvent, type Connector, type Payments, worthKeeping } from '#payments'
@@ -21,6 +22,11 @@ export function listenToProcessors(payments: Payments, connectors: readonly Conn
       return applyProcessorEvent(payments, processor, event)
     },
   })
+}
+
+/** What Bursar does because of events, each from a place of its own in their stream (`bursar consumers list`). */
+export function consumersOf(): readonly Consumer[] {
+  return []
 }
 
 /** A connector as a source of news. */
