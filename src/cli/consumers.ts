@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { Database } from '#db'
 import { withDatabase } from './database.ts'
+import { instantOf } from './ledger/tenant.ts'
 
 export function declare(command: Command): void {
   command.addHelpText(
@@ -58,18 +59,13 @@ async function list(db: Database, options: { json?: boolean }): Promise<void> {
   )
 }
 
-/** ISO 8601: a day, or an instant that says its zone; any other text means different things to different machines. */
-const TIME = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2}))?$/
-
 async function replay(db: Database, name: string, options: { from: string; json?: boolean }): Promise<void> {
   const [{ listConsumers, replayConsumer }, { systemClock }, { print }] = await Promise.all([
     import('#events'),
     import('#kernel'),
     import('./output.ts'),
   ])
-  const from = new Date(TIME.test(options.from) ? options.from : Number.NaN)
-  if (Number.isNaN(from.getTime()))
-    throw new Error('--from must be a time like 2026-11-21 or 2026-11-21T09:00:00Z')
+  const from = instantOf(options.from)
   if (from > systemClock.now()) throw new Error('--from lies in the future: there is nothing to read again')
   const replayed = await replayConsumer(db, name, { from })
   if (replayed === undefined) {
