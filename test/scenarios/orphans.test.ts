@@ -120,33 +120,6 @@ describe('a success after a decline', () => {
     )
   })
 
-  test('of a capture ends the payment it was for: its hold is used up', async () => {
-    const account = await world.account()
-    const { body: intent } = await account.api.post(
-      '/v1/payment_intents',
-      paying({ capture_method: 'manual' }),
-    )
-    await world.fault({ operation: 'capture', kind: 'drop_response', count: 1 })
-    await world.fault({ operation: 'lookup', kind: 'error', moment: 'before', count: 1 })
-    await account.api.post(`/v1/payment_intents/${intent.id}/capture`, { amount_to_capture: 600 })
-    const news = await newsOf(world, account, 'capture', { captured: true })
-    expect(await tell({ ...news, outcome: DECLINED })).toBe('applied')
-    const statusNow = async () => (await account.api.get(`/v1/payment_intents/${intent.id}`)).body
-    expect((await statusNow()).status).toBe('requires_capture')
-    expect(await tell(news)).toBe('applied')
-    expect(await statusNow()).toMatchObject({
-      status: 'canceled',
-      cancellation_reason: 'automatic',
-      amount_capturable: 0,
-    })
-    await resolveAll(account)
-    expect(await statusOf(account)).toBe('refunded')
-    expect(await heldBy(world, account)).toBe(0n)
-    expect(await owed(account)).toEqual([[0, 0]])
-    const late = await account.api.post(`/v1/payment_intents/${intent.id}/capture`)
-    expect(late.body.error.code).toBe('payment_intent_unexpected_state')
-  })
-
   test('told twenty times at once is one orphan and one refund', async () => {
     const { account, news } = await declinedHere()
     const results = await Promise.all(Array.from({ length: 20 }, () => tell(news)))
