@@ -1,11 +1,11 @@
 import { createServer, type Socket } from 'node:net'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
-import PostalMime, { type Email } from 'postal-mime'
-import { type SMTPServerOptions, SMTPServer } from 'smtp-server'
+import type { SMTPServerOptions } from 'smtp-server'
 import { afterEach, describe, expect, test } from 'vitest'
 import { systemClock } from '#kernel'
 import { createLog, metricsText } from '#metrics'
 import { makeCertificate } from '../../../test/support/certificate.ts'
+import { startMailServer } from '../../../test/support/mail-server.ts'
 import { createMailer, isAddress, type Mail, type Mailer } from './index.ts'
 
 const stops: (() => Promise<void> | void)[] = []
@@ -13,60 +13,10 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop()
 })
 
-interface Received {
-  from: string
-  to: string[]
-  is_secure: boolean
-  raw: string
-  mail: Email
-}
-
-/** A mail server that keeps what it gets. */
 async function mailServer(options: SMTPServerOptions = {}) {
-  const received: Received[] = []
-  let connections = 0
-  const server = new SMTPServer({
-    authOptional: true,
-    disabledCommands: options.key === undefined ? ['STARTTLS'] : [],
-    disableReverseLookup: true,
-    onConnect(_session, done) {
-      connections += 1
-      done()
-    },
-    onData(stream, session, done) {
-      const chunks: Buffer[] = []
-      stream.on('data', (chunk: Buffer) => chunks.push(chunk))
-      stream.on('end', () => {
-        const raw = Buffer.concat(chunks)
-        const { mailFrom, rcptTo } = session.envelope
-        void PostalMime.parse(raw).then(mail => {
-          received.push({
-            from: mailFrom === false ? '' : mailFrom.address,
-            to: rcptTo.map(({ address }) => address),
-            is_secure: session.secure,
-            raw: raw.toString('latin1'),
-            mail,
-          })
-          done()
-        }, done)
-      })
-    },
-    ...options,
-  })
-  // Clients that give up reset the connection; that is no trouble of the server's.
-  server.on('error', () => undefined)
-  const { promise: listening, resolve } = Promise.withResolvers<void>()
-  const listener = server.listen(0, '127.0.0.1', resolve)
-  await listening
-  stops.push(
-    () =>
-      new Promise<void>(closed => {
-        server.close(() => closed())
-      }),
-  )
-  const address = listener.address()
-  if (address === null || typeof address === 'string') throw new Error('it listens at a port')
-  return { port: address.port, received, connections: () => connections }
+  const server = await startMailServer(options)
+  stops.push(() => server.close())
+  return server
 }
 
 /** A server that speaks no SMTP: `talk` is handed each connection. */
