@@ -16,3 +16,6 @@ export {
 } from './types.ts'
 export { type VerifyingSecret, verifyingSecret } from './signing/secret.ts'
 export { type Disbelief, disbeliefOf, type Received, TOLERANCE_S } from './signing/verify.ts'
+export { noticesConsumer } from './notices/consume.ts'
+export { failureWords } from './notices/failure-words.ts'
+export { noticeJob } from './notices/send.ts'

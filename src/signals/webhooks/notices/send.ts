@@ -48,12 +48,13 @@ export const noticeJob = (mailer: Mailer | null): NoticeJob =>
     run: (context, notice) => sendNotice(context, mailer, notice),
   })
 
-async function sendNotice({ db, note }: JobContext, mailer: Mailer | null, notice: Notice): Promise<void> {
-  note({ endpoint_id: encodeId('we_', notice.endpoint_id), kind: notice.kind })
+async function sendNotice(context: JobContext, mailer: Mailer | null, notice: Notice): Promise<void> {
+  const { db } = context
+  context.note({ endpoint_id: encodeId('we_', notice.endpoint_id), kind: notice.kind })
   const endpoint = await findNoticed(db, notice, notice.endpoint_id)
   const why_not = mailer === null ? 'no_mail_server' : whyNot(notice, endpoint)
   if (mailer === null || endpoint === undefined || endpoint.notification_email === null || why_not !== null) {
-    note({ outcome: 'not_sent', reason: why_not })
+    context.note({ outcome: 'not_sent', reason: why_not })
     return
   }
   const letter = letterOf(await factsOf(db, notice, endpoint))
@@ -62,7 +63,7 @@ async function sendNotice({ db, note }: JobContext, mailer: Mailer | null, notic
     to: endpoint.notification_email,
     message_id: `notice.${encodeId('evt_', notice.event_id)}`,
   })
-  note({ outcome: outcome.kind })
+  context.note({ outcome: outcome.kind })
   if (outcome.kind === 'failed') throw new Error(`the notice was not sent: ${outcome.reason}`)
 }
 
