@@ -5,6 +5,7 @@
 import type { Endpoint, Route } from '#http'
 import type { Inbound } from '#inbound'
 import type { Job, Schedule } from '#jobs'
+import type { Mailer } from '#mail'
 import type { Payments } from '#payments'
 
 /** Every route that answers, by room. */
@@ -89,6 +90,7 @@ export const jobNames = [
   'ledger.maintain_partitions',
   'ledger.seal',
   'ledger.verify',
+  'webhooks.send_notice',
 ] as const
 
 /** The endpoints themselves. */
@@ -112,20 +114,23 @@ export async function endpoints(payments: Payments, inbound: Inbound): Promise<E
 export async function jobs(
   payments: Payments,
   inbound: Inbound,
-  { request_log_days }: { request_log_days: number },
+  { request_log_days, mailer = null }: { request_log_days: number; mailer?: Mailer | null },
 ): Promise<{ jobs: Job[]; schedules: Schedule[] }> {
-  const [{ paymentsJobs }, { eventsJobs }, { ledgerJobs }, { requestLogJobs }] = await Promise.all([
-    import('#payments'),
-    import('#events'),
-    import('#ledger'),
-    import('#http'),
-  ])
+  const [{ paymentsJobs }, { eventsJobs }, { ledgerJobs }, { requestLogJobs }, { noticeJob }] =
+    await Promise.all([
+      import('#payments'),
+      import('#events'),
+      import('#ledger'),
+      import('#http'),
+      import('#webhooks'),
+    ])
   const rooms = [
     paymentsJobs(payments),
     eventsJobs(),
     inbound.jobs,
     ledgerJobs(payments.clock, payments.db),
     requestLogJobs(request_log_days),
+    { jobs: [noticeJob(mailer)], schedules: [] },
   ]
   return { jobs: rooms.flatMap(room => room.jobs), schedules: rooms.flatMap(room => room.schedules) }
 }

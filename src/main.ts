@@ -117,18 +117,18 @@ async function start(
     ...(webhook_secret !== null && { webhook_secret }),
   })
   stops.push(() => processor.close())
-  if (is_worker) startMail(settings, log, say, stops)
   const payments = createPayments({ db, clock, log, connectors: { test: processor, live: null } })
   const inbound = listenToProcessors(payments, [processor], log)
   const endpoints = await allEndpoints(payments, inbound)
 
   if (is_worker) {
+    const mailer = startMail(settings, log, say, stops)
     const worker = await startWorker({
       url: store.url,
       db,
       log,
       concurrency: JOBS_AT_ONCE,
-      ...(await allJobs(payments, inbound, settings)),
+      ...(await allJobs(payments, inbound, { ...settings, mailer })),
     })
     stops.push(() => worker.stop())
     const listening = await startInbound(inbound, db)

@@ -6,6 +6,7 @@ import type { Consumer } from '#events'
 import { createInbound, type Inbound, type InboundSource } from '#inbound'
 import type { Log } from '#metrics'
 import { applyProcessorEvent, type Connector, type Payments, worthKeeping } from '#payments'
+import { noticesConsumer } from '#webhooks'
 
 /** What a processor tells by itself, by webhook or in its feed, is applied to the payments it is about. */
 export function listenToProcessors(payments: Payments, connectors: readonly Connector[], log: Log): Inbound {
@@ -26,7 +27,7 @@ export function listenToProcessors(payments: Payments, connectors: readonly Conn
 
 /** What Bursar does because of events, each from a place of its own in their stream (`bursar consumers list`). */
 export function consumersOf(): readonly Consumer[] {
-  return []
+  return [noticesConsumer]
 }
 
 /** A connector as a source of news. */

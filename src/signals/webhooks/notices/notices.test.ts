@@ -107,7 +107,7 @@ const disable = (id: string, reason: 'gone' | 'failing') => db.run`
 /** Reads the stream to its end, and runs what it asked for; answers what each run noted, or what it failed of. */
 async function tellAll(with_mailer: Mailer | null = mailer): Promise<Record<string, unknown>[]> {
   const job = noticeJob(with_mailer)
-  const consumers = createConsumers({ db, clock, log, consumers: [noticesConsumer(job)] })
+  const consumers = createConsumers({ db, clock, log, consumers: [noticesConsumer] })
   while ((await consumers.runOnce()) > 0);
   await consumers.stop()
   const asked = await db.transaction(async tx => {
@@ -232,8 +232,7 @@ test('an endpoint that was deleted meanwhile is not told of', async () => {
 
 test('what the handler asked for goes with its transaction', async () => {
   const endpoint = await failingEndpoint()
-  const job = noticeJob(mailer)
-  const consumer = noticesConsumer(job)
+  const consumer = noticesConsumer
   const failing = createConsumers({
     db,
     clock,

@@ -28,7 +28,6 @@ const Notice = z.strictObject({
   }),
 })
 export type Notice = z.output<typeof Notice>
-export type NoticeJob = Job<typeof Notice>
 
 /** With the pauses of jobs (e, e², … seconds, six hours at most) twelve tries last fifteen hours: a mail server's bad day. */
 const TRIES_MOST = 12
@@ -40,7 +39,7 @@ const DISABLED_AFTER_MS = 5 * 86_400_000
 const KEPT_DAYS = 30
 
 /** `mailer` null: no mail server was named, and what would be sent is noted and nothing else. */
-export const noticeJob = (mailer: Mailer | null): NoticeJob =>
+export const noticeJob = (mailer: Mailer | null): Job<typeof Notice> =>
   defineJob({
     name: 'webhooks.send_notice',
     payload: Notice,
