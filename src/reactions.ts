@@ -8,6 +8,9 @@ import type { Log } from '#metrics'
 import { applyProcessorEvent, type Connector, type Payments, worthKeeping } from '#payments'
 import { noticesConsumer } from '#webhooks'
 
+/** As long as a look-up: a lane holds its news for 20 s, and taking it in needs some of them. */
+const COMPLETE_DEADLINE_MS = 5_000
+
 /** What a processor tells by itself, by webhook or in its feed, is applied to the payments it is about. */
 export function listenToProcessors(payments: Payments, connectors: readonly Connector[], log: Log): Inbound {
   const byName = new Map(connectors.map(connector => [connector.name, connector]))
@@ -17,9 +20,11 @@ export function listenToProcessors(payments: Payments, connectors: readonly Conn
     log,
     sources: connectors.map(connector => sourceOf(payments, connector)),
     async handle({ processor, event_id, body }) {
-      const event = byName.get(processor)?.webhooks.read(body)
+      const connector = byName.get(processor)
+      const told = connector?.webhooks.read(body)
       // It could be read when it came: the processor was disconnected since, or its connector was changed.
-      if (event === undefined) throw new Error(`no connector can read the event ${event_id} of ${processor}`)
+      if (told === undefined) throw new Error(`no connector can read the event ${event_id} of ${processor}`)
+      const event = connector?.complete ? await connector.complete(told, COMPLETE_DEADLINE_MS) : told
       return applyProcessorEvent(payments, processor, event)
     },
   })

@@ -144,7 +144,7 @@ describe('whoever runs it', () => {
     const facts = factsOf('simulator')
     const [minute, months] = [60_000, 90 * 86_400_000]
     const next = (state: 'unknown' | 'requires_action' | 'approved' | 'prepared', silence_ms: number) =>
-      nextAction(facts, { state, operation: 'authorize' }, silence_ms)
+      nextAction(facts, { state, operation: 'authorize', processor_id: null }, silence_ms)
     expect(next('prepared', 0)).toBe('send it')
     expect(next('unknown', 0)).toContain('it may still be under way')
     expect(next('unknown', minute)).toContain('send it again under the same reference')
@@ -152,7 +152,9 @@ describe('whoever runs it', () => {
     expect(next('requires_action', 0)).toContain('wait for the customer')
     expect(next('approved', months)).toBeNull()
     const cannot_ask = { ...facts, supports_lookup: false, supports_reversal: false }
-    expect(nextAction(cannot_ask, { state: 'unknown', operation: 'refund' }, months)).toContain('webhook')
+    expect(
+      nextAction(cannot_ask, { state: 'unknown', operation: 'refund', processor_id: null }, months),
+    ).toContain('webhook')
     expect(() => factsOf('nobody')).toThrow('nobody')
   })
 })

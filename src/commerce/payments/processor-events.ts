@@ -25,6 +25,7 @@ export async function applyProcessorEvent(
     case 'operation':
       return applyOperationNews(payments, processor, news)
     case 'dispute': {
+      if (news.reference === null) throw new Error(`nothing tells which payment ${news.dispute_id} contests`)
       const attempt = await findAttempt(payments, processor, news.reference, news.owner?.account_id ?? null)
       if (!attempt) throw new Error(`no payment of ours has the reference ${news.reference}`)
       const tenant = { account_id: attempt.account_id, livemode: attempt.livemode }

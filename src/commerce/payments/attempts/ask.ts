@@ -40,7 +40,7 @@ export async function ask(
     }
     switch (step.kind) {
       case 'look_up':
-        found = await connector.lookup(encodeId('att_', attempt.id), LOOKUP_DEADLINE_MS)
+        found = await connector.lookup(encodeId('att_', attempt.id), LOOKUP_DEADLINE_MS, attempt.processor_id)
         await failpoint('processor.found', attempt.operation)
         break
       case 'settle':

@@ -74,6 +74,10 @@ async function call(connector: Connector, operation: Operation): Promise<Outcome
 function request(connector: Connector, { attempt, intent, method }: Operation): Promise<Outcome> {
   const reference = encodeId('att_', attempt.id)
   const { amount, currency } = attempt
+  const owner = {
+    account_id: encodeId('acct_', attempt.account_id),
+    payment_intent_id: encodeId('pi_', intent.id),
+  }
   if (attempt.operation === 'authorize') {
     if (!method) throw new Error('an authorization charges a payment method')
     return connector.authorize(
@@ -86,16 +90,13 @@ function request(connector: Connector, { attempt, intent, method }: Operation): 
         off_session: intent.off_session,
         return_url: intent.return_url,
         statement_descriptor: intent.statement_descriptor,
-        owner: {
-          account_id: encodeId('acct_', attempt.account_id),
-          payment_intent_id: encodeId('pi_', intent.id),
-        },
+        owner,
       },
       CALL_DEADLINE_MS,
     )
   }
   if (attempt.target_processor_id === null) throw new Error(`a ${attempt.operation} acts on something`)
-  const request = { reference, processor_id: attempt.target_processor_id, amount, currency }
+  const request = { reference, processor_id: attempt.target_processor_id, amount, currency, owner }
   switch (attempt.operation) {
     case 'capture':
       return connector.capture(request, CALL_DEADLINE_MS)

@@ -11,10 +11,13 @@ const asks: KnownFacts = {
   longest_processing_ms: PROCESSING,
   idempotency_window_ms: WINDOW,
   supports_lookup: true,
+  supports_lookup_by_id: false,
   supports_reversal: true,
 }
 const cannot_reverse = { ...asks, supports_reversal: false }
 const cannot_ask = { ...asks, supports_lookup: false }
+/** As Stripe: by its own id alone, and nothing is taken back by a reference. */
+const asks_by_id = { ...asks, supports_lookup: false, supports_lookup_by_id: true, supports_reversal: false }
 const can_nothing = { ...asks, supports_lookup: false, supports_reversal: false }
 
 const SOON = PROCESSING - 1
@@ -30,7 +33,10 @@ const wait = (reason: string): Step => ({ kind: 'wait', reason })
 const kind = (step: 'send' | 'look_up' | 'resend' | 'reverse' | 'decline' | 'none'): Step => ({ kind: step })
 
 type Operation = 'authorize' | 'capture' | 'void' | 'refund'
-type Case = [string, KnownFacts, AttemptState, Operation, number, LookupOutcome | null, Step]
+type Case = [string, KnownFacts, AttemptState, Operation, number, LookupOutcome | null, Step, string?]
+
+/** What the processor calls it, in the cases in which it has said so. */
+const ID = 'pay_1'
 
 const cases: Case[] = [
   ['what never left is sent', asks, 'prepared', 'authorize', 0, null, kind('send')],
@@ -93,19 +99,73 @@ const cases: Case[] = [
     null,
     wait('awaiting_processor'),
   ],
+
+  [
+    'without an id there is nothing to ask by',
+    asks_by_id,
+    'unknown',
+    'authorize',
+    INSIDE,
+    null,
+    kind('resend'),
+  ],
+  ['nor outside', asks_by_id, 'unknown', 'authorize', OUTSIDE, null, wait('awaiting_processor')],
+  [
+    'with its id a challenge is asked about',
+    asks_by_id,
+    'requires_action',
+    'authorize',
+    OUTSIDE,
+    null,
+    kind('look_up'),
+    ID,
+  ],
+  ['so is a slow bank', asks_by_id, 'pending', 'refund', SOON, null, kind('look_up'), ID],
+  [
+    'what it says settles',
+    asks_by_id,
+    'pending',
+    'refund',
+    SOON,
+    taken,
+    { kind: 'settle', outcome: taken },
+    ID,
+  ],
+  [
+    'its silence is no answer',
+    asks_by_id,
+    'requires_action',
+    'authorize',
+    OUTSIDE,
+    silent,
+    wait('timeout'),
+    ID,
+  ],
+  [
+    'an id it knows nothing of is not sent again',
+    asks_by_id,
+    'pending',
+    'refund',
+    INSIDE,
+    absent,
+    wait('awaiting_processor'),
+    ID,
+  ],
 ]
 
-test.each(cases)('%s', (_name, facts, state, operation, silence_ms, found, step) => {
-  expect(nextStep(facts, { state, operation }, silence_ms, found)).toEqual(step)
+test.each<Case>(cases)('%s', (_name, facts, state, operation, silence_ms, found, step, id) => {
+  expect(nextStep(facts, { state, operation, processor_id: id ?? null }, silence_ms, found)).toEqual(step)
 })
 
 test('outside the window nothing is ever sent again, whatever is declared and found', () => {
-  for (const facts of [asks, cannot_reverse, cannot_ask, can_nothing]) {
+  for (const facts of [asks, cannot_reverse, cannot_ask, asks_by_id, can_nothing]) {
     for (const state of ['sent', 'unknown', 'requires_action', 'pending'] as const) {
       for (const operation of ['authorize', 'capture', 'void', 'refund'] as const) {
         for (const found of [null, absent, silent, taken]) {
-          const step = nextStep(facts, { state, operation }, OUTSIDE, found)
-          expect(['resend', 'send'], `${state} ${operation}`).not.toContain(step.kind)
+          for (const processor_id of [null, ID]) {
+            const step = nextStep(facts, { state, operation, processor_id }, OUTSIDE, found)
+            expect(['resend', 'send'], `${state} ${operation}`).not.toContain(step.kind)
+          }
         }
       }
     }

@@ -29,13 +29,17 @@ export type Step =
 
 export type KnownFacts = Pick<
   ConnectorFacts,
-  'idempotency_window_ms' | 'longest_processing_ms' | 'supports_lookup' | 'supports_reversal'
+  | 'idempotency_window_ms'
+  | 'longest_processing_ms'
+  | 'supports_lookup'
+  | 'supports_lookup_by_id'
+  | 'supports_reversal'
 >
 
 /** `silence_ms`: since it was first sent, by the database's clock. `found`: what the look-up says; null before it. */
 export function nextStep(
   facts: KnownFacts,
-  attempt: Pick<AttemptRow, 'state' | 'operation'>,
+  attempt: Pick<AttemptRow, 'state' | 'operation' | 'processor_id'>,
   silence_ms: number,
   found: LookupOutcome | null,
 ): Step {
@@ -48,10 +52,12 @@ export function nextStep(
       return { kind: 'send' }
     default:
   }
-  if (facts.supports_lookup) {
+  if (facts.supports_lookup || (facts.supports_lookup_by_id && attempt.processor_id !== null)) {
     if (found === null) return { kind: 'look_up' }
     if (found.kind === 'unknown') return { kind: 'wait', reason: found.reason }
     if (found.kind !== 'absent') return { kind: 'settle', outcome: found }
+    // The processor has told its id and knows nothing of it now: that is for its webhook to explain.
+    if (!facts.supports_lookup) return { kind: 'wait', reason: 'awaiting_processor' }
   } else if (attempt.state === 'requires_action' || attempt.state === 'pending') {
     // It has arrived, and only the processor's own word can tell more.
     return { kind: 'wait', reason: 'awaiting_processor' }

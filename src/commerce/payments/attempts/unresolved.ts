@@ -8,6 +8,7 @@ import { unfinishedSubjects } from '#http'
 import type { Tenant } from '#kernel'
 import type { LookupOutcome } from '../connectors/connector.ts'
 import { simulatorFacts } from '../connectors/simulator.ts'
+import { stripeFacts } from '../connectors/stripe/facts.ts'
 import type { AttemptRow } from '../rows.ts'
 import type { AnyAttempt } from './changes.ts'
 import { type KnownFacts, nextStep, type Step } from './next-step.ts'
@@ -83,24 +84,25 @@ export function factsOf(processor: string): KnownFacts {
   return facts
 }
 
-const FACTS: Readonly<Record<string, KnownFacts>> = { simulator: simulatorFacts }
+const FACTS: Readonly<Record<string, KnownFacts>> = { simulator: simulatorFacts, stripe: stripeFacts }
 
 const ABSENT: LookupOutcome = { kind: 'absent' }
 
 /** The next step in words; null when it is over. */
 export function nextAction(
   facts: KnownFacts,
-  attempt: Pick<AttemptRow, 'state' | 'operation'>,
+  attempt: Pick<AttemptRow, 'state' | 'operation' | 'processor_id'>,
   silence_ms: number,
 ): string | null {
   const step = nextStep(facts, attempt, silence_ms, null)
   if (step.kind !== 'look_up') return WORDS[step.kind]
-  const asking = attempt.state === 'requires_action' ? WAITING : ASKING
+  const asking = attempt.state === 'requires_action' ? WAITING : facts.supports_lookup ? ASKING : ASKING_BY_ID
   const then = THEN[nextStep(facts, attempt, silence_ms, ABSENT).kind]
   return then === undefined ? asking : `${asking}; ${then}`
 }
 
 const ASKING = 'ask the processor by our reference'
+const ASKING_BY_ID = 'ask the processor by its own id'
 const WAITING = 'wait for the customer, and ask the processor how the challenge ended'
 
 const WORDS: Record<Exclude<Step['kind'], 'look_up'>, string | null> = {

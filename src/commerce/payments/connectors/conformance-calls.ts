@@ -1,7 +1,16 @@
 /** What the contract needs of a processor's harness, and the calls that its parts share. */
 import { randomUUID } from 'node:crypto'
 import { expect } from 'vitest'
-import type { Authorize, Connector, FollowUp, Outcome, RawCard, WebhookReader } from './connector.ts'
+import type {
+  Authorize,
+  Connector,
+  ConnectorFacts,
+  FollowUp,
+  LookupOutcome,
+  Outcome,
+  RawCard,
+  WebhookReader,
+} from './connector.ts'
 
 /** As it arrived. */
 export interface Webhook {
@@ -32,6 +41,18 @@ export interface Misbehaviour {
     | 'late_success'
   /** For `slow_body` and `late_success`. */
   ms?: number
+}
+
+/** In what processors differ and none is wrong; known before any test runs, as the facts are. */
+export interface Traits {
+  /** A twin of what is under way waits for its answer; else it is refused, as `reference_in_use`. */
+  joins_twins: boolean
+  /** A payout that was refused is found as failed; else nothing was made. */
+  keeps_refused_payouts: boolean
+  /** A payout that comes back is told as `returned`; else as `failed`, and who knows it as paid knows the rest. */
+  tells_returned_payouts: boolean
+  /** Who wins a dispute gets its fee back. */
+  returns_dispute_fees: boolean
 }
 
 export interface ConnectorHarness {
@@ -73,10 +94,12 @@ export interface ConnectorHarness {
 
 /** Far more than any answer on one machine takes, so only what hangs runs into it. */
 export const DEADLINE_MS = 5_000
+/** Whose the operations are. */
+const OWNER = { account_id: 'acct_1', payment_intent_id: 'pi_1' }
 /** Short, for what is expected to hang. */
 export const SHORT_DEADLINE_MS = 250
 
-export function makeCalls(harness: () => ConnectorHarness) {
+export function makeCalls(harness: () => ConnectorHarness, facts: ConnectorFacts) {
   const makeReference = () => `att_${randomUUID().replaceAll('-', '')}`
 
   const authorization = (over: Partial<Authorize> = {}): Authorize => ({
@@ -88,7 +111,7 @@ export function makeCalls(harness: () => ConnectorHarness) {
     off_session: false,
     return_url: null,
     statement_descriptor: null,
-    owner: { account_id: 'acct_1', payment_intent_id: 'pi_1' },
+    owner: OWNER,
     ...over,
   })
 
@@ -106,12 +129,42 @@ export function makeCalls(harness: () => ConnectorHarness) {
     processor_id,
     amount: 1000n,
     currency: 'usd',
+    owner: OWNER,
     ...over,
   })
 
   const lookup = (reference: string) => harness().connector.lookup(reference, DEADLINE_MS)
+
+  /**
+   * How an operation stands, found out as Bursar does it: by our reference, by the processor's own id where that is
+   * known and enough, or by sending the same again.
+   */
+  async function learn(
+    reference: string,
+    again: () => Promise<Outcome>,
+    known?: Outcome,
+  ): Promise<LookupOutcome> {
+    if (facts.supports_lookup) return lookup(reference)
+    const processor_id = known && 'processor_id' in known ? known.processor_id : null
+    if (facts.supports_lookup_by_id && processor_id !== null) {
+      return harness().connector.lookup(reference, DEADLINE_MS, processor_id)
+    }
+    return patiently(again)
+  }
+
+  /** As often as it takes while its twin is under way. */
+  async function patiently(call: () => Promise<Outcome>): Promise<Outcome> {
+    const end_ms = performance.now() + DEADLINE_MS
+    for (;;) {
+      const outcome = await call()
+      const is_twin = outcome.kind === 'unknown' && outcome.reason === 'reference_in_use'
+      if (!is_twin || performance.now() > end_ms) return outcome
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+  }
+
   const typesOf = async (reference: string) =>
     (await harness().movements(reference)).map(movement => movement.type)
 
-  return { makeReference, authorization, authorize, paid, followUp, lookup, typesOf }
+  return { makeReference, authorization, authorize, paid, followUp, lookup, learn, patiently, typesOf }
 }

@@ -3,16 +3,31 @@
  * what really moved and told to misbehave; everything else goes through the port alone.
  */
 import { afterEach, describe, expect, test } from 'vitest'
-import { type ConnectorHarness, DEADLINE_MS, makeCalls, SHORT_DEADLINE_MS } from './conformance-calls.ts'
+import {
+  type ConnectorHarness,
+  DEADLINE_MS,
+  makeCalls,
+  SHORT_DEADLINE_MS,
+  type Traits,
+} from './conformance-calls.ts'
 import { describeMoney } from './conformance-money.ts'
 import { describeNews } from './conformance-news.ts'
-import type { LookupOutcome } from './connector.ts'
+import type { ConnectorFacts, LookupOutcome } from './connector.ts'
 
 const LATE_MS = 600
 
-/** Runs the contract; `harness` is called inside each test, after the suite's own `beforeAll`. */
-export function describeConnector(name: string, harness: () => ConnectorHarness) {
-  const { makeReference, authorization, authorize, paid, followUp, lookup, typesOf } = makeCalls(harness)
+/**
+ * Runs the contract; `harness` is called inside each test, after the suite's own `beforeAll`. What the facts say the
+ * processor cannot is not asked of it, and only that.
+ */
+export function describeConnector(
+  name: string,
+  facts: ConnectorFacts,
+  traits: Traits,
+  harness: () => ConnectorHarness,
+) {
+  const { makeReference, authorization, authorize, paid, followUp, lookup, learn, patiently, typesOf } =
+    makeCalls(harness, facts)
 
   /** Asks until the answer is of this kind or the connector's own promise about lateness is broken. */
   async function lookupUntil(reference: string, kind: LookupOutcome['kind']): Promise<LookupOutcome> {
@@ -24,11 +39,16 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
     }
   }
 
-  describeMoney(name, harness)
-  describeNews(name, harness)
+  describeMoney(name, facts, traits, harness)
+  describeNews(name, facts, traits, harness)
 
   describe(`the ${name} connector`, () => {
     afterEach(() => harness().behave())
+
+    test('declares its facts', () => {
+      expect(harness().connector.facts).toEqual(facts)
+      expect(facts.longest_processing_ms).toBeLessThan(facts.idempotency_window_ms)
+    })
 
     test('an approved payment is captured at once and keeps its amount', async () => {
       const reference = makeReference()
@@ -38,7 +58,9 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
     })
 
     test('an amount of a trillion minor units arrives whole', async () => {
-      expect(await authorize({ amount: 999_999_999_999n })).toMatchObject({ amount: 999_999_999_999n })
+      expect(await authorize({ amount: 999_999_999_999n, currency: 'idr' })).toMatchObject({
+        amount: 999_999_999_999n,
+      })
     })
 
     test('a declined payment says why and moves nothing', async () => {
@@ -119,7 +141,7 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
       const first = await harness().connector.refund(request, DEADLINE_MS)
       expect(first.kind).toBe('declined')
       expect(await harness().connector.refund(request, DEADLINE_MS)).toEqual(first)
-      expect((await lookup(request.reference)).kind).toBe('declined')
+      if (facts.supports_lookup) expect((await lookup(request.reference)).kind).toBe('declined')
     })
 
     test('the same reference twice gets the same answer and moves money once', async () => {
@@ -140,8 +162,14 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
     test('the same reference from ten callers at once moves money once', async () => {
       const request = authorization()
       const outcomes = await Promise.all(
-        Array.from({ length: 10 }, () => harness().connector.authorize(request, DEADLINE_MS)),
+        Array.from({ length: 10 }, async () => {
+          const first = await harness().connector.authorize(request, DEADLINE_MS)
+          if (traits.joins_twins || first.kind !== 'unknown') return first
+          expect(first.reason).toBe('reference_in_use')
+          return patiently(() => harness().connector.authorize(request, DEADLINE_MS))
+        }),
       )
+      expect(outcomes.map(outcome => outcome.kind)).toEqual(Array.from({ length: 10 }, () => 'approved'))
       expect(new Set(outcomes.map(outcome => 'processor_id' in outcome && outcome.processor_id)).size).toBe(1)
       expect(await typesOf(request.reference)).toEqual(['authorize', 'capture'])
     })
@@ -154,40 +182,74 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
       expect(await typesOf(request.reference)).toEqual(['authorize', 'capture'])
     })
 
-    test('a lookup tells what happened, and absent when nothing did', async () => {
-      const request = authorization()
-      const outcome = await harness().connector.authorize(request, DEADLINE_MS)
-      expect(await lookup(request.reference)).toEqual(outcome)
-      expect(await lookup(makeReference())).toEqual({ kind: 'absent' })
+    test.runIf(facts.supports_lookup)(
+      'a lookup tells what happened, and absent when nothing did',
+      async () => {
+        const request = authorization()
+        const outcome = await harness().connector.authorize(request, DEADLINE_MS)
+        expect(await lookup(request.reference)).toEqual(outcome)
+        expect(await lookup(makeReference())).toEqual({ kind: 'absent' })
+      },
+    )
+
+    test.runIf(facts.supports_lookup_by_id)(
+      'a lookup by its own id tells what happened, and of a strange one nothing',
+      async () => {
+        for (const capture of [true, false]) {
+          const request = authorization({ capture })
+          const outcome = await paid(request)
+          const { connector } = harness()
+          expect(await connector.lookup(request.reference, DEADLINE_MS, outcome.processor_id)).toEqual(
+            outcome,
+          )
+          expect(await connector.lookup(makeReference(), DEADLINE_MS, `${outcome.processor_id}x`)).toEqual({
+            kind: 'absent',
+          })
+        }
+        const payment = await paid()
+        const refund = await harness().connector.refund(followUp(payment.processor_id), DEADLINE_MS)
+        if (refund.kind !== 'approved') throw new Error(`expected a refund, got ${refund.kind}`)
+        expect(await harness().connector.lookup(makeReference(), DEADLINE_MS, refund.processor_id)).toEqual(
+          refund,
+        )
+      },
+    )
+
+    test.runIf(!facts.supports_lookup)('what cannot be asked is unknown, never absent', async () => {
+      expect((await lookup(makeReference())).kind).toBe('unknown')
     })
 
-    test('a slow answer is unknown at the deadline, and the lookup finds the payment', async () => {
+    test('a slow answer is unknown at the deadline, and the payment is found', async () => {
       const request = authorization()
       await harness().misbehave({ operation: 'authorize', kind: 'slow_body', ms: 2_000 })
       const started_ms = performance.now()
       const outcome = await harness().connector.authorize(request, SHORT_DEADLINE_MS)
       expect(outcome).toEqual({ kind: 'unknown', reason: 'timeout' })
       expect(performance.now() - started_ms).toBeLessThan(1_500)
-      expect((await lookup(request.reference)).kind).toBe('approved')
+      const again = () => harness().connector.authorize(request, DEADLINE_MS)
+      expect((await learn(request.reference, again)).kind).toBe('approved')
+      expect(await typesOf(request.reference)).toEqual(['authorize', 'capture'])
     })
 
-    test('a dropped answer is unknown, the lookup finds the payment, and a resend moves nothing more', async () => {
+    test('a dropped answer is unknown, the payment is found, and a resend moves nothing more', async () => {
       const request = authorization()
       await harness().misbehave({ operation: 'authorize', kind: 'drop_response' })
       const outcome = await harness().connector.authorize(request, SHORT_DEADLINE_MS)
       expect(outcome).toEqual({ kind: 'unknown', reason: 'timeout' })
-      const found = await lookup(request.reference)
+      const again = () => harness().connector.authorize(request, DEADLINE_MS)
+      const found = await learn(request.reference, again)
       expect(found.kind).toBe('approved')
-      expect(await harness().connector.authorize(request, DEADLINE_MS)).toEqual(found)
+      expect(await again()).toEqual(found)
       expect(await typesOf(request.reference)).toEqual(['authorize', 'capture'])
     })
 
-    test('a dropped request is unknown and absent, and a resend pays once', async () => {
+    test('a dropped request is unknown and has moved nothing, and a resend pays once', async () => {
       const request = authorization()
       await harness().misbehave({ operation: 'authorize', kind: 'drop_request' })
       const outcome = await harness().connector.authorize(request, SHORT_DEADLINE_MS)
       expect(outcome.kind).toBe('unknown')
-      expect(await lookup(request.reference)).toEqual({ kind: 'absent' })
+      if (facts.supports_lookup) expect(await lookup(request.reference)).toEqual({ kind: 'absent' })
+      expect(await typesOf(request.reference)).toEqual([])
       expect((await harness().connector.authorize(request, DEADLINE_MS)).kind).toBe('approved')
       expect(await typesOf(request.reference)).toEqual(['authorize', 'capture'])
     })
@@ -197,7 +259,13 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
       await harness().misbehave({ operation: 'authorize', kind })
       const outcome = await harness().connector.authorize(request, DEADLINE_MS)
       expect(outcome).toEqual({ kind: 'unknown', reason: 'connection_reset' })
-      expect((await lookup(request.reference)).kind).toBe(kind === 'reset_after' ? 'approved' : 'absent')
+      const is_made = kind === 'reset_after'
+      expect(await typesOf(request.reference)).toEqual(is_made ? ['authorize', 'capture'] : [])
+      if (facts.supports_lookup) {
+        expect((await lookup(request.reference)).kind).toBe(is_made ? 'approved' : 'absent')
+      }
+      expect((await harness().connector.authorize(request, DEADLINE_MS)).kind).toBe('approved')
+      expect(await typesOf(request.reference)).toEqual(['authorize', 'capture'])
     })
 
     test('an error of the processor is unknown, whatever its status says', async () => {
@@ -209,41 +277,50 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
       })
     })
 
-    test('a late success is absent first and found within the longest processing time', async () => {
-      const request = authorization()
-      await harness().misbehave({ operation: 'authorize', kind: 'late_success', ms: LATE_MS })
-      expect((await harness().connector.authorize(request, SHORT_DEADLINE_MS)).kind).toBe('unknown')
-      expect((await lookup(request.reference)).kind).toBe('absent')
-      expect((await lookupUntil(request.reference, 'approved')).kind).toBe('approved')
-      expect(await typesOf(request.reference)).toEqual(['authorize', 'capture'])
-    })
+    test.runIf(facts.supports_lookup)(
+      'a late success is absent first and found within the longest processing time',
+      async () => {
+        const request = authorization()
+        await harness().misbehave({ operation: 'authorize', kind: 'late_success', ms: LATE_MS })
+        expect((await harness().connector.authorize(request, SHORT_DEADLINE_MS)).kind).toBe('unknown')
+        expect((await lookup(request.reference)).kind).toBe('absent')
+        expect((await lookupUntil(request.reference, 'approved')).kind).toBe('approved')
+        expect(await typesOf(request.reference)).toEqual(['authorize', 'capture'])
+      },
+    )
 
     test('a resend while the success is late joins it', async () => {
       const request = authorization()
       await harness().misbehave({ operation: 'authorize', kind: 'late_success', ms: LATE_MS })
       expect((await harness().connector.authorize(request, SHORT_DEADLINE_MS)).kind).toBe('unknown')
-      expect((await harness().connector.authorize(request, DEADLINE_MS)).kind).toBe('approved')
+      const again = () => harness().connector.authorize(request, DEADLINE_MS)
+      if (!traits.joins_twins) expect(await again()).toEqual({ kind: 'unknown', reason: 'reference_in_use' })
+      expect((await patiently(again)).kind).toBe('approved')
       expect(await typesOf(request.reference)).toEqual(['authorize', 'capture'])
     })
 
     test.each(['capture', 'void', 'refund'] as const)(
-      'a dropped answer to a %s is unknown and the lookup finds it',
+      'a dropped answer to a %s is unknown and it is found',
       async operation => {
         const payment = await paid({ capture: operation === 'refund' })
         const request = followUp(payment.processor_id)
         await harness().misbehave({ operation, kind: 'drop_response' })
         expect((await harness().connector[operation](request, SHORT_DEADLINE_MS)).kind).toBe('unknown')
-        expect((await lookup(request.reference)).kind).toBe('approved')
-        expect((await harness().connector[operation](request, DEADLINE_MS)).kind).toBe('approved')
+        const again = () => harness().connector[operation](request, DEADLINE_MS)
+        expect((await learn(request.reference, again)).kind).toBe('approved')
+        expect((await again()).kind).toBe('approved')
         expect(await typesOf(request.reference)).toEqual([operation])
       },
     )
 
     test('a lookup that fails is unknown, never absent', async () => {
-      await harness().misbehave({ operation: 'lookup', kind: 'error' })
-      expect((await lookup(makeReference())).kind).toBe('unknown')
-      await harness().misbehave({ operation: 'lookup', kind: 'reset_after' })
-      expect((await lookup(makeReference())).kind).toBe('unknown')
+      const payment = await paid()
+      const { connector } = harness()
+      for (const kind of ['error', 'reset_after'] as const) {
+        await harness().misbehave({ operation: 'lookup', kind })
+        const found = await connector.lookup(makeReference(), DEADLINE_MS, payment.processor_id)
+        expect(found.kind).toBe('unknown')
+      }
     })
 
     test('a processor that cannot be reached is unknown, for every operation', async () => {
@@ -254,8 +331,8 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
         unreachable.capture(request, DEADLINE_MS),
         unreachable.void(request, DEADLINE_MS),
         unreachable.refund(request, DEADLINE_MS),
-        unreachable.lookup(request.reference, DEADLINE_MS),
-        unreachable.tokenize(card, DEADLINE_MS),
+        unreachable.lookup(request.reference, DEADLINE_MS, 'pi_1'),
+        ...(facts.takes_card_numbers ? [unreachable.tokenize(card, DEADLINE_MS)] : []),
       ])
       for (const outcome of outcomes) expect(outcome.kind).toBe('unknown')
     })
@@ -265,9 +342,10 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
       const outcome = await harness().connector.authorize(request, DEADLINE_MS)
       if (outcome.kind !== 'requires_action') throw new Error(`expected a challenge, got ${outcome.kind}`)
       expect(await typesOf(request.reference)).toEqual([])
-      expect(await lookup(request.reference)).toEqual(outcome)
+      const found = () => learn(request.reference, () => Promise.resolve(outcome), outcome)
+      expect(await found()).toEqual(outcome)
       await harness().answerChallenge(outcome.redirect_url, true)
-      expect(await lookup(request.reference)).toMatchObject({
+      expect(await found()).toMatchObject({
         kind: 'approved',
         processor_id: outcome.processor_id,
         amount: 1000n,
@@ -281,7 +359,8 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
       if (outcome.kind !== 'requires_action') throw new Error(`expected a challenge, got ${outcome.kind}`)
       await harness().answerChallenge(outcome.redirect_url, false)
       await harness().answerChallenge(outcome.redirect_url, true)
-      expect((await lookup(request.reference)).kind).toBe('declined')
+      const found = await learn(request.reference, () => Promise.resolve(outcome), outcome)
+      expect(found).toMatchObject({ kind: 'declined', processor_id: outcome.processor_id })
       expect(await typesOf(request.reference)).toEqual([])
     })
 
@@ -290,7 +369,8 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
       const outcome = await harness().connector.authorize(request, DEADLINE_MS)
       if (outcome.kind !== 'requires_action') throw new Error(`expected a challenge, got ${outcome.kind}`)
       await harness().answerChallenge(outcome.redirect_url, true)
-      expect((await lookup(request.reference)).kind).toBe('declined')
+      const found = await learn(request.reference, () => Promise.resolve(outcome), outcome)
+      expect(found.kind).toBe('declined')
     })
 
     test('an abandoned challenge can be voided and never pays afterwards', async () => {
@@ -300,7 +380,8 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
       const ended = await harness().connector.void(followUp(outcome.processor_id), DEADLINE_MS)
       expect(ended.kind).toBe('approved')
       await harness().answerChallenge(outcome.redirect_url, true)
-      expect((await lookup(request.reference)).kind).toBe('declined')
+      const found = await learn(request.reference, () => Promise.resolve(outcome), outcome)
+      expect(found.kind).toBe('declined')
       expect(await typesOf(request.reference)).toEqual([])
     })
 
@@ -309,27 +390,61 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
       expect(outcome).toMatchObject({ kind: 'declined', decline: { code: 'authentication_required' } })
     })
 
-    test('a card becomes a token that pays, and the same number has the same fingerprint', async () => {
-      const { connector, card } = harness()
-      const first = await connector.tokenize(card, DEADLINE_MS)
-      const second = await connector.tokenize(card, DEADLINE_MS)
-      if (first.kind !== 'tokenized' || second.kind !== 'tokenized') throw new Error('expected tokens')
-      expect(first.card.last4).toBe(card.number.slice(-4))
-      expect(second.card.fingerprint).toBe(first.card.fingerprint)
-      expect((await authorize({ payment_token: first.token })).kind).toBe('approved')
-    })
+    test.runIf(facts.takes_card_numbers)(
+      'a card becomes a token that pays, and the same number has the same fingerprint',
+      async () => {
+        const { connector, card } = harness()
+        const first = await connector.tokenize(card, DEADLINE_MS)
+        const second = await connector.tokenize(card, DEADLINE_MS)
+        if (first.kind !== 'tokenized' || second.kind !== 'tokenized') throw new Error('expected tokens')
+        expect(first.card.last4).toBe(card.number.slice(-4))
+        expect(second.card.fingerprint).toBe(first.card.fingerprint)
+        expect((await authorize({ payment_token: first.token })).kind).toBe('approved')
+      },
+    )
 
-    test('a card with a wrong number, expiry or security code is refused by the field', async () => {
-      const { connector, card } = harness()
-      const wrong = [
-        [{ number: `${card.number.slice(0, -1)}${(Number(card.number.at(-1)) + 1) % 10}` }, 'number'],
-        [{ exp_month: 13 }, 'exp_month'],
-        [{ exp_year: 2001 }, 'exp_year'],
-        [{ cvc: '1' }, 'cvc'],
-      ] as const
-      for (const [over, field] of wrong) {
-        const outcome = await connector.tokenize({ ...card, ...over }, DEADLINE_MS)
-        expect(outcome).toMatchObject({ kind: 'refused', param: `card.${field}` })
+    test.runIf(facts.takes_card_numbers)(
+      'a card with a wrong number, expiry or security code is refused by the field',
+      async () => {
+        const { connector, card } = harness()
+        const wrong = [
+          [{ number: `${card.number.slice(0, -1)}${(Number(card.number.at(-1)) + 1) % 10}` }, 'number'],
+          [{ exp_month: 13 }, 'exp_month'],
+          [{ exp_year: 2001 }, 'exp_year'],
+          [{ cvc: '1' }, 'cvc'],
+        ] as const
+        for (const [over, field] of wrong) {
+          const outcome = await connector.tokenize({ ...card, ...over }, DEADLINE_MS)
+          expect(outcome).toMatchObject({ kind: 'refused', param: `card.${field}` })
+        }
+      },
+    )
+
+    test.runIf(!facts.takes_card_numbers)(
+      'a card number is refused with what to do, and goes nowhere',
+      async () => {
+        const { connector, unreachable, card } = harness()
+        for (const one of [connector, unreachable]) {
+          const outcome = await one.tokenize(card, DEADLINE_MS)
+          expect(outcome).toMatchObject({ kind: 'refused', param: 'card.number' })
+          expect(outcome.kind === 'refused' && outcome.decline.message).toContain('token')
+          expect((await one.authorize(authorization({ payment_token: card.number }), DEADLINE_MS)).kind).toBe(
+            'declined',
+          )
+        }
+      },
+    )
+
+    test('a token of its own is adopted and pays, and what is none is refused', async () => {
+      const { connector, tokens, card } = harness()
+      const adopted = await connector.adopt(tokens.approved, DEADLINE_MS)
+      if (adopted.kind !== 'tokenized') throw new Error(`expected a token, got ${adopted.kind}`)
+      expect(adopted.card.last4).toMatch(/^\d{4}$/)
+      const again = await connector.adopt(tokens.approved, DEADLINE_MS)
+      expect(again.kind === 'tokenized' && again.card.fingerprint).toBe(adopted.card.fingerprint)
+      expect((await authorize({ payment_token: adopted.token })).kind).toBe('approved')
+      for (const nothing of ['', 'pm_nobody', 'a b', '../pm_1', card.number]) {
+        expect(await connector.adopt(nothing, DEADLINE_MS)).toMatchObject({ kind: 'refused', param: 'token' })
       }
     })
 
@@ -340,6 +455,7 @@ export function describeConnector(name: string, harness: () => ConnectorHarness)
         await connector.tokenize({ ...card, cvc: 'x' }, DEADLINE_MS),
         await connector.tokenize({ ...card, number: `${card.number}1` }, DEADLINE_MS),
         await unreachable.tokenize(card, DEADLINE_MS),
+        await connector.adopt(card.number, DEADLINE_MS),
         await authorize({ payment_token: card.number }),
       ]
       for (const outcome of outcomes) expect(JSON.stringify(outcome, asText)).not.toContain(card.number)

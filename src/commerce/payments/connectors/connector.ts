@@ -68,6 +68,8 @@ export interface FollowUp {
   processor_id: string
   amount: bigint
   currency: string
+  /** Null: of an operation whose payment intent is not known any more. */
+  owner: Owner | null
 }
 
 /** Moves money we hold at the processor to a bank account. */
@@ -116,8 +118,8 @@ export type News =
       kind: 'dispute'
       dispute_id: string
       payment_id: string
-      /** Our reference of the payment it contests. */
-      reference: string
+      /** Our reference of the payment it contests; null: what was told names the payment alone, and `complete` asks. */
+      reference: string | null
       /** Whose payment it contests, as we told the processor. */
       owner: Owner | null
       status: 'warning_needs_response' | 'warning_closed' | 'needs_response' | 'under_review' | 'won' | 'lost'
@@ -168,9 +170,14 @@ export interface ConnectorFacts {
   idempotency_window_ms: number
   /** An operation that is absent this long after it was sent was never received. */
   longest_processing_ms: number
+  /** Whether an operation can be asked after by our reference alone. */
   supports_lookup: boolean
+  /** Whether it can be asked after by the processor's own id, as soon as the processor has told that. */
+  supports_lookup_by_id: boolean
   /** Whether an operation can be taken back by its reference alone, also one that never arrived. */
   supports_reversal: boolean
+  /** Whether it takes card numbers from a server; else cards come as tokens that its own form has made. */
+  takes_card_numbers: boolean
   settlement_format: 'simulator-csv' | 'stripe-csv'
 }
 
@@ -178,12 +185,18 @@ export interface Connector {
   name: string
   facts: ConnectorFacts
   tokenize(card: RawCard, deadline_ms: number): Promise<TokenizeOutcome>
+  /** Takes on a card that the processor's own form has turned into a token; what it answers may be another token. */
+  adopt(token: string, deadline_ms: number): Promise<TokenizeOutcome>
   authorize(request: Authorize, deadline_ms: number): Promise<Outcome>
   capture(request: FollowUp, deadline_ms: number): Promise<Outcome>
   void(request: FollowUp, deadline_ms: number): Promise<Outcome>
   refund(request: FollowUp, deadline_ms: number): Promise<Outcome>
-  /** A reversed operation is declined with the code `reversed`, also one that was never received. */
-  lookup(reference: string, deadline_ms: number): Promise<LookupOutcome>
+  /**
+   * How an operation stands. `processor_id`: what the processor calls it, when it has told: enough where
+   * `facts.supports_lookup_by_id`. A reversed operation is declined with the code `reversed`, also one that was never
+   * received.
+   */
+  lookup(reference: string, deadline_ms: number, processor_id?: string | null): Promise<LookupOutcome>
   /**
    * Takes back whatever was or will be done under a reference (a hold is voided, an open challenge ended, what a
    * payment captured is given back): approved means it holds and moves no money and never will, and `amount` is what
@@ -204,6 +217,11 @@ export interface Connector {
   /** Gives the dispute up. */
   closeDispute(dispute_id: string, deadline_ms: number): Promise<DisputeAnswer>
   webhooks: WebhookReader
+  /**
+   * An event with what its sender left out, asked of the processor; left out itself where events tell everything.
+   * Throws when it cannot be found out now.
+   */
+  complete?(event: ProcessorEvent, deadline_ms: number): Promise<ProcessorEvent>
   /**
    * What happened after a place in the processor's feed (null: from its start): what a lost webhook would have told.
    * A place that the processor does not know is answered from the start: news told twice costs less than news lost.

@@ -13,9 +13,17 @@ export type Answer =
   | { kind: 'failed'; reason: string }
 
 export interface Exchange {
+  send(call: Sent, deadline_ms: number): Promise<Answer>
   post(path: string, body: string, deadline_ms: number): Promise<Answer>
   get(path: string, deadline_ms: number): Promise<Answer>
   close(): Promise<void>
+}
+
+export interface Sent {
+  method: 'GET' | 'POST'
+  path: string
+  headers: Record<string, string>
+  body: string | null
 }
 
 /**
@@ -26,10 +34,10 @@ const MAX_CONNECTIONS = 64
 /** Below the 120 s after which the simulator closes an idle connection, so that we are the one to close it. */
 const KEEP_ALIVE_MS = 60_000
 const CONNECT_TIMEOUT_MS = 5_000
-/** An answer is under 1 kB, a page of 200 events under 400 kB; more than this is not an answer. */
+/** The simulator's answers are under 1 kB, a page of its 200 events under 400 kB; more than this is not an answer. */
 const MAX_ANSWER_BYTES = 1024 * 1024
 
-export function makeExchange(url: string): Exchange {
+export function makeExchange(url: string, { max_answer_bytes = MAX_ANSWER_BYTES } = {}): Exchange {
   const { origin } = new URL(url)
   const agent = new Agent({
     connections: MAX_CONNECTIONS,
@@ -43,16 +51,16 @@ export function makeExchange(url: string): Exchange {
     bodyTimeout: 0,
   })
 
-  function exchange(method: 'GET' | 'POST', path: string, body: string | null, deadline_ms: number) {
-    return new Promise<Answer>(resolve => {
-      const call = new Call(resolve, deadline_ms)
-      agent.dispatch({ origin, path, method, body, headers: body === null ? NO_HEADERS : JSON_HEADERS }, call)
+  const send = (sent: Sent, deadline_ms: number) =>
+    new Promise<Answer>(resolve => {
+      agent.dispatch({ origin, ...sent }, new Call(resolve, deadline_ms, max_answer_bytes))
     })
-  }
 
   return {
-    post: (path, body, deadline_ms) => exchange('POST', path, body, deadline_ms),
-    get: (path, deadline_ms) => exchange('GET', path, null, deadline_ms),
+    send,
+    post: (path, body, deadline_ms) =>
+      send({ method: 'POST', path, body, headers: JSON_HEADERS }, deadline_ms),
+    get: (path, deadline_ms) => send({ method: 'GET', path, body: null, headers: NO_HEADERS }, deadline_ms),
     close: () => agent.close(),
   }
 }
@@ -63,6 +71,7 @@ const NO_HEADERS = {}
 class Call implements Dispatcher.DispatchHandler {
   private readonly resolve: (answer: Answer) => void
   private readonly timer: NodeJS.Timeout
+  private readonly max_bytes: number
   /** Set once the request has a connection and is being written: from then on it may have arrived. */
   private controller: Dispatcher.DispatchController | undefined
   private is_settled = false
@@ -70,8 +79,9 @@ class Call implements Dispatcher.DispatchHandler {
   private chunks: Buffer[] = []
   private size = 0
 
-  constructor(resolve: (answer: Answer) => void, deadline_ms: number) {
+  constructor(resolve: (answer: Answer) => void, deadline_ms: number, max_bytes: number) {
     this.resolve = resolve
+    this.max_bytes = max_bytes
     this.timer = setTimeout(() => this.giveUp(), deadline_ms)
   }
 
@@ -87,7 +97,7 @@ class Call implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer) {
     this.size += chunk.length
-    if (this.size <= MAX_ANSWER_BYTES) {
+    if (this.size <= this.max_bytes) {
       this.chunks.push(chunk)
       return
     }

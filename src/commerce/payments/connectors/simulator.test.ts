@@ -12,7 +12,7 @@ import { systemClock } from '#kernel'
 import { describeConnector } from './conformance.ts'
 import type { Misbehaviour, Webhook } from './conformance-calls.ts'
 import { magicCard, magicCards } from './magic-cards.ts'
-import { type SimulatorConnector, simulatorConnector } from './simulator.ts'
+import { type SimulatorConnector, simulatorConnector, simulatorFacts } from './simulator.ts'
 import { simulatorWebhooks } from './simulator-webhooks.ts'
 
 const PROGRAM = join(import.meta.dirname, '../../../../simulator/main.ts')
@@ -81,7 +81,14 @@ const faultOf = ({ operation, kind, ms }: Misbehaviour) => {
   return ms === undefined ? { operation, kind } : { operation, kind, ms }
 }
 
-describeConnector('simulator', () => ({
+const traits = {
+  joins_twins: true,
+  keeps_refused_payouts: true,
+  tells_returned_payouts: true,
+  returns_dispute_fees: true,
+}
+
+describeConnector('simulator', simulatorFacts, traits, () => ({
   connector,
   unreachable,
   tokens: {

@@ -8,8 +8,18 @@
  * and `timeout_before_sending` (no connection came free in time). Those two are `unknown` as well: the caller's way
  * out, asking by reference, is the same, and one path is easier to trust than two.
  */
-import type { Authorize, Connector, ConnectorFacts, FollowUp, Outcome, PayOut, RawCard } from './connector.ts'
+import type {
+  Authorize,
+  Connector,
+  ConnectorFacts,
+  FollowUp,
+  Outcome,
+  PayOut,
+  RawCard,
+  TokenizeOutcome,
+} from './connector.ts'
 import { makeExchange } from './exchange.ts'
+import { magicCard } from './magic-cards.ts'
 import {
   readDisputeAnswer,
   readEventPage,
@@ -29,7 +39,10 @@ export const simulatorFacts: ConnectorFacts = {
   // The simulator's latest late success comes after 12 s; three more for a busy machine.
   longest_processing_ms: 15_000,
   supports_lookup: true,
+  // Not needed: our own reference always does.
+  supports_lookup_by_id: false,
   supports_reversal: true,
+  takes_card_numbers: true,
   settlement_format: 'simulator-csv',
 }
 
@@ -68,6 +81,7 @@ export function simulatorConnector(options: {
     async tokenize(card, deadline_ms) {
       return readTokenized(await exchange.post('/v1/tokens', cardJson(card), deadline_ms))
     },
+    adopt: token => Promise.resolve(adopted(token)),
     authorize: (request, deadline_ms) => operate('/v1/authorizations', authorizeJson(request), deadline_ms),
     capture: (request, deadline_ms) =>
       followUp(`/v1/authorizations/${at(request)}/capture`, request, deadline_ms),
@@ -100,6 +114,22 @@ export function simulatorConnector(options: {
       return readEventPage(await exchange.get(`/v1/events?limit=${EVENTS_MOST}${from}`, deadline_ms))
     },
     close: () => exchange.close(),
+  }
+}
+
+/** Its cards are made by numbers; by name it has the magic ones. */
+function adopted(token: string): TokenizeOutcome {
+  const magic = magicCard(token)
+  if (magic) {
+    const { brand, last4, exp_month, exp_year, fingerprint } = magic
+    return { kind: 'tokenized', token: magic.token, card: { brand, last4, exp_month, exp_year, fingerprint } }
+  }
+  const message =
+    'The simulator has no form of its own: use a magic name such as pm_card_visa, or a card number.'
+  return {
+    kind: 'refused',
+    decline: { code: 'token_unknown', decline_code: 'token_unknown', message },
+    param: 'token',
   }
 }
 

@@ -32,6 +32,7 @@ export function applyDisputeNews(payments: Payments, cause: Cause, news: Dispute
 }
 
 async function contestedCharge(tx: Tx, { tenant }: Cause, news: DisputeNews): Promise<string> {
+  assert(news.reference, 'whoever knows the tenant of a dispute knows its payment')
   const attempt = await tx.maybe<{ charge_id: string | null }>`
     select charge_id
     from payment_attempts

@@ -50,6 +50,13 @@ function call(connector: Connector, attempt: OrphanAttemptRow): Promise<Outcome>
     processor_id: attempt.target_processor_id,
     amount: attempt.amount,
     currency: attempt.currency,
+    owner:
+      attempt.payment_intent_id === null
+        ? null
+        : {
+            account_id: encodeId('acct_', attempt.account_id),
+            payment_intent_id: encodeId('pi_', attempt.payment_intent_id),
+          },
   }
   return attempt.operation === 'refund'
     ? connector.refund(request, CALL_DEADLINE_MS)

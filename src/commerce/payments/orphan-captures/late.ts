@@ -48,7 +48,7 @@ export async function meetToldCapture(
   }
   if (await isReleased(payments, attempt, found)) return 'gone'
   if (await isMet(payments, attempt, found)) return 'already'
-  if (!(await isTaken(connector, news.reference))) return 'gone'
+  if (!(await isTaken(connector, news))) return 'gone'
   return meetOrphan(payments, causeOf(payments, attempt), found)
 }
 
@@ -98,9 +98,13 @@ export async function isMet(
 }
 
 /** Whether it still stands. Without look-up the news is all the proof there is. Throws when it cannot be told now. */
-export async function isTaken(connector: Connector, reference: string): Promise<boolean> {
-  if (!connector.facts.supports_lookup) return true
-  const found = await connector.lookup(reference, LOOKUP_DEADLINE_MS)
+export async function isTaken(
+  connector: Connector,
+  { reference, processor_id }: Pick<OperationNews, 'reference' | 'processor_id'>,
+): Promise<boolean> {
+  const { supports_lookup, supports_lookup_by_id } = connector.facts
+  if (!supports_lookup && !supports_lookup_by_id) return true
+  const found = await connector.lookup(reference, LOOKUP_DEADLINE_MS, processor_id)
   if (found.kind === 'unknown' || found.kind === 'absent') {
     throw new Error(`${connector.name} cannot say now whether ${reference} stands: ${found.kind}`)
   }

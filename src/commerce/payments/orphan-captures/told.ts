@@ -43,7 +43,7 @@ export async function applyUnknownNews(
   if (!isCurrency(news.currency)) throw new Error(`${processor} tells of ${reference} in ${news.currency}`)
   const captured = operation === 'capture' || news.captured
   if (await isMet(payments, tenant, { processor, processor_id: news.payment_id, captured })) return 'already'
-  if (!(await isTaken(payments.connectorNamed(processor), reference))) return 'ignored'
+  if (!(await isTaken(payments.connectorNamed(processor), news))) return 'ignored'
   const cause: Cause = {
     tenant: { account_id: tenant.account_id, livemode: tenant.livemode },
     clock: payments.clock,
