@@ -158,6 +158,7 @@ create table webhook_queue (
   event_type text not null,
   priority smallint not null,
   tries smallint not null default 0,
+  attempts smallint not null default 0,
   due_at timestamptz not null,
   queued_at timestamptz not null default now(),
   replay_id uuid,
@@ -170,11 +171,12 @@ comment on column webhook_queue.id is 'del_… outside: made from the event and 
 comment on column webhook_queue.event_type is 'The event''s, for lists.';
 comment on column webhook_queue.priority is '0: it happened; 1: it is replayed, and waits for what happens.';
 comment on column webhook_queue.tries is 'Tries that count; one that was our own fault, or held back by the endpoint (429), does not.';
+comment on column webhook_queue.attempts is 'All tries, also those that do not count: the number of its last attempt.';
 comment on column webhook_queue.due_at is 'When it may be tried (again).';
 comment on column webhook_queue.queued_at is 'Since when it waits: what is too old is given up.';
 comment on column webhook_queue.replay_id is 'The replay that queued it.';
-create index webhook_queue_by_lane on webhook_queue (account_id, livemode, endpoint_id, priority, due_at, id);
-comment on index webhook_queue_by_lane is 'The top of a lane is read from one end of it.';
+create index webhook_queue_by_lane on webhook_queue (account_id, livemode, endpoint_id, priority, due_at, id) where priority >= 0;
+comment on index webhook_queue_by_lane is 'The top of a lane is read from one end of it. The condition is always true: only who reads a lane states it, so that no single delivery is looked for in here.';
 
 create table webhook_deliveries (
   account_id uuid not null,
@@ -231,7 +233,7 @@ comment on column webhook_attempts.id is 'uuid v7; wat_… outside. Its instant 
 comment on column webhook_attempts.number is 'The how manieth try of its delivery, also those that did not count.';
 comment on column webhook_attempts.is_counted is 'Whether it used up one of the delivery''s tries.';
 comment on column webhook_attempts.status_code is 'The answer''s; null when there was none.';
-comment on column webhook_attempts.failure is 'Its class, null after a success: dns, connect, tls, timeout, protocol, rejected, failed, throttled, gone, redirected, blocked, payload.';
+comment on column webhook_attempts.failure is 'Its class, null after a success: dns, connect, tls, timeout, protocol, rejected, failed, throttled, gone, redirected, blocked, payload, expired.';
 comment on column webhook_attempts.message is 'A sentence about the failure for the receiver''s people.';
 comment on column webhook_attempts.address is 'The address that was dialled.';
 comment on column webhook_attempts.is_reused is 'Whether the connection was there already; null when none was made.';

@@ -58,7 +58,10 @@ export type Payload = (typeof payloads)[number]
 export const signatureSchemes = ['bursar', 'standard', 'standard_ed25519'] as const
 export type SignatureScheme = (typeof signatureSchemes)[number]
 
-/** Why a try failed: the network's classes, what the receiver answered, or that we could not make the payload. */
+/**
+ * Why a try failed: the network's classes, what the receiver answered, that we could not make the payload; or why none
+ * was made any more (expired).
+ */
 export const failures = [
   'dns',
   'connect',
@@ -72,6 +75,7 @@ export const failures = [
   'gone',
   'redirected',
   'payload',
+  'expired',
 ] as const
 export type Failure = (typeof failures)[number]
 

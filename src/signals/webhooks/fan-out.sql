@@ -1,0 +1,54 @@
+-- Queues events for the enabled endpoints of their tenants that want them: `*`, `resource.*` or the exact type. One
+-- event is one delivery to an endpoint, however often it is read: what waits or is done already is left as it is.
+-- Answers how many deliveries were queued.
+create or replace function webhooks_fan_out(accounts uuid[], livemodes boolean[], events uuid[], types text[])
+  returns integer
+  language plpgsql
+  -- The plan is made once, whatever the tables hold then: by key, always.
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+as $$
+declare
+  lane_accounts uuid[];
+  lane_livemodes boolean[];
+  lane_endpoints uuid[];
+  lane_dues timestamptz[];
+  queued integer;
+begin
+  with wanted as (
+    select
+      endpoint.account_id, endpoint.livemode, endpoint.id as endpoint_id, event.id as event_id, event.type,
+      webhook_delivery_id(event.id, endpoint.id) as id,
+      -- In the stream's order, also where a thousand events share an instant.
+      now() + coalesce(endpoint.retry_schedule[1], 0) * interval '1 second' + event.place * interval '1 microsecond' as due_at
+    from unnest(accounts, livemodes, events, types) with ordinality as event (account_id, livemode, id, type, place)
+    join webhook_endpoints as endpoint on endpoint.account_id = event.account_id and endpoint.livemode = event.livemode
+    where endpoint.status = 'enabled'
+      and endpoint.event_types && array['*', split_part(event.type, '.', 1) || '.*', event.type]
+  ),
+  added as (
+    insert into webhook_queue (account_id, livemode, id, endpoint_id, event_id, event_type, priority, due_at)
+    select wanted.account_id, wanted.livemode, wanted.id, wanted.endpoint_id, wanted.event_id, wanted.type, 0, wanted.due_at
+    from wanted
+    where not exists (
+      select from webhook_deliveries as done
+      where done.account_id = wanted.account_id and done.livemode = wanted.livemode
+        and done.endpoint_id = wanted.endpoint_id and done.id = wanted.id
+    )
+    on conflict (account_id, livemode, id) do nothing
+    returning account_id, livemode, endpoint_id, due_at
+  ),
+  lane as (
+    select account_id, livemode, endpoint_id, min(due_at) as due_at, count(*)::integer as queued
+    from added
+    group by account_id, livemode, endpoint_id
+  )
+  select array_agg(lane.account_id), array_agg(lane.livemode), array_agg(lane.endpoint_id), array_agg(lane.due_at), coalesce(sum(lane.queued), 0)
+  into lane_accounts, lane_livemodes, lane_endpoints, lane_dues, queued
+  from lane;
+  -- Last: see webhooks_touch.
+  perform webhooks_touch(lane_accounts, lane_livemodes, lane_endpoints, lane_dues);
+  return queued;
+end;
+$$;
