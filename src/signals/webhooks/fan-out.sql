@@ -25,7 +25,9 @@ begin
     from unnest(accounts, livemodes, events, types) with ordinality as event (account_id, livemode, id, type, place)
     join webhook_endpoints as endpoint on endpoint.account_id = event.account_id and endpoint.livemode = event.livemode
     where endpoint.status = 'enabled'
-      and endpoint.event_types && array['*', split_part(event.type, '.', 1) || '.*', event.type]
+      -- Of charge.dispute.created: charge.* and charge.dispute.* as well.
+      and endpoint.event_types
+        && array['*', event.type, split_part(event.type, '.', 1) || '.*', regexp_replace(event.type, '\.[^.]*$', '.*')]
   ),
   added as (
     insert into webhook_queue (account_id, livemode, id, endpoint_id, event_id, event_type, priority, due_at)

@@ -1,5 +1,6 @@
 /** The words of this room that more than one of its parts speaks: the room itself, endpoints and deliveries as rows. */
 import type { Database } from '#db'
+import type { Fetcher } from '#fetch'
 import type { Clock, Tenant } from '#kernel'
 import type { Log } from '#metrics'
 
@@ -15,42 +16,6 @@ export interface Webhooks {
   /** Something was queued, or an endpoint was changed: the engine of this process, if it has one, looks at once. */
   nudge(): void
 }
-
-/** What is asked of `#fetch`: it posts to addresses that strangers chose, and never throws. */
-export interface Fetcher {
-  post(request: {
-    url: string
-    headers: Record<string, string>
-    body: string
-    deadline_ms: number
-  }): Promise<FetchResult>
-  /** Null, or a sentence for why this URL is never dialled. */
-  checkUrl(url: string): string | null
-  close(): Promise<void>
-}
-
-export type NetworkFailure = 'dns' | 'connect' | 'tls' | 'timeout' | 'protocol' | 'blocked'
-
-export interface FetchTrace {
-  /** The address that was dialled. */
-  address: string | null
-  is_reused: boolean | null
-  dns_ms: number | null
-  connect_ms: number | null
-  tls_ms: number | null
-  wait_ms: number | null
-  duration_ms: number
-}
-
-export type FetchResult =
-  | (FetchTrace & {
-      kind: 'answered'
-      status: number
-      /** Names in lower case. */
-      headers: Readonly<Record<string, string>>
-      response: { text: string; is_cut: boolean }
-    })
-  | (FetchTrace & { kind: 'failed'; failure: NetworkFailure; message: string })
 
 export const payloads = ['snapshot', 'thin'] as const
 export type Payload = (typeof payloads)[number]
@@ -128,4 +93,6 @@ export interface QueuedDelivery {
   waited_ms: number
   /** The event as it is kept: the text that is signed. Null: it is no longer kept. */
   body: string | null
+  /** When it was read, by this process's own clock. */
+  read_ms?: number
 }

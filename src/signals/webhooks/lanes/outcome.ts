@@ -1,5 +1,6 @@
 /** What an answer, or the lack of one, means: a class, a sentence for the receiver's people, how long to wait. Pure. */
-import type { Failure, FetchResult } from '../types.ts'
+import type { FetchResult } from '#fetch'
+import type { Failure } from '../types.ts'
 import { retryAfterMs } from './schedule.ts'
 
 export interface Outcome {

@@ -47,6 +47,7 @@ begin
   with result as materialized (
     select
       accounts[given.place] as account_id, livemodes[given.place] as livemode, endpoints[given.place] as endpoint_id,
+      blocks_ms[given.place] as block_ms,
       given.id, given.status, given.tries, given.number, given.retry_ms, given.attempt_id, given.is_counted,
       given.status_code, given.failure, given.message, given.address, given.is_reused, given.dns_ms, given.connect_ms,
       given.tls_ms, given.wait_ms, given.duration_ms, given.response, given.is_cut
@@ -102,7 +103,7 @@ begin
   select
     account_id, livemode, attempt_id, id, endpoint_id, number, is_counted, status_code, failure, message, address,
     is_reused, dns_ms, connect_ms, tls_ms, wait_ms, duration_ms, response, is_cut,
-    case when status = 'waiting' then at + coalesce(retry_ms, 0) * interval '1 millisecond' end
+    case when status = 'waiting' then at + coalesce(retry_ms, block_ms, 0) * interval '1 millisecond' end
   from result
   where attempt_id is not null
   on conflict (account_id, livemode, id) do nothing;

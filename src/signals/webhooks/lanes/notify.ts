@@ -1,0 +1,72 @@
+/**
+ * What an account is told of its endpoint: that nothing succeeds, and that it was disabled for it. The endpoint changes
+ * and the event is written in the transaction of the results that say so.
+ */
+import type { Tx } from '#db'
+import type { Clock } from '#kernel'
+import { counter } from '#metrics'
+import { type DisabledReason, endpointColumns, type EndpointRow, tellOf } from '../endpoints/object.ts'
+import type { Notice } from './decide.ts'
+import type { Lane } from './lane.ts'
+import type { Item } from './write.ts'
+
+const disabled = counter({
+  name: 'bursar_webhook_endpoints_disabled_total',
+  help: 'Endpoints that were disabled by what they answered: gone (410), or failing (nothing succeeded for days)',
+  labels: ['reason'],
+})
+const warned = counter({
+  name: 'bursar_webhook_endpoints_warned_total',
+  help: 'Warnings that nothing has succeeded at an endpoint for a day, or for four',
+})
+for (const reason of ['gone', 'failing']) disabled.inc({ reason }, 0)
+
+/** One notice for each lane: what disables outweighs what warns. */
+export async function notify(tx: Tx, clock: Clock, items: readonly Item[]): Promise<void> {
+  const notices = new Map<Lane, Notice>()
+  for (const { lane, result } of items) {
+    const notice = result?.notice ?? null
+    if (notice !== null && notices.get(lane) !== 'disable_gone') notices.set(lane, notice)
+  }
+  // In the order of endpoints, as everybody locks them.
+  const ordered = [...notices].sort(([a], [b]) => (a.key.endpoint_id < b.key.endpoint_id ? -1 : 1))
+  for (const [lane, notice] of ordered) await notifyOf(tx, clock, lane, notice)
+}
+
+async function notifyOf(tx: Tx, clock: Clock, lane: Lane, notice: Notice): Promise<void> {
+  const { account_id, livemode } = lane.key
+  const cause = { tenant: { account_id, livemode }, clock, request_id: null, idempotency_key: null }
+  if (notice === 'failing') {
+    const row = await change(tx, lane, null)
+    if (row === undefined) return
+    await tellOf(tx, cause, 'webhook_endpoint.failing', row)
+    return warned.inc(undefined)
+  }
+  const reason = notice === 'disable_gone' ? 'gone' : 'failing'
+  const row = await change(tx, lane, reason)
+  if (row === undefined) return
+  await tellOf(tx, cause, 'webhook_endpoint.disabled', row, { status: 'enabled', disabled_reason: null })
+  disabled.inc({ reason })
+}
+
+/** Undefined: it is disabled already, or its lane is somebody else's by now. */
+function change(
+  tx: Tx,
+  { key, epoch }: Lane,
+  reason: DisabledReason | null,
+): Promise<EndpointRow | undefined> {
+  const { account_id, livemode, endpoint_id } = key
+  return tx.maybe<EndpointRow>`
+    update webhook_endpoints
+    set
+      status = case when ${reason}::text is null then status else 'disabled' end,
+      disabled_reason = ${reason}::text,
+      version = version + 1
+    where account_id = ${account_id} and livemode = ${livemode} and id = ${endpoint_id} and status = 'enabled'
+      and exists (
+        select from webhook_lanes as lane
+        where lane.account_id = ${account_id} and lane.livemode = ${livemode} and lane.endpoint_id = ${endpoint_id}
+          and lane.epoch = ${epoch}
+      )
+    returning ${endpointColumns}`
+}

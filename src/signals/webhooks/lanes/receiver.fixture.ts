@@ -1,0 +1,54 @@
+/** A receiver for tests: a real server on loopback that keeps what it got and answers as it is told. */
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+
+export interface Received {
+  headers: IncomingHttpHeaders
+  body: string
+  /** `evt_…` of the body. */
+  event_id: string
+}
+
+export interface Receiver {
+  url: string
+  received: Received[]
+  /** How it answers from now on; at first 200. */
+  answer: (request: Received, response: ServerResponse) => void
+  close(): Promise<void>
+}
+
+export const answers =
+  (status: number, headers: Record<string, string> = {}, body = '') =>
+  (_request: Received, response: ServerResponse): void => {
+    response.writeHead(status, headers).end(body)
+  }
+
+export async function openReceiver(): Promise<Receiver> {
+  const sockets = new Set<Socket>()
+  const receiver = { received: [] as Received[], answer: answers(200) } as Receiver
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', chunk => chunks.push(chunk as Buffer))
+    request.on('end', () => {
+      const body = Buffer.concat(chunks).toString('utf8')
+      const received = { headers: request.headers, body, event_id: (JSON.parse(body) as { id: string }).id }
+      receiver.received.push(received)
+      receiver.answer(received, response)
+    })
+  })
+  server.keepAliveTimeout = 60_000
+  server.on('connection', socket => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  })
+  await new Promise<void>(resolve => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  receiver.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  receiver.close = () =>
+    new Promise(resolve => {
+      server.close(() => resolve())
+      for (const socket of sockets) socket.destroy()
+    })
+  return receiver
+}
