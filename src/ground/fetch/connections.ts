@@ -12,7 +12,7 @@
 import type { Socket } from 'node:net'
 import { Client } from 'undici'
 import type { Deadline } from './deadline.ts'
-import type { FetchError } from './failures.ts'
+import { FetchError } from './failures.ts'
 
 /** Sockets of one process. A TLS socket holds some 50 kB, so all of them are 50 MB and well under 4,096 descriptors. */
 export const CONNECTIONS_MOST = 1_024
@@ -23,6 +23,11 @@ export const CONNECTIONS_PER_ORIGIN = 100
  * so in `keep-alive`, which undici heeds, or cost a second try.
  */
 const KEEP_ALIVE_MS = 45_000
+/**
+ * Calls in line for a connection. Whoever calls bounds what he has under way; this only keeps a mistake there from
+ * eating the memory here.
+ */
+const WAITERS_MOST = 10_000
 /** Then the name is asked again: who moves to another address is followed even by a connection that never rests. */
 const AGE_MOST_MS = 10 * 60_000
 /** Headers of an answer; servers themselves send or take no more. */
@@ -76,6 +81,9 @@ export class Connections {
     const kept = is_fresh ? undefined : this.takeIdle(origin)
     if (kept !== undefined) return Promise.resolve(kept)
     if (this.reserve(origin)) return Promise.resolve(undefined)
+    if (this.waiters.size >= WAITERS_MOST) {
+      return Promise.reject(new FetchError('connect', 'Too many requests wait for a connection.'))
+    }
     return deadline.step<Connection | undefined>(
       'all connections to the host were busy with other requests',
       (resolve, reject) => {

@@ -28,7 +28,8 @@ export interface Excerpt {
 
 export interface Request {
   path: string
-  headers: Record<string, string>
+  /** Names and values by turns. */
+  headers: string[]
   body: Buffer | string
 }
 
@@ -128,17 +129,19 @@ class Call implements Dispatcher.DispatchHandler {
 }
 
 function flatten(headers: Record<string, string | string[] | undefined>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [
-      name.toLowerCase(),
-      Array.isArray(value) ? value.join(', ') : (value ?? ''),
-    ]),
-  )
+  // Without a prototype: a server names its headers as it likes.
+  const flat: Record<string, string> = Object.create(null)
+  for (const name in headers) {
+    const value = headers[name]
+    flat[name.toLowerCase()] = Array.isArray(value) ? value.join(', ') : (value ?? '')
+  }
+  return flat
 }
 
 /** Never inflated, whatever came although `identity` was asked for: a few bytes of gzip are gigabytes of text. */
 function excerpt(chunks: readonly Buffer[], headers: Record<string, string>, is_cut: boolean): Excerpt {
   if ((headers['content-encoding'] ?? 'identity') !== 'identity') return { text: '', is_cut: true }
+  if (chunks.length === 0) return { text: '', is_cut }
   // `stream`: a character of which the cut left a part is left out.
   const text = new TextDecoder().decode(Buffer.concat(chunks), { stream: is_cut })
   return { text: text.replaceAll('\0', '\uFFFD'), is_cut }

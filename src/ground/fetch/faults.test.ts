@@ -309,6 +309,34 @@ describe('an endpoint that does not speak HTTP/1.1', () => {
   })
 })
 
+test('calls that end at every possible moment leave nothing behind', async () => {
+  const endpoints = [
+    await start(misbehaving.answer(200, {}, 'x'.repeat(1_000))),
+    await start(misbehaving.answer(200, { connection: 'close' })),
+    await start(misbehaving.answerLate(10)),
+    await start(misbehaving.hangBeforeHeaders()),
+    await start(misbehaving.slowBody()),
+    await start(misbehaving.endlessBody()),
+    await start(misbehaving.staleKeepAlive()),
+    await start(misbehaving.resetBeforeResponse()),
+    await start(misbehaving.http09()),
+  ]
+  const fetcher = loopback({ connections_most: 12, connections_per_origin: 4 })
+  const rounds = await Promise.all(
+    Array.from({ length: 900 }, (_, i) =>
+      post(fetcher, endpoints[i % endpoints.length]?.url ?? '', { deadline_ms: 1 + (i % 100) }),
+    ),
+  )
+  expect(rounds).toHaveLength(900)
+  // Every place is free again: as many calls as there are places, at once, each on a connection of its own.
+  const good = await start(misbehaving.answerLate(50))
+  const four = await Promise.all(Array.from({ length: 4 }, () => post(fetcher, good.url)))
+  expect(four.map(result => result.kind)).toEqual(Array(4).fill('answered'))
+  expect(good.connections).toBe(4)
+  await fetcher.close()
+  for (const endpoint of endpoints) await expect.poll(() => endpoint.open, { timeout: GENEROUS_MS }).toBe(0)
+})
+
 describe('a request', () => {
   test('cannot say what frames it, whatever its headers are', async () => {
     const endpoint = await start(misbehaving.answer(200))

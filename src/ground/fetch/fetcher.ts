@@ -78,6 +78,9 @@ const phaseSeconds = histogram({
   help: 'Time of each phase of a call: dns, connect, tls, wait (from the request to the status)',
   labels: ['phase'],
 })
+/** URLs kept parsed, at 500 bytes or so: more than the endpoints that one process is busy with in a minute. */
+const TARGETS_MOST = 5_000
+
 const living = new Set<Connections>()
 gauge({
   name: 'bursar_fetch_sockets',
@@ -105,7 +108,18 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   )
   living.add(connections)
   const underway = new Set<Promise<FetchResult>>()
+  const targets = new Map<string, Target | string>()
   let is_closed = false
+
+  /** Whether plain http is welcome was decided when the URL was stored. */
+  function targetOf(url: string): Target | string {
+    const known = targets.get(url)
+    if (known !== undefined) return known
+    const target = parseTarget(url, guard, true)
+    if (targets.size >= TARGETS_MOST) targets.clear()
+    targets.set(url, target)
+    return target
+  }
 
   async function call(request: PostRequest): Promise<FetchResult> {
     const began_ms = performance.now()
@@ -114,13 +128,12 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     let outcome: FetchResult
     try {
       if (is_closed) throw new FetchError('connect', 'The server is being stopped.')
-      // Whether plain http is welcome was decided when the URL was stored.
-      const target = parseTarget(request.url, guard, true)
+      const target = targetOf(request.url)
       if (typeof target === 'string') throw new FetchError('blocked', target)
       const answer = await ask(target, request, deadline, trace)
       outcome = { kind: 'answered', ...answer, ...trace, duration_ms: performance.now() - began_ms }
     } catch (error) {
-      const { failure, message } = error instanceof FetchError ? error : unexpected()
+      const { failure, message } = error instanceof FetchError ? error : unexpected(error)
       outcome = { kind: 'failed', failure, message, ...trace, duration_ms: performance.now() - began_ms }
     } finally {
       deadline.clear()
@@ -184,7 +197,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     post(request) {
       const outcome = call(request)
       underway.add(outcome)
-      void outcome.finally(() => underway.delete(outcome))
+      void outcome.then(() => underway.delete(outcome))
       return outcome
     },
     checkUrl(url, { allow_http }) {
@@ -221,17 +234,22 @@ const OURS = new Set([
   'transfer-encoding',
 ])
 
-function sendable(headers: Readonly<Record<string, string>>): Record<string, string> {
-  const theirs = Object.entries(headers).filter(([name]) => !OURS.has(name.toLowerCase()))
-  return Object.fromEntries([...theirs, ['accept-encoding', 'identity']])
+function sendable(headers: Readonly<Record<string, string>>): string[] {
+  const pairs = ['accept-encoding', 'identity']
+  for (const name in headers) {
+    if (!OURS.has(name.toLowerCase())) pairs.push(name, headers[name] ?? '')
+  }
+  return pairs
 }
 
 /** The same memory: undici knows a Buffer. */
 const bytesOf = (body: Uint8Array | string): Buffer | string =>
   typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
 
-/** The engine that calls us counts on an answer; the error's own words may quote the request. */
-const unexpected = () => new FetchError('protocol', 'The request could not be made, by a fault of ours.')
+/** Whoever calls counts on an answer. The error's own words may quote the request; its kind may be told. */
+const unexpected = (error: unknown) =>
+  new FetchError('protocol', `The request could not be made, by a fault of ours (${nameOf(error)}).`)
+const nameOf = (error: unknown) => (error instanceof Error ? error.name : typeof error)
 
 function measure(outcome: FetchResult): void {
   calls.inc({ outcome: outcome.kind === 'answered' ? 'answered' : outcome.failure })
