@@ -857,7 +857,7 @@ export interface WebhookAttemptRow {
   is_counted: boolean
   /** The answer's; null when there was none. */
   status_code: number | null
-  /** Its class, null after a success: dns, connect, tls, timeout, protocol, rejected, failed, throttled, gone, redirected, blocked, payload. */
+  /** Its class, null after a success: dns, connect, tls, timeout, protocol, rejected, failed, throttled, gone, redirected, blocked, payload, expired. */
   failure: string | null
   /** A sentence about the failure for the receiver's people. */
   message: string | null
@@ -966,6 +966,8 @@ export interface WebhookQueueRow {
   priority: number
   /** Tries that count; one that was our own fault, or held back by the endpoint (429), does not. */
   tries: number
+  /** All tries, also those that do not count: the number of its last attempt. */
+  attempts: number
   /** When it may be tried (again). */
   due_at: Date
   /** Since when it waits: what is too old is given up. */

@@ -925,7 +925,7 @@ create table webhook_attempts (
   number smallint not null, -- The how manieth try of its delivery, also those that did not count.
   is_counted boolean not null, -- Whether it used up one of the delivery's tries.
   status_code smallint, -- The answer's; null when there was none.
-  failure text, -- Its class, null after a success: dns, connect, tls, timeout, protocol, rejected, failed, throttled, gone, redirected, blocked, payload.
+  failure text, -- Its class, null after a success: dns, connect, tls, timeout, protocol, rejected, failed, throttled, gone, redirected, blocked, payload, expired.
   message text, -- A sentence about the failure for the receiver's people.
   address text, -- The address that was dialled.
   is_reused boolean, -- Whether the connection was there already; null when none was made.
@@ -1036,6 +1036,7 @@ create table webhook_queue (
   event_type text not null, -- The event's, for lists.
   priority smallint not null, -- 0: it happened; 1: it is replayed, and waits for what happens.
   tries smallint default 0 not null, -- Tries that count; one that was our own fault, or held back by the endpoint (429), does not.
+  attempts smallint default 0 not null, -- All tries, also those that do not count: the number of its last attempt.
   due_at timestamp with time zone not null, -- When it may be tried (again).
   queued_at timestamp with time zone default now() not null, -- Since when it waits: what is too old is given up.
   replay_id uuid -- The replay that queued it.
@@ -1044,7 +1045,7 @@ comment on table webhook_queue is 'Deliveries that are not done. A row leaves wh
 alter table webhook_queue add constraint webhook_queue_account_id_livemode_endpoint_id_fkey FOREIGN KEY (account_id, livemode, endpoint_id) REFERENCES webhook_endpoints(account_id, livemode, id) ON DELETE CASCADE;
 alter table webhook_queue add constraint webhook_queue_pkey PRIMARY KEY (account_id, livemode, id);
 alter table webhook_queue add constraint webhook_queue_priority_is_known CHECK ((priority = ANY (ARRAY[0, 1])));
-CREATE INDEX webhook_queue_by_lane ON public.webhook_queue USING btree (account_id, livemode, endpoint_id, priority, due_at, id); -- The top of a lane is read from one end of it.
+CREATE INDEX webhook_queue_by_lane ON public.webhook_queue USING btree (account_id, livemode, endpoint_id, priority, due_at, id) WHERE (priority >= 0); -- The top of a lane is read from one end of it. The condition is always true: only who reads a lane states it, so that no single delivery is looked for in here.
 alter table webhook_queue enable row level security;
 create policy system on webhook_queue for all to bursar_system using (true);
 create policy tenant on webhook_queue for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -1225,3 +1226,17 @@ create function request_logs_maintain(keep_days integer) returns integer securit
 create function uuid_floor(at timestamp with time zone) returns uuid; -- The smallest uuid v7 of an instant: id >= uuid_floor(t) means created at or after t.
 
 create function webhook_delivery_id(event uuid, endpoint uuid) returns uuid; -- The id of the delivery of an event to an endpoint: always the same, and in the partition of the event's day.
+
+create function webhooks_cancel(account uuid, mode boolean, endpoint uuid, lane_epoch bigint, most integer, lease interval) returns integer;
+
+create function webhooks_fan_out(accounts uuid[], livemodes boolean[], events uuid[], types text[]) returns integer;
+
+create function webhooks_read(accounts uuid[], livemodes boolean[], endpoints uuid[], wants integer[], are_mixed boolean[], held uuid[]) returns TABLE(lane integer, id uuid, event_id uuid, event_type text, priority smallint, tries smallint, attempts smallint, waited_ms double precision, body text);
+
+create function webhooks_renew(accounts uuid[], livemodes boolean[], endpoints uuid[], epochs bigint[], lease interval) returns TABLE(epoch bigint, version bigint, at_ms double precision);
+
+create function webhooks_settle(lease interval, accounts uuid[], livemodes boolean[], endpoints uuid[], epochs bigint[], states jsonb[], blocks_ms double precision[], wants integer[], are_mixed boolean[], are_idle boolean[], held uuid[], places integer[], ids uuid[], statuses text[], counts smallint[], numbers smallint[], retries_ms double precision[], attempt_ids uuid[], are_counted boolean[], status_codes smallint[], failures text[], messages text[], addresses text[], are_reused boolean[], dns real[], connects real[], tls real[], waits real[], durations real[], responses text[], are_cut boolean[]) returns TABLE(lane integer, is_ours boolean, is_released boolean, version bigint, at_ms double precision, id uuid, event_id uuid, event_type text, priority smallint, tries smallint, attempts smallint, waited_ms double precision, body text);
+
+create function webhooks_take(most integer, lease interval) returns TABLE(account_id uuid, livemode boolean, endpoint_id uuid, epoch bigint, state jsonb, version bigint, at_ms double precision);
+
+create function webhooks_touch(accounts uuid[], livemodes boolean[], endpoints uuid[], dues timestamp with time zone[]) returns void;

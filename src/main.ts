@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openDatabase } from '#db'
 import { API_VERSION, createConsumers } from '#events'
+import { createFetcher } from '#fetch'
 import { createServer, openapi, referencePages, startCompleter, startRequestLog } from '#http'
 import { startInbound } from '#inbound'
 import { startWorker } from '#jobs'
@@ -13,6 +14,7 @@ import { systemClock as clock } from '#kernel'
 import { createMailer, type Mailer } from '#mail'
 import { type Log, startProcessMetrics, startTracing } from '#metrics'
 import { createPayments, openAttempts, simulatorConnector, startFollower, startResolver } from '#payments'
+import { createWebhooks, startWebhooks } from '#webhooks'
 import { endpoints as allEndpoints, jobs as allJobs } from './catalog.ts'
 import { type Credentials, ensureCredentials, installationSecret } from './main/first-start.ts'
 import { openFailpoints } from './main/failpoints.ts'
@@ -39,6 +41,8 @@ export interface Bursar {
  * which is room for four such processes and for people.
  */
 const CONNECTIONS = 20
+
+const LOOPBACK = ['127.0.0.0/8', '::1/128']
 
 /** Jobs at once: the schedule's few are short, and two cores are shared with the requests. */
 const JOBS_AT_ONCE = 4
@@ -119,6 +123,12 @@ async function start(
   stops.push(() => processor.close())
   const payments = createPayments({ db, clock, log, connectors: { test: processor, live: null } })
   const inbound = listenToProcessors(payments, [processor], log)
+  const fetcher = createFetcher({
+    // Whoever tries Bursar out has receivers on the same machine; elsewhere that is somebody else's door.
+    allowed_networks: settings.webhook_networks ?? (store.is_embedded ? LOOPBACK : []),
+  })
+  stops.push(() => fetcher.close())
+  const webhooks = createWebhooks({ db, clock, log, fetcher, installation_secret: secret })
   const endpoints = await allEndpoints(payments, inbound)
 
   if (is_worker) {
@@ -133,9 +143,11 @@ async function start(
     stops.push(() => worker.stop())
     const listening = await startInbound(inbound, db)
     stops.push(() => listening.stop())
-    const consumers = createConsumers({ db, clock, log, consumers: consumersOf() })
+    const consumers = createConsumers({ db, clock, log, consumers: consumersOf(webhooks) })
     consumers.start()
     stops.push(() => consumers.stop())
+    const delivering = startWebhooks(webhooks)
+    stops.push(() => delivering.stop())
     const resolver = startResolver(payments, log)
     stops.push(() => resolver.stop())
     const follower = startFollower(payments, log)

@@ -6,7 +6,7 @@ import type { Consumer } from '#events'
 import { createInbound, type Inbound, type InboundSource } from '#inbound'
 import type { Log } from '#metrics'
 import { applyProcessorEvent, type Connector, type Payments, worthKeeping } from '#payments'
-import { noticesConsumer } from '#webhooks'
+import { noticesConsumer, type Webhooks, webhooksConsumer } from '#webhooks'
 
 /** As long as a look-up: a lane holds its news for 20 s, and taking it in needs some of them. */
 const COMPLETE_DEADLINE_MS = 5_000
@@ -31,8 +31,8 @@ export function listenToProcessors(payments: Payments, connectors: readonly Conn
 }
 
 /** What Bursar does because of events, each from a place of its own in their stream (`bursar consumers list`). */
-export function consumersOf(): readonly Consumer[] {
-  return [noticesConsumer]
+export function consumersOf(webhooks: Webhooks): readonly Consumer[] {
+  return [webhooksConsumer(webhooks), noticesConsumer]
 }
 
 /** A connector as a source of news. */

@@ -2,6 +2,7 @@
  * What can be set from outside: environment variables and nothing else, all in one table with their default, their
  * limit and a sentence. `bursar config` prints this table; a value that does not fit stops the start with one sentence.
  */
+import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import type { LogLevel } from '#metrics'
@@ -145,6 +146,21 @@ const definitions = {
     about:
       'How many proxies of yours stand in front, each adding to X-Forwarded-For: where the request log finds the address of a caller.',
   }),
+  BURSAR_WEBHOOK_NETWORKS: define({
+    must_be: 'networks like 10.0.0.0/8, separated by commas, or none',
+    schema: z
+      .string()
+      .max(4_096)
+      .transform(text => (text === 'none' ? [] : text.split(',').map(network => network.trim())))
+      .refine(networks => networks.every(network => isNetwork(network))) as z.ZodType<
+      readonly string[] | null,
+      string
+    >,
+    absent: null,
+    absent_shown: 'loopback with the embedded PostgreSQL, else none',
+    about:
+      'Networks that webhooks may be sent to although they are not public: receivers beside this server. Everything else that is not public is refused.',
+  }),
   BURSAR_FAILPOINTS: define({
     must_be: '1, or not be set',
     schema: z.literal('1').transform(() => true) as z.ZodType<boolean, string>,
@@ -195,6 +211,13 @@ const definitions = {
   }),
 }
 
+/** An address and how many bits of it count. */
+function isNetwork(text: string): boolean {
+  const [address = '', bits = '', ...rest] = text.split('/')
+  const most = isIP(address) === 6 ? 128 : 32
+  return rest.length === 0 && isIP(address) !== 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most
+}
+
 type Definitions = typeof definitions
 export type SettingName = keyof Definitions
 type Values = { [Name in SettingName]: Definitions[Name]['absent'] }
@@ -220,6 +243,8 @@ export interface Settings {
   idempotency_days: number
   request_log_days: number
   proxies: number
+  /** CIDRs. Null: loopback with the embedded database, else none. */
+  webhook_networks: readonly string[] | null
   otlp_endpoint: string | null
   /** Null: no mails are sent. */
   mail: { url: string; from: string } | null
@@ -257,6 +282,7 @@ export function readSettings(environment: Environment): Settings {
     idempotency_days: values.BURSAR_IDEMPOTENCY_DAYS,
     request_log_days: values.BURSAR_REQUEST_LOG_DAYS,
     proxies: values.BURSAR_PROXIES,
+    webhook_networks: values.BURSAR_WEBHOOK_NETWORKS,
     otlp_endpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
     mail:
       values.SMTP_URL === null || values.MAIL_FROM === null

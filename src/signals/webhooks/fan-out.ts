@@ -1,7 +1,8 @@
 /** Fan-out: what the stream of events tells is queued for every endpoint that wants it. */
 import { plainArray, type Queries } from '#db'
-import type { EventType } from '#events'
+import type { Consumer, EventType } from '#events'
 import type { Tenant } from '#kernel'
+import type { Webhooks } from './types.ts'
 
 /** As the stream has it. */
 export type FannedEvent = Tenant & { id: string; type: string }
@@ -22,3 +23,11 @@ export async function fanOut(tx: Queries, events: readonly FannedEvent[]): Promi
     ) as queued`
   return queued
 }
+
+/** The consumer of the stream that queues; wakes the engine of this process, if it has one. */
+export const webhooksConsumer = (webhooks: Webhooks): Consumer => ({
+  name: 'webhooks',
+  async handle(tx, events) {
+    if ((await fanOut(tx, events)) > 0) webhooks.nudge()
+  },
+})

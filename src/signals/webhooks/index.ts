@@ -1,7 +1,7 @@
 /** Webhooks out: what happened, sent to the endpoints of its account, each in a lane of its own. */
 export { createWebhooks, engineOf, startWebhooks, type WebhooksOptions } from './webhooks.ts'
 export type { Engine } from './lanes/engine.ts'
-export { fanOut } from './fan-out.ts'
+export { webhooksConsumer } from './fan-out.ts'
 export {
   type DeliveryStatus,
   deliveryStatuses,

@@ -5,7 +5,7 @@
  */
 import { type Database, isConnectionLost, type Tx } from '#db'
 import type { Fetcher } from '#fetch'
-import { backoffMs, type BackoffPolicy, encodeId, failpoint, sleep } from '#kernel'
+import { backoffMs, type BackoffPolicy, encodeId, sleep } from '#kernel'
 import { counter, type Log } from '#metrics'
 import type { Vault } from '#secrets'
 import type { LaneKey, QueuedDelivery } from '../types.ts'
@@ -263,7 +263,6 @@ export function createEngine(options: EngineOptions): Engine {
     for (let failures = 1; ; failures++) {
       try {
         if (!(await write({ lane, result: kept }))) fenced.inc(undefined)
-        await failpoint('webhooks.settled', result.delivery.event_type)
         return
       } catch (error) {
         const is_away = isConnectionLost(error)
