@@ -28,11 +28,20 @@ describe('settings', () => {
     })
   })
 
+  test('name the networks that webhooks may be sent to, or that there are none', () => {
+    const networksOf = (text: string) => readSettings({ BURSAR_WEBHOOK_NETWORKS: text }).webhook_networks
+    expect(networksOf('10.0.0.0/8, fd00::/8')).toEqual(['10.0.0.0/8', 'fd00::/8'])
+    expect(networksOf('none')).toEqual([])
+    expect(networksOf('')).toBeNull()
+  })
+
   test.each([
     ['PORT', 'abc', 'PORT must be a whole number from 0 to 65535 (0: any free port) and is "abc"'],
     ['PORT', '65536', 'and is "65536"'],
     ['PORT', '-1', 'and is "-1"'],
     ['PORT', '80.5', 'and is "80.5"'],
+    ['BURSAR_WEBHOOK_NETWORKS', '10.0.0.0', 'BURSAR_WEBHOOK_NETWORKS must be networks like 10.0.0.0/8'],
+    ['BURSAR_WEBHOOK_NETWORKS', '10.0.0.0/8, ::1/129', 'separated by commas'],
     ['BURSAR_ROLE', 'boss', 'BURSAR_ROLE must be one of all, api, worker and is "boss"'],
     ['BURSAR_LOG_LEVEL', 'loud', 'one of debug, info, warn, error, silent'],
     ['SIMULATOR_URL', 'localhost:4243', 'SIMULATOR_URL must be a URL like http://127.0.0.1:4243'],

@@ -4,7 +4,7 @@
  */
 
 export interface DatabaseClock {
-  now_ms(): number
+  readonly now_ms: () => number
   /** What an answer of the database said, at its receipt. */
   told(at_ms: number): void
 }

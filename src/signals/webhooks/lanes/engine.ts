@@ -26,7 +26,7 @@ export interface EngineOptions {
   readonly log: Log
   readonly fetcher: Fetcher
   readonly vault: Vault
-  notify(tx: Tx, items: readonly Item[]): Promise<void>
+  readonly notify: (tx: Tx, items: readonly Item[]) => Promise<void>
   /** For tests of what takes long. */
   readonly timing?: Partial<Timing>
 }

@@ -67,8 +67,8 @@ export interface WriterOptions {
   /** Told at once, before any of its callers. */
   onAnswer(lane: Lane, answer: Answer): void
   /** Does what the notices ask for, in the transaction of the results, before them. */
-  notify(tx: Tx, items: readonly Item[]): Promise<void>
-  now_ms(): number
+  readonly notify: (tx: Tx, items: readonly Item[]) => Promise<void>
+  readonly now_ms: () => number
 }
 
 /** Answers whether the lane was still ours, and the result is written. */
