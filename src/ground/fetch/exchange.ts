@@ -34,8 +34,8 @@ export interface Request {
 }
 
 /**
- * The connection is as good as before, or destroyed, when this settles. Rejects with a FetchError; one whose
- * `is_unanswered_close` is set came without a byte of an answer.
+ * An answer leaves the connection as good as before, or destroyed. Rejects with a FetchError, and the connection is then
+ * the caller's to destroy; one whose `is_unanswered_close` is set came without a byte of an answer.
  */
 export function exchange(connection: Connection, request: Request, deadline: Deadline): Promise<Answer> {
   return deadline.step<Answer>('the request was sent, and no answer came', (resolve, reject) => {
@@ -114,7 +114,6 @@ class Call implements Dispatcher.DispatchHandler {
     if (this.is_settled) return
     this.is_settled = true
     const is_silent = this.connection.socket.bytesRead === this.bytes_before
-    this.connection.destroy()
     this.reject(error instanceof FetchError ? error : exchangeFailure(error, is_silent))
   }
 

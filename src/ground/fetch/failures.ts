@@ -2,6 +2,7 @@
  * Why a call has no answer: a class to decide by, and a sentence for the receiver's people. The sentence is written
  * here and never taken from an error: an error may quote the URL with its query, or bytes of what was sent.
  */
+import { errors } from 'undici'
 
 export type Failure = 'dns' | 'connect' | 'tls' | 'timeout' | 'protocol' | 'blocked'
 
@@ -106,7 +107,12 @@ const PROTOCOL_SENTENCES: Record<string, string> = {
  */
 export function exchangeFailure(error: unknown, is_silent: boolean): FetchError {
   const code = codeOf(error)
-  if (code.startsWith('HPE_')) return new FetchError('protocol', `The answer is not HTTP/1.1 (${code}).`)
+  if (error instanceof errors.HTTPParserError || error instanceof errors.ResponseContentLengthMismatchError) {
+    return new FetchError(
+      'protocol',
+      'The answer is not HTTP/1.1: its first line or its headers cannot be read.',
+    )
+  }
   const sentence = PROTOCOL_SENTENCES[code]
   if (sentence !== undefined) return new FetchError('protocol', sentence)
   // TLS 1.3 tells of a client certificate that it misses, and of other refusals, only when the request is written.
