@@ -55,6 +55,7 @@ const STEP_SHARE = 0.95
 const STEP_MS = 1_000
 
 /** When an endpoint says 429 without saying how long: at first, and at most. */
+const THROTTLE_LEAST_MS = 500
 const THROTTLE_FIRST_MS = 1_000
 const THROTTLE_MOST_MS = 60_000
 
@@ -155,7 +156,8 @@ function failed({ state, config, delivery, outcome, is_probe, now_ms, random }: 
 /** The endpoint is well and busy: the lane slows down, and no try is used up for a day. */
 function throttled({ state, config, delivery, outcome, is_probe, now_ms, random }: Given): Decision {
   const backoff_ms = Math.min(THROTTLE_MOST_MS, THROTTLE_FIRST_MS * 2 ** state.throttled)
-  const block_ms = outcome.retry_after_ms ?? spread(backoff_ms, random)
+  // However soon it asks for more: one that says "at once" each time is not asked a thousand times a second.
+  const block_ms = Math.max(outcome.retry_after_ms ?? spread(backoff_ms, random), THROTTLE_LEAST_MS)
   const slots = Math.max(1, Math.floor(slotsOf(state, config) / 2))
   const next: LaneState = {
     ...state,

@@ -213,6 +213,11 @@ export function createEngine(options: EngineOptions): Engine {
     if (decision.block_ms === 0) lane.blocked_until_ms = -Infinity
     else if (decision.block_ms !== null) block(lane, clock.now_ms() + decision.block_ms)
     const { verdict, is_counted, notice } = decision
+    // From this moment, and not when it is written: the next would be one too many.
+    if (notice === 'disable_gone' || notice === 'disable_failing') {
+      lane.endpoint = { ...lane.endpoint, status: 'disabled' }
+      lane.buffer = []
+    }
     const result = { delivery, verdict, notice, attempt: { ...tried.attempt, is_counted } }
     lane.unsettled.add(delivery.id)
     goOn(lane)

@@ -1,0 +1,327 @@
+import type { ServerResponse } from 'node:http'
+import { expect, test } from 'vitest'
+import { openDatabase } from '#db'
+import { sleep } from '#kernel'
+import { answers, type Received } from './receiver.fixture.ts'
+import { useEngine } from './testing.ts'
+
+const room = useEngine()
+
+/** Holds every request until `release`. */
+function holding() {
+  const held: ServerResponse[] = []
+  const arrived = Promise.withResolvers<void>()
+  return {
+    held,
+    arrived: arrived.promise,
+    answer: (_request: Received, response: ServerResponse) => {
+      held.push(response)
+      arrived.resolve()
+    },
+    release: (status = 200) => {
+      for (const response of held.splice(0)) response.writeHead(status).end()
+    },
+  }
+}
+
+const until = async (met: () => boolean | Promise<boolean>): Promise<void> => {
+  for (let i = 0; i < 1_000; i++) {
+    if (await met()) return
+    await sleep(10)
+  }
+  throw new Error('it did not happen')
+}
+
+/** As if the holder of every lane had been silent for longer than its lease. */
+const lapse = () => room.db.run`update webhook_lanes set leased_until = now() - interval '1 second'`
+
+test('a worker that was taken over writes nothing, and its successor sends the same again', async () => {
+  const receiver = await room.receiver()
+  const hold = holding()
+  receiver.answer = hold.answer
+  const endpoint = await room.endpoint(receiver.url)
+  const [event] = await room.emit(endpoint)
+  const first = room.engine.runOnce()
+  await hold.arrived
+  await lapse()
+  receiver.answer = answers(200)
+  const other = room.another()
+  await other.runOnce()
+  const done = await room.deliveries(endpoint)
+  expect(done).toMatchObject([{ event, status: 'succeeded', tries: 1, status_code: 200 }])
+  // The first worker's answer comes late, and would say otherwise.
+  hold.release(500)
+  await first
+  expect(await room.deliveries(endpoint)).toEqual(done)
+  expect(await room.attempts(endpoint)).toHaveLength(1)
+  expect(await room.queue(endpoint)).toEqual([])
+  expect(receiver.received.map(({ event_id }) => event_id)).toEqual([event, event])
+})
+
+test('a worker whose lane was taken over stops sending what it had read', async () => {
+  const receiver = await room.receiver()
+  const hold = holding()
+  receiver.answer = hold.answer
+  const endpoint = await room.endpoint(receiver.url, { max_concurrency: 2 })
+  await room.emit(endpoint, 6)
+  // It does not renew: as if it had been stopped, and both clocks had gone on.
+  const first = room.another({ timing: { lease_ms: 500 } }).runOnce()
+  await until(() => receiver.received.length === 2)
+  await until(async () => !(await room.lane(endpoint)).is_leased)
+  receiver.answer = answers(200)
+  await room.another().runOnce()
+  expect(receiver.received).toHaveLength(8)
+  hold.release()
+  await first
+  expect(receiver.received).toHaveLength(8)
+  expect((await room.deliveries(endpoint)).length).toBe(6)
+})
+
+test('a lane is held by one worker at a time', async () => {
+  const receiver = await room.receiver()
+  const hold = holding()
+  receiver.answer = hold.answer
+  const endpoint = await room.endpoint(receiver.url)
+  await room.emit(endpoint, 3)
+  const first = room.engine.runOnce()
+  await until(() => receiver.received.length === 3)
+  await room.another().runOnce()
+  expect(receiver.received).toHaveLength(3)
+  // What comes in meanwhile is read on by the one who holds it.
+  await room.emit(endpoint, 2)
+  await room.another().runOnce()
+  expect(receiver.received).toHaveLength(3)
+  receiver.answer = answers(200)
+  hold.release()
+  await first
+  expect(receiver.received).toHaveLength(5)
+  expect(await room.lane(endpoint)).toMatchObject({ due_at: Infinity, is_leased: false })
+})
+
+test('an endpoint with one slot gets its events in their order, also when one of them fails', async () => {
+  const receiver = await room.receiver()
+  const endpoint = await room.endpoint(receiver.url, { max_concurrency: 1, retry_schedule: [0, 1, 1] })
+  const events = await room.emit(endpoint, 20)
+  let failed = 0
+  receiver.answer = ({ event_id }, response) => {
+    const fails = event_id === events[7] && failed < 2
+    if (fails) failed += 1
+    response.writeHead(fails ? 500 : 200).end()
+  }
+  for (let round = 0; round < 3; round++) {
+    await room.drain()
+    await room.makeDue(endpoint)
+  }
+  await room.drain()
+  const wanted = [...events.slice(0, 8), events[7], ...events.slice(7)]
+  expect(receiver.received.map(({ event_id }) => event_id)).toEqual(wanted)
+  expect(await room.queue(endpoint)).toEqual([])
+})
+
+test('no more are under way than the endpoint allows', async () => {
+  const receiver = await room.receiver()
+  let under_way = 0
+  let most = 0
+  receiver.answer = async (_request, response) => {
+    under_way += 1
+    most = Math.max(most, under_way)
+    await sleep(2)
+    under_way -= 1
+    response.writeHead(200).end()
+  }
+  const endpoint = await room.endpoint(receiver.url, { max_concurrency: 3 })
+  await room.emit(endpoint, 60)
+  await room.drain()
+  expect(receiver.received).toHaveLength(60)
+  expect(most).toBe(3)
+})
+
+test('no more are sent in a second than the endpoint allows', async () => {
+  const receiver = await room.receiver()
+  const endpoint = await room.endpoint(receiver.url, { max_per_second: 5 })
+  await room.emit(endpoint, 8)
+  await room.drain()
+  expect(receiver.received).toHaveLength(1)
+  expect(await room.lane(endpoint)).toMatchObject({ is_leased: false })
+  const { blocked_ms } = await room.lane(endpoint)
+  expect(blocked_ms).toBeLessThanOrEqual(200)
+  const began_ms = performance.now()
+  await until(async () => {
+    await room.engine.runOnce()
+    return receiver.received.length === 8
+  })
+  expect(performance.now() - began_ms).toBeGreaterThan(1_100)
+})
+
+test('410 disables the endpoint and tells so, and what waits is canceled', async () => {
+  const receiver = await room.receiver()
+  receiver.answer = answers(410)
+  const endpoint = await room.endpoint(receiver.url, { max_concurrency: 2 })
+  await room.emit(endpoint, 30)
+  await room.drain()
+  expect(receiver.received.length).toBeLessThanOrEqual(2)
+  const { status, disabled_reason } = await room.db.one<{ status: string; disabled_reason: string }>`
+    select status, disabled_reason from webhook_endpoints where id = ${endpoint.id}`
+  expect({ status, disabled_reason }).toEqual({ status: 'disabled', disabled_reason: 'gone' })
+  expect(await room.queue(endpoint)).toEqual([])
+  const deliveries = await room.deliveries(endpoint)
+  expect(deliveries.map(delivery => delivery.status)).toEqual(Array.from({ length: 30 }, () => 'canceled'))
+  const events = await room.db.many<{ body: string }>`
+    select body from events where account_id = ${endpoint.account_id} and type = 'webhook_endpoint.disabled'`
+  expect(events.map(({ body }) => JSON.parse(body) as object)).toMatchObject([
+    {
+      data: {
+        object: { status: 'disabled', disabled_reason: 'gone' },
+        previous_attributes: { status: 'enabled' },
+      },
+    },
+  ])
+  // Nothing is queued for it any more.
+  await room.emit(endpoint)
+  expect(await room.queue(endpoint)).toEqual([])
+})
+
+test('a redirect is not followed, and where it leads is told', async () => {
+  const receiver = await room.receiver()
+  receiver.answer = answers(307, { location: 'http://127.0.0.1:1/elsewhere' })
+  const endpoint = await room.endpoint(receiver.url)
+  await room.emit(endpoint)
+  await room.drain()
+  const [attempt] = await room.attempts(endpoint)
+  expect(attempt).toMatchObject({ status_code: 307, failure: 'redirected' })
+  expect(attempt?.message).toContain('http://127.0.0.1:1/elsewhere')
+})
+
+test('429 holds up the lane for as long as it asks, and counts as no try', async () => {
+  const receiver = await room.receiver()
+  receiver.answer = answers(429, { 'retry-after': '120' })
+  const endpoint = await room.endpoint(receiver.url, { max_concurrency: 2 })
+  await room.emit(endpoint, 4)
+  await room.drain()
+  expect(receiver.received.length).toBeLessThanOrEqual(2)
+  expect((await room.queue(endpoint)).map(({ tries }) => tries)).toEqual([0, 0, 0, 0])
+  const { blocked_ms } = await room.lane(endpoint)
+  expect(blocked_ms).toBeGreaterThan(100_000)
+  receiver.answer = answers(200)
+  await room.makeDue(endpoint)
+  await room.drain()
+  expect(await room.deliveries(endpoint)).toHaveLength(4)
+  const numbers = (await room.attempts(endpoint)).map(({ number, is_counted }) => ({ number, is_counted }))
+  expect(numbers).toContainEqual({ number: 1, is_counted: false })
+  expect(numbers).toContainEqual({ number: 2, is_counted: true })
+})
+
+test('while its breaker is open an endpoint gets a probe alone, and then ever more', async () => {
+  const receiver = await room.receiver()
+  receiver.answer = answers(503)
+  const endpoint = await room.endpoint(receiver.url)
+  await room.emit(endpoint, 100)
+  await room.drain()
+  const tried = receiver.received.length
+  // Sixteen at once, and those that took the place of the first four to fail.
+  expect(tried).toBeLessThanOrEqual(20)
+  expect((await room.lane(endpoint)).blocked_ms).toBeGreaterThan(0)
+  await room.makeDue(endpoint)
+  await room.drain()
+  expect(receiver.received.length).toBe(tried + 1)
+  const uncounted = (await room.attempts(endpoint)).filter(attempt => !attempt.is_counted)
+  expect(uncounted.length).toBeGreaterThanOrEqual(1)
+  receiver.answer = answers(200)
+  await room.makeDue(endpoint)
+  await room.drain()
+  expect(await room.deliveries(endpoint)).toHaveLength(100)
+  expect((await room.lane(endpoint)).state.breaker).toBe('closed')
+})
+
+test('what waited for longer than all its tries last is given up, and says so', async () => {
+  const receiver = await room.receiver()
+  const endpoint = await room.endpoint(receiver.url)
+  await room.emit(endpoint)
+  await room.db
+    .run`update webhook_queue set queued_at = now() - interval '5 days' where endpoint_id = ${endpoint.id}`
+  await room.drain()
+  expect(receiver.received).toEqual([])
+  expect(await room.deliveries(endpoint)).toMatchObject([{ status: 'dead', tries: 0, failure: 'expired' }])
+  expect(await room.attempts(endpoint)).toMatchObject([{ is_counted: false, failure: 'expired' }])
+})
+
+test('a delivery that cannot be made is a failed try that the account sees', async () => {
+  const receiver = await room.receiver()
+  const endpoint = await room.endpoint(receiver.url)
+  await room.emit(endpoint)
+  await room.db.run`update webhook_secrets set sealed = '\\x00' where endpoint_id = ${endpoint.id}`
+  await room.drain()
+  expect(receiver.received).toEqual([])
+  expect(await room.attempts(endpoint)).toMatchObject([{ number: 1, is_counted: true, failure: 'payload' }])
+  expect(await room.queue(endpoint)).toMatchObject([{ tries: 1 }])
+})
+
+test('an answer that PostgreSQL cannot hold is kept as far as it can, and holds up no other', async () => {
+  const receiver = await room.receiver()
+  receiver.answer = answers(500, {}, 'a\0b')
+  const endpoint = await room.endpoint(receiver.url)
+  await room.emit(endpoint, 3)
+  await room.drain()
+  expect((await room.attempts(endpoint)).map(({ response }) => response)).toEqual([
+    'a\ufffdb',
+    'a\ufffdb',
+    'a\ufffdb',
+  ])
+})
+
+test('an endpoint that is changed while it is sent to gets its next try where it is now', async () => {
+  const old = await room.receiver()
+  const moved = await room.receiver()
+  old.answer = answers(500)
+  const endpoint = await room.endpoint(old.url, { retry_schedule: [0, 1, 1] })
+  const [event] = await room.emit(endpoint)
+  await room.drain()
+  await room.db
+    .run`update webhook_endpoints set url = ${moved.url}, version = version + 1 where id = ${endpoint.id}`
+  await room.makeDue(endpoint)
+  await room.drain()
+  expect(moved.received.map(({ event_id }) => event_id)).toEqual([event])
+})
+
+test('a stop lets what is under way end, sends nothing more, and gives every lane back', async () => {
+  const receiver = await room.receiver()
+  const hold = holding()
+  receiver.answer = hold.answer
+  const endpoint = await room.endpoint(receiver.url, { max_concurrency: 2 })
+  const events = await room.emit(endpoint, 5)
+  const worker = room.another()
+  worker.start()
+  await until(() => receiver.received.length === 2)
+  const stopped = worker.stop()
+  receiver.answer = answers(200)
+  hold.release()
+  await stopped
+  expect(receiver.received).toHaveLength(2)
+  expect(await room.deliveries(endpoint)).toHaveLength(2)
+  expect(await room.lane(endpoint)).toMatchObject({ is_leased: false })
+  await room.another().runOnce()
+  expect(receiver.received.map(({ event_id }) => event_id).sort()).toEqual([...events].sort())
+})
+
+test('a lease is kept for as long as its holder lives, and lapses when it does not', async () => {
+  const receiver = await room.receiver()
+  const hold = holding()
+  receiver.answer = hold.answer
+  const endpoint = await room.endpoint(receiver.url)
+  await room.emit(endpoint)
+  const db = openDatabase({ url: room.url })
+  const worker = room.another({ timing: { lease_ms: 1_000 }, db })
+  worker.start()
+  await hold.arrived
+  await sleep(2_500)
+  expect(await room.lane(endpoint)).toMatchObject({ is_leased: true })
+  // From here on it is as good as dead to the database.
+  await db.close()
+  await until(async () => !(await room.lane(endpoint)).is_leased)
+  receiver.answer = answers(200)
+  await room.engine.runOnce()
+  expect(await room.deliveries(endpoint)).toMatchObject([{ status: 'succeeded' }])
+  hold.release()
+  await worker.stop()
+  expect(await room.attempts(endpoint)).toHaveLength(1)
+}, 60_000)
