@@ -122,12 +122,13 @@ test('no more are under way than the endpoint allows', async () => {
   const receiver = await room.receiver()
   let under_way = 0
   let most = 0
-  receiver.answer = async (_request, response) => {
+  receiver.answer = (_request, response) => {
     under_way += 1
     most = Math.max(most, under_way)
-    await sleep(2)
-    under_way -= 1
-    response.writeHead(200).end()
+    setTimeout(() => {
+      under_way -= 1
+      response.writeHead(200).end()
+    }, 2)
   }
   const endpoint = await room.endpoint(receiver.url, { max_concurrency: 3 })
   await room.emit(endpoint, 60)
