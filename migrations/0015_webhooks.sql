@@ -201,6 +201,7 @@ comment on column webhook_deliveries.failure is 'The class of the last failure, 
 create table webhook_deliveries_default partition of webhook_deliveries default;
 select ensure_time_partitions('webhook_deliveries', 'day', 7);
 create index webhook_deliveries_by_endpoint on webhook_deliveries (account_id, livemode, endpoint_id, id) include (status);
+create index webhook_deliveries_by_type on webhook_deliveries (account_id, livemode, event_type, id);
 create index webhook_deliveries_undelivered on webhook_deliveries (account_id, livemode, status, id) include (endpoint_id)
   where status <> 'succeeded';
 comment on index webhook_deliveries_undelivered is 'The dead letters: few among many.';
@@ -270,12 +271,13 @@ create table webhook_replays (
 comment on table webhook_replays is 'Requests to send past events (again): worked off in the background, a page at a time, from where it stood.';
 comment on column webhook_replays.id is 'uuid v7; wrp_… outside.';
 comment on column webhook_replays.event_types is 'As an endpoint''s: which events.';
-comment on column webhook_replays.delivery_status is 'Which by what became of them; any: also those never queued for this endpoint.';
+comment on column webhook_replays.delivery_status is 'Which by what became of them; undelivered: all that did not succeed, those never queued for this endpoint among them. What is waiting to be sent is never queued again.';
 comment on column webhook_replays.created_from is 'Events from then on …';
 comment on column webhook_replays.created_before is '… up to, and without, then.';
 comment on column webhook_replays.after_id is 'The last event examined.';
 create index webhook_replays_by_endpoint on webhook_replays (account_id, livemode, endpoint_id, id);
-create index webhook_replays_running on webhook_replays (id) where status = 'running';
+create unique index webhook_replays_running on webhook_replays (account_id, livemode, endpoint_id) where status = 'running';
+comment on index webhook_replays_running is 'One at a time for an endpoint: two would queue the same events for it.';
 
 -- uuid v7 in shape: the event's instant, and a digest of both ids in place of the random bits.
 create function webhook_delivery_id(event uuid, endpoint uuid) returns uuid
@@ -308,6 +310,6 @@ $$;
 grant insert, update, delete on webhook_endpoints, webhook_secrets, webhook_queue, webhook_replays to bursar_app;
 -- A lane is made with its endpoint, woken by what is queued and blocked when its endpoint is disabled.
 grant insert, update on webhook_lanes to bursar_app;
--- A delivery that is canceled with its endpoint is recorded by whoever does it.
-grant insert, update on webhook_deliveries to bursar_app;
+-- A delivery that is canceled with its endpoint is recorded by whoever does it, and one that is sent again goes back.
+grant insert, update, delete on webhook_deliveries to bursar_app;
 grant usage on sequence webhook_epochs to bursar_system;

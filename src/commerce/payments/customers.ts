@@ -1,7 +1,7 @@
 /** Customers: whom the account charges. A deleted one keeps its id, which payments name, and nothing personal. */
 import { z } from 'zod'
 import { sql, violatedConstraint } from '#db'
-import { emit, eventOf, type Subject } from '#events'
+import { emit, eventOf, type Subject, changedFrom } from '#events'
 import {
   endpoint,
   type Endpoint,
@@ -18,9 +18,10 @@ import {
   retrieveParams,
   text,
   timestamp,
+  mergeMetadata,
+  metadataChange,
 } from '#http'
 import { ApiError, newId } from '#kernel'
-import { changedFrom, mergeMetadata, metadataChange } from './changes.ts'
 import { customerColumns } from './columns.ts'
 import { findCustomer } from './lookups.ts'
 import type { CustomerRow } from './rows.ts'

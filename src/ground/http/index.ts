@@ -35,6 +35,7 @@ export {
 } from './request-log/conflicts.ts'
 export { type Comparison, compareRequests, RequestComparison } from './request-log/comparison.ts'
 export { RequestLog, requestLogColumns, type RequestLogRow } from './request-log/object.ts'
+export { mergeMetadata, type MetadataChange, metadataChange } from './metadata.ts'
 export { maintainRequestLogs, requestLogJobs } from './request-log/partitions.ts'
 export { requestLogEndpoints } from './request-log/read.ts'
 export { type RequestLog as RequestLogWriter, startRequestLog } from './request-log/write.ts'

@@ -176,7 +176,7 @@ const UNSTORABLE = 'must be well-formed Unicode text without NUL characters.'
 export const text = (max: number) => z.string().max(max).refine(isStorableText, { error: UNSTORABLE })
 
 /** Stripe's limits (docs.stripe.com/api/metadata): notes beside an object, not a document store. */
-const METADATA_KEYS_MAX = 50
+export const METADATA_KEYS_MOST = 50
 const METADATA_KEY_LENGTH_MAX = 40
 const METADATA_VALUE_LENGTH_MAX = 500
 
@@ -187,7 +187,7 @@ export const metadata = withFacts(
     .check(checkMetadata)
     .meta({
       description: 'Your own notes: up to 50 keys of 40 characters with texts of up to 500 characters.',
-      maxProperties: METADATA_KEYS_MAX,
+      maxProperties: METADATA_KEYS_MOST,
       propertyNames: { type: 'string', minLength: 1, maxLength: METADATA_KEY_LENGTH_MAX },
       additionalProperties: { type: 'string', maxLength: METADATA_VALUE_LENGTH_MAX },
       examples: [{ order_id: '6735' }],
@@ -197,8 +197,8 @@ export const metadata = withFacts(
 
 function checkMetadata(payload: z.core.ParsePayload<Record<string, string>>): void {
   const keys = Object.keys(payload.value)
-  if (keys.length > METADATA_KEYS_MAX) {
-    refuse(payload, 'parameter_invalid', `must have at most ${METADATA_KEYS_MAX} keys.`)
+  if (keys.length > METADATA_KEYS_MOST) {
+    refuse(payload, 'parameter_invalid', `must have at most ${METADATA_KEYS_MOST} keys.`)
     return
   }
   for (const key of keys) {

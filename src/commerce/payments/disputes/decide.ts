@@ -3,11 +3,10 @@
  * Every state has its money, and a dispute goes through all steps that lead there: one that is heard of when it is over
  * leaves the same books as one whose every step was told.
  */
-import { type Cause, type EventRow, eventOf, type EventType } from '#events'
+import { type Cause, type EventRow, eventOf, type EventType, changedFrom } from '#events'
 import { newId } from '#kernel'
 import type { Transfer } from '#ledger'
 import { pendingChange } from '../balance-transactions.ts'
-import { changedFrom } from '../changes.ts'
 import type { News } from '../connectors/connector.ts'
 import { lossTransfer, reinstatementTransfers, withdrawalTransfers } from '../money-moves.ts'
 import type { BalanceTransactionRow, ChargeRow, DisputeRow } from '../rows.ts'

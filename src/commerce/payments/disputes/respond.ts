@@ -5,11 +5,10 @@
  */
 import { z } from 'zod'
 import type { Tx } from '#db'
-import { type Cause, eventOf } from '#events'
-import { type Answer, type Context, endpoint, type Endpoint, id } from '#http'
+import { type Cause, eventOf, changedFrom } from '#events'
+import { type Answer, type Context, endpoint, type Endpoint, id, mergeMetadata, metadataChange } from '#http'
 import { ApiError, unreachable } from '#kernel'
 import { CALL_DEADLINE_MS, TAKEN_FOR } from '../attempts/limits.ts'
-import { changedFrom, mergeMetadata, metadataChange } from '../changes.ts'
 import type { DisputeAnswer } from '../connectors/connector.ts'
 import type { Payments } from '../payments.ts'
 import { record } from '../record.ts'

@@ -2,11 +2,10 @@
  * Meeting an orphan capture: booked, told and put on its way back in one transaction. The unique key of the processor's
  * payment is the guard: whoever meets it second, however many at once, finds it there.
  */
-import { type Cause, eventOf } from '#events'
+import { type Cause, eventOf, changedFrom } from '#events'
 import { assert, encodeId, newId } from '#kernel'
 import type { Tx } from '#db'
 import type { NewsResult } from '../news-result.ts'
-import { changedFrom } from '../changes.ts'
 import { orphanColumns } from '../columns.ts'
 import type { Payments } from '../payments.ts'
 import { record } from '../record.ts'

@@ -1,10 +1,9 @@
 /** Updating: what is still open may change until the processor is asked; afterwards only what describes it. */
 import { z } from 'zod'
-import { eventOf } from '#events'
-import { amount, currency, endpoint, type Endpoint, id, text } from '#http'
+import { eventOf, changedFrom } from '#events'
+import { amount, currency, endpoint, type Endpoint, id, text, mergeMetadata, metadataChange } from '#http'
 import { ApiError } from '#kernel'
 import { currency as rulesOf } from '#money'
-import { changedFrom, mergeMetadata, metadataChange } from '../changes.ts'
 import { checkOwner, findCustomer, findMethod } from '../lookups.ts'
 import { mintMagicMethod, paymentMethodRef } from '../payment-methods/magic.ts'
 import type { Payments } from '../payments.ts'

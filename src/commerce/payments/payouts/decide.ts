@@ -2,11 +2,10 @@
  * What a processor tells of a payout, decided purely: forward by rank and never back, through every step of its money
  * that lies between, so that one heard of only when it was over leaves the same balances as one told step by step.
  */
-import { type Cause, type EventRow, eventOf } from '#events'
+import { type Cause, type EventRow, eventOf, changedFrom } from '#events'
 import { assert } from '#kernel'
 import type { Transfer } from '#ledger'
 import { availableChange } from '../balance-transactions.ts'
-import { changedFrom } from '../changes.ts'
 import type { News } from '../connectors/connector.ts'
 import { payoutTransfers } from '../money-moves.ts'
 import type { BalanceTransactionRow, PayoutRow } from '../rows.ts'

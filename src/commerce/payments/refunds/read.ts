@@ -1,7 +1,7 @@
 /** Reading refunds, and the notes on them: all else about a refund is decided by its outcome. */
 import { z } from 'zod'
 import { type Queries, sql } from '#db'
-import { eventOf } from '#events'
+import { eventOf, changedFrom } from '#events'
 import {
   endpoint,
   type Endpoint,
@@ -13,9 +13,10 @@ import {
   loads,
   page,
   retrieveParams,
+  mergeMetadata,
+  metadataChange,
 } from '#http'
 import { ApiError, type Tenant } from '#kernel'
-import { changedFrom, mergeMetadata, metadataChange } from '../changes.ts'
 import { refundColumns } from '../columns.ts'
 import { record } from '../record.ts'
 import type { RefundRow } from '../rows.ts'

@@ -126,13 +126,13 @@ export async function findEndpoint(
   return row ?? missing(param)
 }
 
-/** As `findEndpoint`, held until the commit. */
+/** As `findEndpoint`, held until the commit; events may be queued for it meanwhile. */
 export async function lockEndpoint(tx: Tx, tenant: Tenant, id: string): Promise<EndpointRow> {
   const row = await tx.maybe<EndpointRow>`
     select ${endpointColumns}
     from webhook_endpoints
     where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${id} and deleted_at is null
-    for update`
+    for no key update`
   return row ?? missing('id')
 }
 

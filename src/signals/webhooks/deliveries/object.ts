@@ -1,0 +1,74 @@
+/** A delivery: one event on its way to one endpoint, and what became of it. */
+import { z } from 'zod'
+import { type Queries, sql } from '#db'
+import { expandable, id, integer, nullable, object, timestamp } from '#http'
+import { ApiError, instantOfId, type Tenant } from '#kernel'
+import { deliveryStatuses, type Failure, failures } from '../types.ts'
+
+export const shownStatuses = ['pending', ...deliveryStatuses] as const
+export type ShownStatus = (typeof shownStatuses)[number]
+
+/** A row of webhook_queue or of webhook_deliveries. */
+export interface DeliveryRow extends Tenant {
+  id: string
+  endpoint_id: string
+  event_id: string
+  event_type: string
+  status: ShownStatus
+  tries: number
+  status_code: number | null
+  failure: Failure | null
+  due_at: Date | null
+  finished_at: Date | null
+  replay_id: string | null
+}
+
+export const WebhookDelivery = object('webhook_delivery', 'del_', {
+  endpoint_id: expandable('we_'),
+  event_id: id('evt_'),
+  event_type: z.string(),
+  status: z
+    .enum(shownStatuses)
+    .describe(
+      'pending: it is tried, or will be; dead: its tries or its time ran out; canceled: its endpoint went.',
+    ),
+  tries: integer.describe('Tries that counted.'),
+  status_code: nullable(integer).describe("The last answer's, once it is done."),
+  failure: nullable(z.enum(failures)).describe(
+    'The class of the last failure, once it is done without success.',
+  ),
+  due_at: nullable(timestamp).describe('When it may be tried next; null when it is done.'),
+  finished_at: nullable(timestamp),
+  replay_id: nullable(id('wrp_')).describe('The replay that it waits for.'),
+  livemode: z.boolean(),
+  created_at: timestamp.describe("The event's."),
+})
+
+/** Its id carries the instant of its event. */
+export const shownDelivery = (row: DeliveryRow) => ({ ...row, created_at: instantOfId(row.id) })
+
+export const deliveryPath = z.object({ id: id('del_') })
+
+/** A delivery is in one of two tables: `queued` while it is not done, `done` after. */
+export const queuedColumns = sql`
+  account_id, livemode, id, endpoint_id, event_id, event_type, 'pending' as status, tries,
+  null::smallint as status_code, null::text as failure, due_at, null::timestamptz as finished_at, replay_id`
+export const doneColumns = sql`
+  account_id, livemode, id, endpoint_id, event_id, event_type, status, tries,
+  status_code, failure, null::timestamptz as due_at, finished_at, null::uuid as replay_id`
+
+/** Throws the one 404 of what is not there, is no longer kept, or is another account's. */
+export async function findDelivery(db: Queries, tenant: Tenant, id: string): Promise<DeliveryRow> {
+  const { account_id, livemode } = tenant
+  const row = await db.maybe<DeliveryRow>`
+    select ${queuedColumns}
+    from webhook_queue
+    where account_id = ${account_id} and livemode = ${livemode} and id = ${id}
+    union all
+    select ${doneColumns}
+    from webhook_deliveries
+    where account_id = ${account_id} and livemode = ${livemode} and id = ${id}
+    limit 1`
+  if (row) return row
+  throw new ApiError('resource_missing', { param: 'id', message: 'No such delivery, or no longer kept.' })
+}

@@ -1,0 +1,40 @@
+/**
+ * What the API does to an endpoint's lane. Whoever touches a lane and its queue locks the lane first, as the engine does,
+ * so that nobody waits for each other in a circle.
+ */
+import type { Tx } from '#db'
+import type { LaneKey } from './types.ts'
+
+/** Held until the commit. Whether it is there: its endpoint was never made, or is gone. */
+export async function lockLane(tx: Tx, { account_id, livemode, endpoint_id }: LaneKey): Promise<boolean> {
+  const lane = await tx.maybe`
+    select endpoint_id
+    from webhook_lanes
+    where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${endpoint_id}
+    for update`
+  return lane !== undefined
+}
+
+/** Nothing is sent until it is opened. What is under way ends, and what becomes of it is written. */
+export const blockLane = (tx: Tx, { account_id, livemode, endpoint_id }: LaneKey): Promise<number> => tx.run`
+  update webhook_lanes
+  set blocked_until = 'infinity'
+  where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${endpoint_id}`
+
+/** With no memory of what went before: no breaker, no slow start. */
+export const openLane = (tx: Tx, { account_id, livemode, endpoint_id }: LaneKey): Promise<number> => tx.run`
+  update webhook_lanes
+  set blocked_until = '-infinity', state = '{}'
+  where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${endpoint_id}`
+
+/** For good: whoever holds it writes nothing any more. */
+export const closeLane = (tx: Tx, { account_id, livemode, endpoint_id }: LaneKey): Promise<number> => tx.run`
+  update webhook_lanes
+  set blocked_until = 'infinity', epoch = 0, leased_until = '-infinity'
+  where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${endpoint_id}`
+
+/** Something of its queue is due now. */
+export const wakeLane = (tx: Tx, { account_id, livemode, endpoint_id }: LaneKey): Promise<number> => tx.run`
+  update webhook_lanes
+  set due_at = least(due_at, now())
+  where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${endpoint_id}`

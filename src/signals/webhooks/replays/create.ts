@@ -1,0 +1,96 @@
+/** Asking for a replay. It is a row and a job: however many events it is about, it ends, also across restarts. */
+import { z } from 'zod'
+import { type Tx, violatedConstraint } from '#db'
+import { endpoint, type Endpoint, timestamp } from '#http'
+import { enqueue } from '#jobs'
+import { ApiError, newId } from '#kernel'
+import { wantedTypes } from '../endpoints/event-types.ts'
+import { demandEnabled, endpointPath, lockEndpoint } from '../endpoints/object.ts'
+import type { Webhooks } from '../types.ts'
+import { type ReplayRow, shownReplay, wantedStatuses, WebhookReplay } from './object.ts'
+import { replayJob } from './work.ts'
+
+/** Events are kept for 30 days (#events). */
+const EVENTS_KEPT_MS = 30 * 86_400_000
+
+export const createReplay = ({ clock }: Webhooks): Endpoint =>
+  endpoint({
+    route: 'POST /v1/webhook_endpoints/:id/replay',
+    summary: 'Send past events (again) to this endpoint, after all that happens now.',
+    resource: 'webhook_endpoints',
+    path: endpointPath,
+    params: z.strictObject({
+      event_types: wantedTypes.optional().describe('Those of the endpoint, unless given.'),
+      delivery_status: z
+        .enum(wantedStatuses)
+        .default('undelivered')
+        .describe(
+          'undelivered: all that did not succeed, among it what happened while the endpoint was disabled or not there yet.',
+        ),
+      created_from: timestamp.describe('Events from then on, at most 30 days ago …'),
+      created_before: timestamp.optional().describe('… up to, and without, then. Now, unless given.'),
+    }),
+    returns: WebhookReplay,
+    run(context, params, { id }) {
+      const now = clock.now()
+      const { created_from, created_before = now } = params
+      return context.finish('created', async tx => {
+        const known = await lockEndpoint(tx, context.tenant, id)
+        demandRange(now, created_from, created_before)
+        demandEnabled(known)
+        const row: ReplayRow = {
+          ...context.tenant,
+          id: newId(now),
+          endpoint_id: id,
+          event_types: params.event_types ?? known.event_types,
+          delivery_status: params.delivery_status,
+          created_from,
+          created_before,
+          status: 'running',
+          examined: 0n,
+          queued: 0n,
+          created_at: now,
+          finished_at: null,
+        }
+        await insertReplay(tx, row)
+        const { account_id, livemode } = row
+        await enqueue(tx, replayJob, { account_id, livemode, replay_id: row.id })
+        return shownReplay(row)
+      })
+    },
+  })
+
+/** Throws `webhook_replay_range_invalid` for what is reversed, in the future, or no longer kept. */
+function demandRange(now: Date, from: Date, before: Date): void {
+  const refuse = (param: string, message: string) => {
+    throw new ApiError('webhook_replay_range_invalid', { param, message })
+  }
+  if (from > now)
+    refuse('created_from', 'created_from lies in the future. Only what has happened can be replayed.')
+  if (before > now) {
+    refuse(
+      'created_before',
+      'created_before lies in the future. Leave it out to replay everything until now.',
+    )
+  }
+  if (from >= before) refuse('created_before', 'created_before must be later than created_from.')
+  if (from.getTime() < now.getTime() - EVENTS_KEPT_MS) {
+    refuse('created_from', 'created_from lies more than 30 days ago. Older events are no longer kept.')
+  }
+}
+
+async function insertReplay(tx: Tx, row: ReplayRow): Promise<void> {
+  try {
+    await tx.run`
+      insert into webhook_replays (
+        account_id, livemode, id, endpoint_id, event_types, delivery_status, created_from, created_before, created_at
+      )
+      values (
+        ${row.account_id}, ${row.livemode}, ${row.id}, ${row.endpoint_id}, ${row.event_types}, ${row.delivery_status},
+        ${row.created_from}, ${row.created_before}, ${row.created_at}
+      )`
+  } catch (error) {
+    if (violatedConstraint(error) === 'webhook_replays_running') throw new ApiError('webhook_replay_running')
+    throw error
+  }
+}
