@@ -7,11 +7,13 @@ import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { openDatabase } from '#db'
+import { createFetcher } from '#fetch'
 import { type ErrorCode, errorCodes, failpoints, systemClock } from '#kernel'
 // For what it counts: nothing else here sends any.
 import '#mail'
 import { metricsText } from '#metrics'
 import { createPayments, simulatorConnector } from '#payments'
+import { createWebhooks } from '#webhooks'
 import { endpoints, jobs } from '../src/catalog.ts'
 import { listenToProcessors } from '../src/reactions.ts'
 import { describeSettings, readSettings } from '../src/settings.ts'
@@ -49,6 +51,14 @@ async function makeBlocks(): Promise<Map<string, string>> {
   const processor = simulatorConnector({ url: 'http://127.0.0.1:1' })
   const payments = createPayments({ db, clock: systemClock, connectors: { test: processor, live: null } })
   const inbound = listenToProcessors(payments, [processor], payments.log)
+  const fetcher = createFetcher({ allowed_networks: [] })
+  const webhooks = createWebhooks({
+    db,
+    clock: systemClock,
+    log: payments.log,
+    fetcher,
+    installation_secret: 'nobody signs with it',
+  })
   try {
     const diagrams = [...(await lifecycles())].map(
       ([name, declared]) => [`lifecycle ${name}`, `\`\`\`mermaid\n${declared.diagram()}\n\`\`\``] as const,
@@ -61,7 +71,10 @@ async function makeBlocks(): Promise<Map<string, string>> {
         'magic cards',
         magicTable((await load<{ MAGIC_CARDS: MagicCard[] }>('simulator/magic.ts')).MAGIC_CARDS),
       ],
-      ['routes', table(['Route', 'What it does', 'Key'], (await endpoints(payments, inbound)).map(routeRow))],
+      [
+        'routes',
+        table(['Route', 'What it does', 'Key'], (await endpoints(payments, inbound, webhooks)).map(routeRow)),
+      ],
       [
         'jobs',
         table(
@@ -83,6 +96,7 @@ async function makeBlocks(): Promise<Map<string, string>> {
       ],
     ])
   } finally {
+    await fetcher.close()
     await processor.close()
     await db.close()
   }

@@ -10,9 +10,11 @@ import { describeDatabase } from '#db/generate'
 import { migrate } from '#db/migrate'
 import { openDatabase } from '#db'
 import { API_VERSION } from '#events'
+import { createFetcher } from '#fetch'
 import { openapi } from '#http'
 import { systemClock } from '#kernel'
 import { createPayments, simulatorConnector } from '#payments'
+import { createWebhooks } from '#webhooks'
 import { endpoints } from '../src/catalog.ts'
 import { listenToProcessors } from '../src/reactions.ts'
 
@@ -46,7 +48,19 @@ async function openapiText(database_url: string): Promise<string> {
   const processor = simulatorConnector({ url: 'http://127.0.0.1:4243' })
   const payments = createPayments({ db, clock: systemClock, connectors: { test: processor, live: null } })
   const inbound = listenToProcessors(payments, [processor], payments.log)
-  const document = openapi(await endpoints(payments, inbound), { title: 'Bursar', version: API_VERSION })
+  const fetcher = createFetcher({ allowed_networks: [] })
+  const webhooks = createWebhooks({
+    db,
+    clock: systemClock,
+    log: payments.log,
+    fetcher,
+    installation_secret: 'nobody signs with it',
+  })
+  const document = openapi(await endpoints(payments, inbound, webhooks), {
+    title: 'Bursar',
+    version: API_VERSION,
+  })
+  await fetcher.close()
   await processor.close()
   await db.close()
   return `${JSON.stringify(document, null, 2)}\n`

@@ -1,6 +1,8 @@
 import { openDatabase } from '#db'
+import { createFetcher } from '#fetch'
 import { systemClock } from '#kernel'
 import { createPayments, simulatorConnector } from '#payments'
+import { createWebhooks } from '#webhooks'
 import { afterAll, expect, test } from 'vitest'
 import { endpoints, jobNames, jobs, routes } from './catalog.ts'
 import { listenToProcessors } from './reactions.ts'
@@ -10,14 +12,23 @@ const db = openDatabase({ url: 'postgres://nobody@127.0.0.1:1/nothing' })
 const processor = simulatorConnector({ url: 'http://127.0.0.1:1' })
 const payments = createPayments({ db, clock: systemClock, connectors: { test: processor, live: null } })
 const inbound = listenToProcessors(payments, [processor], payments.log)
+const fetcher = createFetcher({ allowed_networks: [] })
+const webhooks = createWebhooks({
+  db,
+  clock: systemClock,
+  log: payments.log,
+  fetcher,
+  installation_secret: 'nobody signs with it',
+})
 
 afterAll(async () => {
+  await fetcher.close()
   await processor.close()
   await db.close()
 })
 
 test('the table of contents lists every route that is served, and no other', async () => {
-  const served = (await endpoints(payments, inbound)).map(endpoint => endpoint.route)
+  const served = (await endpoints(payments, inbound, webhooks)).map(endpoint => endpoint.route)
   expect([...routes].sort()).toEqual([...served].sort())
 })
 

@@ -7,6 +7,7 @@ import type { Inbound } from '#inbound'
 import type { Job, Schedule } from '#jobs'
 import type { Mailer } from '#mail'
 import type { Payments } from '#payments'
+import type { Webhooks } from '#webhooks'
 
 /** Every route that answers, by room. */
 export const routes = [
@@ -70,6 +71,24 @@ export const routes = [
   // #events: what happened
   'GET /v1/events',
   'GET /v1/events/:id',
+  // #webhooks: where it is sent, what became of each delivery, and sending it again
+  'POST /v1/webhook_endpoints',
+  'GET /v1/webhook_endpoints',
+  'GET /v1/webhook_endpoints/:id',
+  'POST /v1/webhook_endpoints/:id',
+  'DELETE /v1/webhook_endpoints/:id',
+  'POST /v1/webhook_endpoints/:id/rotate_secret',
+  'POST /v1/webhook_endpoints/:id/enable',
+  'POST /v1/webhook_endpoints/:id/disable',
+  'POST /v1/webhook_endpoints/:id/test',
+  'POST /v1/webhook_endpoints/:id/replay',
+  'GET /v1/webhook_deliveries',
+  'GET /v1/webhook_deliveries/:id',
+  'GET /v1/webhook_deliveries/:id/attempts',
+  'POST /v1/webhook_deliveries/:id/retry',
+  'GET /v1/webhook_replays',
+  'GET /v1/webhook_replays/:id',
+  'POST /v1/webhook_replays/:id/cancel',
   // #http: what was asked and answered
   'GET /v1/request_logs',
   'GET /v1/request_logs/:id',
@@ -87,6 +106,10 @@ export const jobNames = [
   'ledger.void_expired',
   'inbound.catch_up',
   'inbound.forget',
+  'webhooks.replay',
+  'webhooks.cancel_replay',
+  'webhooks.remove_endpoint',
+  'webhooks.forget',
   'ledger.maintain_partitions',
   'ledger.seal',
   'ledger.verify',
@@ -94,18 +117,30 @@ export const jobNames = [
 ] as const
 
 /** The endpoints themselves. */
-export async function endpoints(payments: Payments, inbound: Inbound): Promise<Endpoint[]> {
+export async function endpoints(
+  payments: Payments,
+  inbound: Inbound,
+  webhooks: Webhooks,
+): Promise<Endpoint[]> {
   const [
     { ledgerSourcesOf, paymentsEndpoints },
     { ledgerEndpoints },
     { eventsEndpoints },
     { requestLogEndpoints },
-  ] = await Promise.all([import('#payments'), import('#ledger'), import('#events'), import('#http')])
+    { webhookEndpoints },
+  ] = await Promise.all([
+    import('#payments'),
+    import('#ledger'),
+    import('#events'),
+    import('#http'),
+    import('#webhooks'),
+  ])
   return [
     ...paymentsEndpoints(payments),
     ...ledgerEndpoints(ledgerSourcesOf),
     ...eventsEndpoints(),
     ...inbound.endpoints,
+    ...webhookEndpoints(webhooks),
     ...requestLogEndpoints(),
   ]
 }
@@ -116,7 +151,7 @@ export async function jobs(
   inbound: Inbound,
   { request_log_days, mailer = null }: { request_log_days: number; mailer?: Mailer | null },
 ): Promise<{ jobs: Job[]; schedules: Schedule[] }> {
-  const [{ paymentsJobs }, { eventsJobs }, { ledgerJobs }, { requestLogJobs }, { noticeJob }] =
+  const [{ paymentsJobs }, { eventsJobs }, { ledgerJobs }, { requestLogJobs }, { noticeJob, webhookJobs }] =
     await Promise.all([
       import('#payments'),
       import('#events'),
@@ -128,6 +163,7 @@ export async function jobs(
     paymentsJobs(payments),
     eventsJobs(),
     inbound.jobs,
+    webhookJobs(),
     ledgerJobs(payments.clock, payments.db),
     requestLogJobs(request_log_days),
     { jobs: [noticeJob(mailer)], schedules: [] },

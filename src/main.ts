@@ -129,7 +129,7 @@ async function start(
   })
   stops.push(() => fetcher.close())
   const webhooks = createWebhooks({ db, clock, log, fetcher, installation_secret: secret })
-  const endpoints = await allEndpoints(payments, inbound)
+  const endpoints = await allEndpoints(payments, inbound, webhooks)
 
   if (is_worker) {
     const mailer = startMail(settings, log, say, stops)

@@ -8,9 +8,11 @@ import { delimiter, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { openDatabase } from '#db'
+import { createFetcher } from '#fetch'
 import { systemClock } from '#kernel'
 import { createLog, metricsText } from '#metrics'
 import { createPayments, simulatorConnector } from '#payments'
+import { createWebhooks } from '#webhooks'
 import { endpoints, jobs } from '../src/catalog.ts'
 import { listenToProcessors } from '../src/reactions.ts'
 import { readSettings } from '../src/settings.ts'
@@ -31,6 +33,7 @@ const rules = groups.flatMap(group => group.rules)
 // Neither is connected to: what the rooms count is known without asking anybody.
 const db = openDatabase({ url: 'postgres://nobody@127.0.0.1:1/nothing' })
 const processor = simulatorConnector({ url: 'http://127.0.0.1:1' })
+const fetcher = createFetcher({ allowed_networks: [] })
 /** Name and labels, as far as a series or a declaration shows them. */
 let exported: string
 
@@ -43,10 +46,18 @@ beforeAll(async () => {
     connectors: { test: processor, live: null },
   })
   const inbound = listenToProcessors(payments, [processor], log)
-  await Promise.all([endpoints(payments, inbound), jobs(payments, inbound, readSettings({}))])
+  const webhooks = createWebhooks({
+    db,
+    clock: systemClock,
+    log,
+    fetcher,
+    installation_secret: 'nobody signs with it',
+  })
+  await Promise.all([endpoints(payments, inbound, webhooks), jobs(payments, inbound, readSettings({}))])
   exported = await metricsText()
 })
 afterAll(async () => {
+  await fetcher.close()
   await processor.close()
   await db.close()
 })

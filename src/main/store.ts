@@ -11,6 +11,7 @@ import { maintainRequestLogs } from '#http'
 import { maintainInbound } from '#inbound'
 import { migrateJobs } from '#jobs'
 import { maintainLedger } from '#ledger'
+import { maintainWebhooks } from '#webhooks'
 import type { Settings } from '../settings.ts'
 
 export interface Store {
@@ -64,6 +65,7 @@ export async function prepareStore(
   try {
     await maintainEvents(db)
     await maintainInbound(db)
+    await maintainWebhooks(db)
     await maintainLedger(db)
     await maintainRequestLogs(db, settings.request_log_days)
   } finally {

@@ -12,6 +12,7 @@ import type { TestProject } from 'vitest/node'
 import { startEmbedded } from '#db/embedded'
 import { migrate } from '#db/migrate'
 import { asAdmin, siblingUrl } from '#db/testing'
+import { migrateJobs } from '#jobs'
 
 /** Where packagers put PostgreSQL 15. */
 const POSTGRESQL_15 = [
@@ -68,6 +69,7 @@ export async function provideServer(project: TestProject, admin_url: string): Pr
   try {
     await asAdmin(admin_url, `create database ${template}`)
     await migrate({ url: siblingUrl(admin_url, template) })
+    await migrateJobs(siblingUrl(admin_url, template))
     project.provide('test_server', { admin_url, template, major: await majorVersion(admin_url) })
   } catch (error) {
     await remove()

@@ -10,6 +10,7 @@ import { randomUUID } from 'node:crypto'
 import { type Database, openDatabase } from '#db'
 import { testDatabase } from '#db/testing'
 import { eventsEndpoints } from '#events'
+import { createFetcher } from '#fetch'
 import {
   createAccount,
   createApiKey,
@@ -37,6 +38,7 @@ import {
   createResolver,
 } from '#payments'
 import { type Simulator, startSimulator } from '#simulator'
+import { createWebhooks, webhookEndpoints, webhookJobs, type Webhooks } from '#webhooks'
 import { listenToProcessors } from '../../src/reactions.ts'
 import type { Gates } from './stops.ts'
 
@@ -91,6 +93,10 @@ export interface World {
   inbound: Inbound
   /** One reading of the simulator's feed, and all news that waits worked off; answers how much was handled. */
   catchUp(): Promise<number>
+  /** What is sent to the accounts' endpoints. */
+  webhooks: Webhooks
+  /** One run of a job, as a worker does it. */
+  runJob(name: string, payload?: object): Promise<void>
   /** One run of the job that gives lapsed holds back. */
   expireHolds(): Promise<void>
   /** One run of the job that makes due funds available. */
@@ -126,6 +132,8 @@ export interface WorldOptions {
   webhooks?: 'all' | 'unanswered'
 }
 
+/** The installation's. */
+const SECRET = 'a secret of the tests alone'
 const WEBHOOK_SECRET = 'a secret of the simulator of the tests'
 
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
@@ -154,10 +162,14 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   })
   const payments = stops ? stops.payments(known) : known
   const inbound = listenToProcessors(payments, [connector], log)
+  // Receivers of tests listen beside them.
+  const fetcher = createFetcher({ allowed_networks: ['127.0.0.0/8'] })
+  const webhooks = createWebhooks({ db, clock, log, fetcher, installation_secret: SECRET })
   const endpoints = [
     ...paymentsEndpoints(payments),
     ...ledgerEndpoints(ledgerSourcesOf),
     ...eventsEndpoints(),
+    ...webhookEndpoints(webhooks),
     ...requestLogEndpoints(),
   ]
   // Its round trips are not those of requests, which tests count.
@@ -170,7 +182,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     db,
     clock,
     log,
-    secret: 'a secret of the tests alone',
+    secret: SECRET,
     request_log,
     check_answers: true,
   })
@@ -184,12 +196,12 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
 
   const resolveDue = createResolver(payments, log)
   const followDue = createFollower(payments, log)
-  const runJob = async (wanted: string): Promise<void> => {
-    const jobs = [...paymentsJobs(payments).jobs, ...inbound.jobs.jobs]
+  const runJob = async (wanted: string, payload: object = {}): Promise<void> => {
+    const jobs = [...paymentsJobs(payments).jobs, ...inbound.jobs.jobs, ...webhookJobs().jobs]
     const job = jobs.find(({ name }) => name === wanted)
     const { signal } = new AbortController()
     const around = { db, signal, job_id: '1', attempt: 1, max_attempts: 1, scheduled_for: undefined }
-    await job?.run({ ...around, note: () => undefined }, {})
+    await job?.run({ ...around, note: () => undefined }, payload)
   }
   const client = (key: string): Client => {
     const send = async (method: string, url: string, headers: Record<string, string>, body?: object) => {
@@ -270,6 +282,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       while ((await followDue()) > 0);
     },
     inbound,
+    webhooks,
+    runJob,
     async catchUp() {
       await runJob('inbound.catch_up')
       let handled = 0
@@ -289,6 +303,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       await request_log.stop()
       await log_db.close()
       await db.close()
+      await fetcher.close()
       await connector.close()
       await simulator.close()
       await database.drop()

@@ -12,11 +12,11 @@ begin
   -- The lane first, as everybody who touches both does.
   perform from webhook_lanes
   where account_id = of_account and livemode = of_mode and endpoint_id = of_endpoint
-  for update;
+  for no key update;
   with waiting as (
     select id
     from webhook_queue
-    where account_id = of_account and livemode = of_mode and endpoint_id = of_endpoint
+    where account_id = of_account and livemode = of_mode and endpoint_id = of_endpoint and priority >= 0
       and (of_replay is null or (priority = 1 and replay_id = of_replay))
     order by priority, due_at, id
     limit most

@@ -21,3 +21,5 @@ export { type Disbelief, disbeliefOf, type Received, TOLERANCE_S } from './signi
 export { noticesConsumer } from './notices/consume.ts'
 export { failureWords } from './notices/failure-words.ts'
 export { noticeJob } from './notices/send.ts'
+export { maintainWebhooks } from './retention.ts'
+export { webhookEndpoints, webhookJobs } from './routes.ts'

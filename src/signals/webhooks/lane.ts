@@ -11,14 +11,14 @@ export async function lockLane(tx: Tx, { account_id, livemode, endpoint_id }: La
     select endpoint_id
     from webhook_lanes
     where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${endpoint_id}
-    for update`
+    for no key update`
   return lane !== undefined
 }
 
-/** Nothing is sent until it is opened. What is under way ends, and what becomes of it is written. */
-export const blockLane = (tx: Tx, { account_id, livemode, endpoint_id }: LaneKey): Promise<number> => tx.run`
+/** Whoever delivers looks at it at once, whatever kept it: it finds its endpoint disabled, and cancels what waits. */
+export const alarmLane = (tx: Tx, { account_id, livemode, endpoint_id }: LaneKey): Promise<number> => tx.run`
   update webhook_lanes
-  set blocked_until = 'infinity'
+  set blocked_until = '-infinity', due_at = least(due_at, now())
   where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${endpoint_id}`
 
 /** With no memory of what went before: no breaker, no slow start. */

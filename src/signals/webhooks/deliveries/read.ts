@@ -93,8 +93,10 @@ export const listDeliveries: Endpoint = endpoint({
 
 /** Both tables are read from an index each, in the order of the list, and merged. */
 function sourceOf(tenant: Tenant, filters: Filters, at: Keyset): Fragment {
+  // A lane's index is only used where the query says that it reads a lane.
+  const of_lane = filters.endpoint_id === undefined ? sql`` : sql`and priority >= 0`
   const found = sql`account_id = ${tenant.account_id} and livemode = ${tenant.livemode} ${conditions(filters)} and ${at.where}`
-  const queued = sql`select id from webhook_queue where ${found}`
+  const queued = sql`select id from webhook_queue where ${found} ${of_lane}`
   const done = sql`select id from webhook_deliveries where ${found} ${statusCondition(filters.status)}`
   switch (filters.status) {
     case undefined:

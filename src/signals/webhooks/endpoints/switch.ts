@@ -1,12 +1,12 @@
 /**
  * Enabling and disabling. Verbs of their own and not a field of the update: they are told as events of their own, they
- * forget or keep what the lane remembers, and an update that repeats what it read must not wake an endpoint that was
- * disabled in between.
+ * end or begin what the lane does, and an update that repeats what it read must not wake an endpoint that was disabled in
+ * between.
  */
 import { z } from 'zod'
 import { endpoint, type Endpoint } from '#http'
 import { ApiError } from '#kernel'
-import { blockLane, lockLane, openLane } from '../lane.ts'
+import { alarmLane, lockLane, openLane } from '../lane.ts'
 import type { Webhooks } from '../types.ts'
 import {
   endpointPath,
@@ -23,12 +23,13 @@ export const disableEndpoint = (webhooks: Webhooks): Endpoint => switchTo(webhoo
 const WORDS = {
   enabled: {
     route: 'POST /v1/webhook_endpoints/:id/enable',
-    summary: 'Enable a disabled webhook endpoint. What waited for it is sent.',
+    summary: 'Enable a disabled webhook endpoint. What it missed can be replayed.',
     type: 'webhook_endpoint.enabled',
   },
   disabled: {
     route: 'POST /v1/webhook_endpoints/:id/disable',
-    summary: 'Disable a webhook endpoint. What waits for it stays; what happens meanwhile can be replayed.',
+    summary:
+      'Disable a webhook endpoint. What waits for it is canceled; that and what it misses can be replayed.',
     type: 'webhook_endpoint.disabled',
   },
 } as const
@@ -63,7 +64,7 @@ function switchTo(webhooks: Webhooks, status: EndpointRow['status']): Endpoint {
           update webhook_endpoints
           set status = ${row.status}, disabled_reason = ${row.disabled_reason}, version = ${row.version}
           where account_id = ${row.account_id} and livemode = ${row.livemode} and id = ${row.id}`
-        await (status === 'enabled' ? openLane(tx, lane) : blockLane(tx, lane))
+        await (status === 'enabled' ? openLane(tx, lane) : alarmLane(tx, lane))
         await tellOf(tx, context, type, row)
         return shownEndpoint(row)
       })

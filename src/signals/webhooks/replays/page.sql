@@ -20,7 +20,7 @@ begin
   -- The lane first, as everybody who touches both does.
   perform from webhook_lanes as l
   where l.account_id = of_account and l.livemode = of_mode and l.endpoint_id = replay.endpoint_id
-  for update;
+  for no key update;
   select r.endpoint_id, r.event_types, r.delivery_status, r.created_from, r.created_before, r.after_id
   into replay.endpoint_id, replay.event_types, replay.delivery_status, replay.created_from, replay.created_before, replay.after_id
   from webhook_replays as r
