@@ -984,7 +984,7 @@ export interface WebhookReplayRow {
   endpoint_id: string
   /** As an endpoint's: which events. */
   event_types: string[]
-  /** Which by what became of them; any: also those never queued for this endpoint. */
+  /** Which by what became of them; undelivered: all that did not succeed, those never queued for this endpoint among them. What is waiting to be sent is never queued again. */
   delivery_status: string
   /** Events from then on … */
   created_from: Date

@@ -964,11 +964,12 @@ comment on table webhook_deliveries is 'What became of each delivery. In daily p
 alter table webhook_deliveries add constraint webhook_deliveries_pkey PRIMARY KEY (account_id, livemode, id);
 alter table webhook_deliveries add constraint webhook_deliveries_status_is_known CHECK ((status = ANY (ARRAY['succeeded'::text, 'dead'::text, 'canceled'::text])));
 CREATE INDEX webhook_deliveries_by_endpoint ON ONLY public.webhook_deliveries USING btree (account_id, livemode, endpoint_id, id) INCLUDE (status);
+CREATE INDEX webhook_deliveries_by_type ON ONLY public.webhook_deliveries USING btree (account_id, livemode, event_type, id);
 CREATE INDEX webhook_deliveries_undelivered ON ONLY public.webhook_deliveries USING btree (account_id, livemode, status, id) INCLUDE (endpoint_id) WHERE (status <> 'succeeded'::text); -- The dead letters: few among many.
 alter table webhook_deliveries enable row level security;
 create policy system on webhook_deliveries for all to bursar_system using (true);
 create policy tenant on webhook_deliveries for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
-grant insert, select, update on webhook_deliveries to bursar_app;
+grant delete, insert, select, update on webhook_deliveries to bursar_app;
 grant delete, insert, select, update on webhook_deliveries to bursar_system;
 
 create table webhook_endpoints (
@@ -1058,7 +1059,7 @@ create table webhook_replays (
   id uuid not null, -- uuid v7; wrp_… outside.
   endpoint_id uuid not null,
   event_types text[] not null, -- As an endpoint's: which events.
-  delivery_status text not null, -- Which by what became of them; any: also those never queued for this endpoint.
+  delivery_status text not null, -- Which by what became of them; undelivered: all that did not succeed, those never queued for this endpoint among them. What is waiting to be sent is never queued again.
   created_from timestamp with time zone not null, -- Events from then on …
   created_before timestamp with time zone not null, -- … up to, and without, then.
   status text default 'running'::text not null,
@@ -1077,7 +1078,7 @@ alter table webhook_replays add constraint webhook_replays_range_is_forward CHEC
 alter table webhook_replays add constraint webhook_replays_running_is_open CHECK (((status = 'running'::text) = (finished_at IS NULL)));
 alter table webhook_replays add constraint webhook_replays_status_is_known CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'canceled'::text])));
 CREATE INDEX webhook_replays_by_endpoint ON public.webhook_replays USING btree (account_id, livemode, endpoint_id, id);
-CREATE INDEX webhook_replays_running ON public.webhook_replays USING btree (id) WHERE (status = 'running'::text);
+CREATE UNIQUE INDEX webhook_replays_running ON public.webhook_replays USING btree (account_id, livemode, endpoint_id) WHERE (status = 'running'::text); -- One at a time for an endpoint: two would queue the same events for it.
 alter table webhook_replays enable row level security;
 create policy system on webhook_replays for all to bursar_system using (true);
 create policy tenant on webhook_replays for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -1225,11 +1226,17 @@ create function request_logs_maintain(keep_days integer) returns integer securit
 
 create function uuid_floor(at timestamp with time zone) returns uuid; -- The smallest uuid v7 of an instant: id >= uuid_floor(t) means created at or after t.
 
+create function webhook_cancel_waiting(of_account uuid, of_mode boolean, of_endpoint uuid, of_replay uuid, most integer) returns integer;
+
 create function webhook_delivery_id(event uuid, endpoint uuid) returns uuid; -- The id of the delivery of an event to an endpoint: always the same, and in the partition of the event's day.
+
+create function webhook_replay_page(of_account uuid, of_mode boolean, of_replay uuid, most integer) returns TABLE(done boolean, examined integer, queued integer);
 
 create function webhooks_cancel(account uuid, mode boolean, endpoint uuid, lane_epoch bigint, most integer, lease interval) returns integer;
 
 create function webhooks_fan_out(accounts uuid[], livemodes boolean[], events uuid[], types text[]) returns integer;
+
+create function webhooks_maintain() returns integer security definer;
 
 create function webhooks_read(accounts uuid[], livemodes boolean[], endpoints uuid[], wants integer[], are_mixed boolean[], held uuid[]) returns TABLE(lane integer, id uuid, event_id uuid, event_type text, priority smallint, tries smallint, attempts smallint, waited_ms double precision, body text);
 

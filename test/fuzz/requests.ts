@@ -116,6 +116,7 @@ const CARDS = [
   'pm_card_threeDSecure2Required',
   'pm_card_pendingRefund',
 ]
+const EVENT_TYPES = ['*', 'charge.*', 'charge.dispute.*', 'customer.created', 'webhook_endpoint.test']
 const NUMBERS = ['4242424242424242', '5555555555554444', '378282246310005', '4000000000000002']
 const ID_PATTERN = /^\^([a-z]+_)/
 const PATH_IDS: Record<string, string> = {
@@ -133,6 +134,9 @@ const PATH_IDS: Record<string, string> = {
   orphan_captures: 'oc_',
   ledger_accounts: 'la_',
   ledger_transfers: 'tr_',
+  webhook_endpoints: 'we_',
+  webhook_deliveries: 'del_',
+  webhook_replays: 'wrp_',
 }
 
 /** An id of the kind that is well formed and names nothing. */
@@ -227,6 +231,10 @@ function textFor(schema: Schema, name: string, pool: Pool, dice: Dice): string {
   const prefix = ID_PATTERN.exec(schema.pattern ?? '')?.[1]
   if (prefix) return pool.id(prefix, dice) ?? idOfNothing(prefix, dice)
   if (name === 'currency') return dice.pick(CURRENCIES)
+  if (name === 'event_types') return dice.pick(EVENT_TYPES)
+  // Events are kept for a month: a replay begins within it.
+  if (name === 'created_from') return new Date(Date.now() - 86_400_000).toISOString()
+  if (name === 'created_before') return new Date(Date.now() - 3_600_000).toISOString()
   if (name === 'number') return dice.pick(NUMBERS)
   if (name === 'cvc') return '123'
   if (name === 'object_id' || name === 'source_id') return pool.id('pi_', dice) ?? idOfNothing('pi_', dice)

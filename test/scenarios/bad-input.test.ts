@@ -46,6 +46,10 @@ beforeAll(async () => {
   })
   await world.releaseFunds()
   const { body: payout } = await api.post('/v1/payouts', { amount: 1, currency: 'usd' })
+  const endpoint = { url: 'https://shop.example/', event_types: ['*'] }
+  const { body: webhook } = await api.post('/v1/webhook_endpoints', endpoint)
+  const { body: delivery } = await api.post(`/v1/webhook_endpoints/${webhook.id}/test`)
+  const { body: replay } = await api.post(`/v1/webhook_endpoints/${webhook.id}/replay`, REPLAY)
   const { body: disputes, headers } = await api.get('/v1/disputes')
   const { body: events } = await api.get('/v1/events')
   const { body: transactions } = await api.get('/v1/balance_transactions')
@@ -60,6 +64,9 @@ beforeAll(async () => {
     request_logs: String(headers['request-id']),
     events: events.data[0].id,
     balance_transactions: transactions.data[0].id,
+    webhook_endpoints: webhook.id,
+    webhook_deliveries: delivery.id,
+    webhook_replays: replay.id,
     // Of these the shape is enough: parameters are looked at before the object is.
     ledger_accounts: encodeId('la_', randomUUID()),
     ledger_transfers: encodeId('tr_', randomUUID()),
@@ -199,6 +206,7 @@ const anything: [what: string, code: string, sent: Sent][] = [
   ['an unknown version', 'version_unknown', { headers: { 'bursar-version': '1999-01-01' } }],
 ]
 
+const REPLAY = { created_from: new Date(Date.now() - 3_600_000).toISOString() }
 const BY_HAND = { reason: 'It was counted', author: 'Ada Lovelace' }
 
 /** The least that an operation takes, so that only what is tried is wrong. */
@@ -215,6 +223,8 @@ function fittingBody({ id, method }: Operation): string | undefined {
       card: { number: '4242424242424242', exp_month: 12, exp_year: 2034, cvc: '123' },
     },
     'payment_methods.attach': { customer_id: foreign.customers },
+    'webhook_endpoints.create': { url: 'https://shop.example/', event_types: ['*'] },
+    'webhook_endpoints.replay': REPLAY,
     'ledger.accounts.update': { ...BY_HAND, debits_must_not_exceed_credits: true },
     'ledger.accounts.close': BY_HAND,
     'ledger.accounts.reopen': BY_HAND,

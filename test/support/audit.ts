@@ -29,6 +29,12 @@ export const TENANT_TABLES = [
   'ledger_entries',
   'ledger_refusals',
   'events',
+  'webhook_endpoints',
+  'webhook_secrets',
+  'webhook_lanes',
+  'webhook_queue',
+  'webhook_deliveries',
+  'webhook_replays',
   'idempotency_keys',
 ] as const
 

@@ -186,10 +186,10 @@ export const listAttempts: Endpoint = endpoint({
   returns: listOf(WebhookAttempt),
   async run(context, params, { id }) {
     const { account_id, livemode } = context.tenant
-    await findDelivery(context.db, context.tenant, id)
     // A cursor of one delivery's tries is none of another's.
     const scoped = { ...params, delivery_id: id }
     const at = keyset(WebhookAttempt, context.tenant, scoped)
+    await findDelivery(context.db, context.tenant, id)
     const rows = await context.db.many<AttemptRow>`
       select
         account_id, livemode, id, delivery_id, endpoint_id, number, is_counted, status_code, failure, message, address,

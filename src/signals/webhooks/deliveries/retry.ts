@@ -58,7 +58,10 @@ async function demandEvent(tx: Tx, { account_id, livemode, event_id }: DeliveryR
 const refusal = (message: string): ApiError =>
   new ApiError('webhook_delivery_unexpected_state', { param: 'id', message })
 
-/** One that is done goes back into the queue; one that waits is due now, with the tries it has used. */
+/**
+ * One that is done goes back into the queue, with its whole schedule before it and its tries numbered on; one that waits
+ * is due now, with the tries it has used.
+ */
 async function requeue(tx: Tx, delivery: DeliveryRow): Promise<void> {
   const { account_id, livemode, id } = delivery
   await tx.run`
@@ -66,11 +69,13 @@ async function requeue(tx: Tx, delivery: DeliveryRow): Promise<void> {
     where account_id = ${account_id} and livemode = ${livemode} and id = ${id}`
   await tx.run`
     insert into webhook_queue as queued (
-      account_id, livemode, id, endpoint_id, event_id, event_type, priority, due_at
+      account_id, livemode, id, endpoint_id, event_id, event_type, priority, attempts, due_at
     )
-    values (
-      ${account_id}, ${livemode}, ${id}, ${delivery.endpoint_id}, ${delivery.event_id}, ${delivery.event_type}, 0, now()
-    )
+    select
+      ${account_id}, ${livemode}, ${id}, ${delivery.endpoint_id}, ${delivery.event_id}, ${delivery.event_type}, 0,
+      coalesce(max(number), 0), now()
+    from webhook_attempts
+    where account_id = ${account_id} and livemode = ${livemode} and delivery_id = ${id}
     on conflict (account_id, livemode, id) do update set priority = 0, due_at = least(queued.due_at, now())`
 }
 

@@ -59,9 +59,17 @@ begin
     end
   ), added as (
     insert into webhook_queue as q (
-      account_id, livemode, id, endpoint_id, event_id, event_type, priority, due_at, replay_id
+      account_id, livemode, id, endpoint_id, event_id, event_type, priority, attempts, due_at, replay_id
     )
-    select of_account, of_mode, chosen.delivery_id, replay.endpoint_id, chosen.id, chosen.type, 1, now(), of_replay
+    select
+      of_account, of_mode, chosen.delivery_id, replay.endpoint_id, chosen.id, chosen.type, 1,
+      -- What was never sent has no tries to number on from.
+      case when chosen.status is null then 0 else (
+        select coalesce(max(a.number), 0)
+        from webhook_attempts as a
+        where a.account_id = of_account and a.livemode = of_mode and a.delivery_id = chosen.delivery_id
+      ) end,
+      now(), of_replay
     from chosen
     order by chosen.delivery_id
     on conflict (account_id, livemode, id) do nothing
