@@ -40,6 +40,7 @@ import {
 import { type Simulator, startSimulator } from '#simulator'
 import { createWebhooks, webhookEndpoints, webhookJobs, type Webhooks } from '#webhooks'
 import { listenToProcessors } from '../../src/reactions.ts'
+import { versionFlaws } from './event-versions.ts'
 import type { Gates } from './stops.ts'
 
 export interface Reply<Body = Json> {
@@ -299,6 +300,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     async close() {
       await completer.stop()
       await inbound.lanes.stop()
+      const flaws = await versionFlaws(db)
       await server.close(1_000)
       await request_log.stop()
       await log_db.close()
@@ -308,6 +310,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       await simulator.close()
       await database.drop()
       rmSync(data_dir, { recursive: true, force: true })
+      if (flaws.length > 0) throw new Error(`versions in events do not rise by one each:\n${flaws.join('\n')}`)
     },
   }
 }

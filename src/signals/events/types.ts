@@ -14,6 +14,7 @@ export const eventTypes = {
   'charge.succeeded': 'A charge was authorized, or captured at once.',
   'charge.captured': 'A charge that was authorized before was captured.',
   'charge.failed': 'A charge was declined, or failed otherwise.',
+  'charge.updated': 'A charge was changed: what pending refunds leave of it, or whether it is disputed.',
   'charge.refunded': 'A charge was refunded, in part or in full.',
   'charge.dispute.created': "The customer's bank contests a charge.",
   'charge.dispute.updated': 'A dispute was changed.',

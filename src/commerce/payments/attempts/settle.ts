@@ -238,6 +238,13 @@ function decline(
             reason: reason ?? outcome.decline.code,
           }),
         ],
+        events: [
+          eventOf(
+            cause,
+            operation.charge ? 'payment_intent.amount_capturable_updated' : 'payment_intent.requires_action',
+            intentSubject(intent),
+          ),
+        ],
       },
       answer: declineAnswer(intent, outcome.decline),
     }

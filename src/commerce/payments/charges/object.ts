@@ -1,6 +1,6 @@
 /** A charge is one try to take the money of an intent. It is made by the outcome and never by a caller. */
 import { z } from 'zod'
-import type { Subject } from '#events'
+import { type Cause, changedFrom, type EventRow, eventOf, type Subject } from '#events'
 import { amount, amountOrZero, currency, expandable, nullable, object, text, timestamp } from '#http'
 import type { CardSnapshot, ChargeRow, PaymentMethodRow } from '../rows.ts'
 
@@ -42,6 +42,17 @@ export const chargeSubject = (charge: ChargeRow): Subject => ({
   version: charge.version,
   text: Charge.encode(charge),
 })
+
+/** A charge that a refund or a dispute changes, and the event that tells. */
+export function changeCharge(
+  cause: Cause,
+  known: ChargeRow,
+  change: Partial<Pick<ChargeRow, 'amount_refunded' | 'disputed'>>,
+): { charge: ChargeRow; event: EventRow } {
+  const charge: ChargeRow = { ...known, ...change, version: known.version + 1n }
+  const previous = changedFrom(Charge, known, charge)
+  return { charge, event: eventOf(cause, 'charge.updated', chargeSubject(charge), previous) }
+}
 
 /** The card as it is now, to be kept with the charge: the method may expire or be detached later. */
 export const cardSnapshot = (method: PaymentMethodRow): CardSnapshot => ({

@@ -7,6 +7,7 @@ import { type Cause, type EventRow, eventOf, type EventType, changedFrom } from 
 import { newId } from '#kernel'
 import type { Transfer } from '#ledger'
 import { pendingChange } from '../balance-transactions.ts'
+import { changeCharge } from '../charges/object.ts'
 import type { News } from '../connectors/connector.ts'
 import { lossTransfer, reinstatementTransfers, withdrawalTransfers } from '../money-moves.ts'
 import type { BalanceTransactionRow, ChargeRow, DisputeRow } from '../rows.ts'
@@ -53,29 +54,33 @@ export function decideDispute(
   if (before === null) books.told.push('charge.dispute.created')
   if (is_forward) dispute = moved(cause, books, dispute, news)
   if (before !== null) {
-    dispute = { ...answered(cause, before, dispute, is_acknowledged), version: before.version + 1n }
+    dispute = answered(cause, before, dispute, is_acknowledged)
     books.told.unshift('charge.dispute.updated')
   }
+  // Each step that is told is a version of its own.
+  const known_version = before?.version ?? 0n
+  dispute = { ...dispute, version: known_version + BigInt(books.told.length) }
   const disputed = dispute.is_withdrawn || known.is_withdrawn_by_another
+  const changed = known.charge.disputed === disputed ? null : changeCharge(cause, known.charge, { disputed })
   return {
     dispute,
     is_new: before === null,
-    charge:
-      known.charge.disputed === disputed
-        ? null
-        : { ...known.charge, disputed, version: known.charge.version + 1n },
+    charge: changed?.charge ?? null,
     balance_transactions: books.balance_transactions,
     transfers: books.transfers,
-    events: books.told.map(type =>
-      eventOf(
-        cause,
-        type,
-        disputeSubject(dispute),
-        type === 'charge.dispute.updated' && before
-          ? changedFrom(Dispute, shownDispute(before), shownDispute(dispute))
-          : undefined,
+    events: [
+      ...books.told.map((type, step) =>
+        eventOf(
+          cause,
+          type,
+          { ...disputeSubject(dispute), version: known_version + BigInt(step + 1) },
+          type === 'charge.dispute.updated' && before
+            ? changedFrom(Dispute, shownDispute(before), shownDispute(dispute))
+            : undefined,
+        ),
       ),
-    ),
+      ...(changed === null ? [] : [changed.event]),
+    ],
   }
 }
 

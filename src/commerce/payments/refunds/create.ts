@@ -7,6 +7,7 @@ import { ApiError, assert, newId } from '#kernel'
 import { drive } from '../attempts/drive.ts'
 import { gatherOperation } from '../attempts/operations.ts'
 import { runnerOf } from '../attempts/runner.ts'
+import { changeCharge } from '../charges/object.ts'
 import { chargeColumns } from '../columns.ts'
 import { holdTransfer } from '../money-moves.ts'
 import type { Payments } from '../payments.ts'
@@ -80,14 +81,13 @@ async function openRefund(
     checks: 0,
     created_at: now,
   }
+  const less = changeCharge(context, charge, { amount_refunded: charge.amount_refunded + refund.amount })
   await record(tx, {
     refunds: [refund],
-    charge_updates: [
-      { ...charge, amount_refunded: charge.amount_refunded + refund.amount, version: charge.version + 1n },
-    ],
+    charge_updates: [less.charge],
     payment_attempts: [attempt],
     transfers: [holdTransfer(context, attempt)],
-    events: [eventOf(context, 'refund.created', refundSubject(refund))],
+    events: [eventOf(context, 'refund.created', refundSubject(refund)), less.event],
   })
 }
 

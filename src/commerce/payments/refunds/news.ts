@@ -2,6 +2,7 @@
 import { type Cause, eventOf } from '#events'
 import { assert, decodeId } from '#kernel'
 import { pendingChange } from '../balance-transactions.ts'
+import { changeCharge } from '../charges/object.ts'
 import { chargeColumns, refundColumns } from '../columns.ts'
 import type { News } from '../connectors/connector.ts'
 import { refundFailureTransfer } from '../money-moves.ts'
@@ -72,13 +73,12 @@ export function decideRefundFailure(
     failure_balance_transaction_id: balance.id,
     version: refund.version + 1n,
   }
+  const restored = changeCharge(cause, charge, { amount_refunded: charge.amount_refunded - refund.amount })
   return {
     refund_updates: [failed],
-    charge_updates: [
-      { ...charge, amount_refunded: charge.amount_refunded - refund.amount, version: charge.version + 1n },
-    ],
+    charge_updates: [restored.charge],
     balance_transactions: [balance],
     transfers: [refundFailureTransfer(cause, balance)],
-    events: [eventOf(cause, 'refund.failed', refundSubject(failed))],
+    events: [eventOf(cause, 'refund.failed', refundSubject(failed)), restored.event],
   }
 }

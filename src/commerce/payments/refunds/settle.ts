@@ -5,7 +5,7 @@ import { assert, newId, unreachable } from '#kernel'
 import { resolved, unknownCheckAfter } from '../attempts/changes.ts'
 import type { Operation, Settlement } from '../attempts/settle.ts'
 import { type Runner, withAnswer } from '../attempts/runner.ts'
-import { chargeSubject } from '../charges/object.ts'
+import { changeCharge, chargeSubject } from '../charges/object.ts'
 import { chargeColumns, refundColumns } from '../columns.ts'
 import type { Outcome } from '../connectors/connector.ts'
 import { postHold, voidHold } from '../money-moves.ts'
@@ -69,15 +69,18 @@ export function decideRefundOutcome(cause: Cause, operation: Operation, outcome:
         balance_transaction_id: balance.id,
         processor_id: outcome.processor_id,
       })
+      // What is left of it changed when the refund was made; that it is refunded is news of its own.
+      const refunded: ChargeRow = { ...charge, version: charge.version + 1n }
       return {
         writes: {
           payment_attempt_updates: [resolved(attempt, 'approve', { processor_id: outcome.processor_id })],
           refund_updates: [succeeded],
+          charge_updates: [refunded],
           balance_transactions: [balance],
           transfers: [postHold(cause, attempt, attempt.hold_transfer_id, refund.amount)],
           events: [
             eventOf(cause, 'refund.updated', refundSubject(succeeded)),
-            eventOf(cause, 'charge.refunded', chargeSubject(charge)),
+            eventOf(cause, 'charge.refunded', chargeSubject(refunded)),
           ],
         },
         answer: Refund.encode(succeeded),
@@ -88,11 +91,9 @@ export function decideRefundOutcome(cause: Cause, operation: Operation, outcome:
         failure_reason: outcome.decline.decline_code,
         processor_id: outcome.processor_id,
       })
-      const restored: ChargeRow = {
-        ...charge,
+      const restored = changeCharge(cause, charge, {
         amount_refunded: charge.amount_refunded - refund.amount,
-        version: charge.version + 1n,
-      }
+      })
       return {
         writes: {
           payment_attempt_updates: [
@@ -102,9 +103,9 @@ export function decideRefundOutcome(cause: Cause, operation: Operation, outcome:
             }),
           ],
           refund_updates: [failed],
-          charge_updates: [restored],
+          charge_updates: [restored.charge],
           transfers: [voidHold(cause, attempt, attempt.hold_transfer_id)],
-          events: [eventOf(cause, 'refund.failed', refundSubject(failed))],
+          events: [eventOf(cause, 'refund.failed', refundSubject(failed)), restored.event],
         },
         answer: Refund.encode(failed),
       }
