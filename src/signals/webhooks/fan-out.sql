@@ -4,10 +4,11 @@
 create or replace function webhooks_fan_out(accounts uuid[], livemodes boolean[], events uuid[], types text[])
   returns integer
   language plpgsql
-  -- The plan is made once, whatever the tables hold then: by key, always.
+  -- By key, whatever the tables hold (lanes.sql says why).
   set enable_seqscan = off
   set enable_hashjoin = off
   set enable_mergejoin = off
+  set plan_cache_mode = force_custom_plan
 as $$
 declare
   lane_accounts uuid[];

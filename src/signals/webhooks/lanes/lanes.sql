@@ -1,7 +1,8 @@
 -- Lanes are taken, kept and given back. The one rule that all of it rests on: whoever adds to a queue locks its lane
 -- last, and whoever gives a lane back has locked it before reading its queue in a later statement. So a delivery is
 -- either seen by the holder, or wakes the lane after it. Lanes are locked in the order of their keys, so nobody waits in
--- a circle. Plans are made once, whatever the tables hold then: by key, always (the settings of each function).
+-- a circle. Each statement is planned for the tables as they are: one that was made while they were small would read all
+-- of them, until the next analyze; and none may join in another way than by key (the settings of each function).
 
 -- Wakes lanes for what was just queued in this transaction: the last thing it does. A lane that is due already is only
 -- locked, which orders this transaction and the holder's.
@@ -11,6 +12,7 @@ create or replace function webhooks_touch(accounts uuid[], livemodes boolean[], 
   set enable_seqscan = off
   set enable_hashjoin = off
   set enable_mergejoin = off
+  set plan_cache_mode = force_custom_plan
 as $$
 begin
   with held as (
@@ -36,6 +38,7 @@ create or replace function webhooks_take(most integer, lease interval) returns t
   set enable_seqscan = off
   set enable_hashjoin = off
   set enable_mergejoin = off
+  set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
@@ -78,6 +81,7 @@ create or replace function webhooks_read(
   set enable_seqscan = off
   set enable_hashjoin = off
   set enable_mergejoin = off
+  set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare

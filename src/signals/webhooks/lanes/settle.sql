@@ -22,6 +22,8 @@ create or replace function webhooks_settle(
   set enable_seqscan = off
   set enable_hashjoin = off
   set enable_mergejoin = off
+  set plan_cache_mode = force_custom_plan
+  set enable_indexscan = on
 as $$
 #variable_conflict use_column
 declare
@@ -44,6 +46,10 @@ begin
   end loop;
   at := clock_timestamp();
 
+  -- From here rows are found by whole keys alone. The queue is mostly empty when it is analyzed, so the planner takes it
+  -- for empty, and would read all of it once for all results: ten thousand times, when ten thousand wait. A plan without
+  -- index scans cannot: a bitmap needs a key.
+  perform set_config('enable_indexscan', 'off', true);
   with result as materialized (
     select
       accounts[given.place] as account_id, livemodes[given.place] as livemode, endpoints[given.place] as endpoint_id,
@@ -107,6 +113,7 @@ begin
   from result
   where attempt_id is not null
   on conflict (account_id, livemode, id) do nothing;
+  perform set_config('enable_indexscan', 'on', true);
 
   for found_lane in
     update webhook_lanes as lane
@@ -187,6 +194,7 @@ create or replace function webhooks_renew(
   set enable_seqscan = off
   set enable_hashjoin = off
   set enable_mergejoin = off
+  set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
@@ -223,6 +231,7 @@ create or replace function webhooks_cancel(
   set enable_seqscan = off
   set enable_hashjoin = off
   set enable_mergejoin = off
+  set plan_cache_mode = force_custom_plan
 as $$
 declare
   canceled integer;

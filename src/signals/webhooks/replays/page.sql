@@ -8,6 +8,7 @@ create or replace function webhook_replay_page(of_account uuid, of_mode boolean,
   -- The plan of a page is the same however full the tables are: by their keys, in order.
   set enable_hashjoin = off
   set enable_mergejoin = off
+  set plan_cache_mode = force_custom_plan
   set enable_seqscan = off
 as $$
 declare
