@@ -1,7 +1,7 @@
 /**
  * Whose fault it is: when nobody can be reached, it is ours. Endpoints of several origins fail on the way to them and
  * none answers: then nothing is sent but a probe now and then, no try is used up and no endpoint is blamed, until one
- * answers. Pure but for what it remembers.
+ * answers. What was blamed on endpoints before it was plain is remembered, to be given back.
  */
 import type { Failure } from '../types.ts'
 
@@ -10,43 +10,60 @@ const ON_THE_WAY: ReadonlySet<Failure> = new Set(['dns', 'connect', 'tls', 'time
 
 export const isOnTheWay = (failure: Failure | null): boolean => failure !== null && ON_THE_WAY.has(failure)
 
+/** What says nothing of the way: nothing was sent. */
+const NOT_SENT: ReadonlySet<Failure> = new Set(['payload', 'blocked', 'expired'])
+
 /** Looked back on: long enough that a busy process has an answer from somebody in it. */
-const WINDOW_MS = 10_000
+export const FAULT_WINDOW_MS = 10_000
 /** Two may be down at once; three, and nobody else up, is no coincidence that is worth anybody's tries. */
 const ORIGINS_LEAST = 3
 /** While nothing gets out: often enough that the pause outlasts the fault by little. */
 export const PROBE_EVERY_MS = 3_000
+/** A process that sends thousands a second finds out within a few hundred; the rest is only a bound. */
+const BLAMED_MOST = 10_000
 
-export interface Fault {
+export interface Fault<Blamed> {
   readonly is_ours: boolean
-  /** A result; answers what it changes. */
-  observe(origin: string, failure: Failure | null, now_ms: number): 'paused' | 'resumed' | null
+  /** A result; answers what it changes: `paused` with what was blamed on endpoints within the window. */
+  observe(origin: string, failure: Failure | null, now_ms: number): 'resumed' | { blamed: Blamed[] } | null
+  /** A try that was used up by a failure on the way, in case it turns out to be ours. */
+  blame(blamed: Blamed, now_ms: number): void
 }
 
-export function createFault(): Fault {
+export function createFault<Blamed>(): Fault<Blamed> {
   let is_ours = false
   let answered_ms = -Infinity
   const failed = new Map<string, number>()
+  let blamed: { at_ms: number; what: Blamed }[] = []
   return {
     get is_ours() {
       return is_ours
     },
     observe(origin, failure, now_ms) {
+      if (failure !== null && NOT_SENT.has(failure)) return null
       if (!isOnTheWay(failure)) {
-        // A payload that could not be made, or an address we refuse, says nothing of the way.
-        if (failure === 'payload' || failure === 'blocked' || failure === 'expired') return null
         answered_ms = now_ms
         failed.clear()
+        blamed = []
         const was_ours = is_ours
         is_ours = false
         return was_ours ? 'resumed' : null
       }
       failed.set(origin, now_ms)
       if (is_ours) return null
-      for (const [other, at_ms] of failed) if (now_ms - at_ms > WINDOW_MS) failed.delete(other)
-      if (failed.size < ORIGINS_LEAST || now_ms - answered_ms <= WINDOW_MS) return null
+      for (const [other, at_ms] of failed) if (now_ms - at_ms > FAULT_WINDOW_MS) failed.delete(other)
+      if (failed.size < ORIGINS_LEAST || now_ms - answered_ms <= FAULT_WINDOW_MS) return null
       is_ours = true
-      return 'paused'
+      const lately = blamed.filter(({ at_ms }) => now_ms - at_ms <= 2 * FAULT_WINDOW_MS)
+      blamed = []
+      return { blamed: lately.map(({ what }) => what) }
+    },
+    blame(what, now_ms) {
+      const oldest = blamed[0]
+      if (oldest !== undefined && now_ms - oldest.at_ms > 4 * FAULT_WINDOW_MS) {
+        blamed = blamed.filter(({ at_ms }) => now_ms - at_ms <= 2 * FAULT_WINDOW_MS)
+      }
+      if (blamed.length < BLAMED_MOST) blamed.push({ at_ms: now_ms, what })
     },
   }
 }

@@ -23,6 +23,8 @@ export interface Lane {
   appetite: number
   /** Its endpoint has changed and is being read again. */
   is_stale: boolean
+  /** It was asked to be given back, and that is not answered yet. */
+  is_given_back: boolean
   /** Somebody else holds it, or it is given back: what is still under way here counts for nothing. */
   is_over: boolean
   taken_at_ms: number
@@ -51,6 +53,7 @@ export const newLane = (taken: TakenLane, endpoint: Endpoint, leased_until_ms: n
   unsettled: new Set(),
   appetite: APPETITE_LEAST,
   is_stale: false,
+  is_given_back: false,
   is_over: false,
   taken_at_ms: performance.now(),
 })

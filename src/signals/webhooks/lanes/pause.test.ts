@@ -1,0 +1,85 @@
+import { expect, test } from 'vitest'
+import type { Fetcher, FetchResult } from '#fetch'
+import { sleep } from '#kernel'
+import type { Receiver } from './receiver.fixture.ts'
+import { type TestEndpoint, useEngine } from './testing.ts'
+
+const room = useEngine()
+
+/** A way out that can be cut: what is sent then fails on the way. */
+function cuttable(fetcher: Fetcher): Fetcher & { is_cut: boolean; calls: number } {
+  const trace = {
+    address: null,
+    is_reused: null,
+    dns_ms: null,
+    connect_ms: null,
+    tls_ms: null,
+    wait_ms: null,
+    duration_ms: 1,
+  }
+  const way = {
+    is_cut: true,
+    calls: 0,
+    post: (request: Parameters<Fetcher['post']>[0]): Promise<FetchResult> => {
+      way.calls += 1
+      if (!way.is_cut) return fetcher.post(request)
+      return Promise.resolve({
+        kind: 'failed',
+        failure: 'connect',
+        message: 'There is no way to this network.',
+        ...trace,
+      })
+    },
+    checkUrl: () => null,
+    close: () => Promise.resolve(),
+  }
+  return way
+}
+
+const until = async (met: () => boolean | Promise<boolean>): Promise<void> => {
+  for (let i = 0; i < 2_000; i++) {
+    if (await met()) return
+    await sleep(10)
+  }
+  throw new Error('it did not happen')
+}
+
+test('when nobody can be reached nothing is blamed on endpoints, and it goes on by itself', async () => {
+  const endpoints: { receiver: Receiver; endpoint: TestEndpoint }[] = []
+  for (let i = 0; i < 4; i++) {
+    const receiver = await room.receiver()
+    endpoints.push({ receiver, endpoint: await room.endpoint(receiver.url, { retry_schedule: [0, 1] }) })
+  }
+  for (const { endpoint } of endpoints) await room.emit(endpoint, 20)
+  const way = cuttable(room.fetcher)
+  const worker = room.another({ fetcher: way })
+  worker.start()
+  await until(() => worker.is_paused)
+  await until(() => room.lines.some(line => line.includes('webhooks.gave_back')))
+  const sent = way.calls
+  for (const { endpoint } of endpoints) {
+    const queue = await room.queue(endpoint)
+    expect(queue).toHaveLength(20)
+    expect(queue.map(({ tries }) => tries)).toEqual(Array.from({ length: 20 }, () => 0))
+    expect((await room.attempts(endpoint)).filter(attempt => attempt.is_counted)).toEqual([])
+    const { state } = await room.lane(endpoint)
+    expect(state.breaker ?? 'closed').toBe('closed')
+    expect(state.failing_since ?? null).toBeNull()
+  }
+  // Probes alone: one every few seconds.
+  await sleep(1_000)
+  expect(way.calls - sent).toBeLessThanOrEqual(2)
+  way.is_cut = false
+  await until(() => !worker.is_paused)
+  await room.db.run`update webhook_queue set due_at = now()`
+  await room.db.run`update webhook_lanes set due_at = now() where leased_until < now()`
+  await until(async () => {
+    const counts = await Promise.all(
+      endpoints.map(async ({ endpoint }) => (await room.deliveries(endpoint)).length),
+    )
+    return counts.every(count => count === 20)
+  })
+  await worker.stop()
+  for (const { receiver } of endpoints)
+    expect(new Set(receiver.received.map(got => got.event_id)).size).toBe(20)
+}, 60_000)
