@@ -1236,6 +1236,8 @@ create function webhooks_cancel(account uuid, mode boolean, endpoint uuid, lane_
 
 create function webhooks_fan_out(accounts uuid[], livemodes boolean[], events uuid[], types text[]) returns integer;
 
+create function webhooks_give_back(accounts uuid[], livemodes boolean[], endpoints uuid[], epochs bigint[], states jsonb[], places integer[], ids uuid[], numbers smallint[], attempt_ids uuid[]) returns integer;
+
 create function webhooks_maintain() returns integer security definer;
 
 create function webhooks_read(accounts uuid[], livemodes boolean[], endpoints uuid[], wants integer[], are_mixed boolean[], held uuid[]) returns TABLE(lane integer, id uuid, event_id uuid, event_type text, priority smallint, tries smallint, attempts smallint, waited_ms double precision, body text);
