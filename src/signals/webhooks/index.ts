@@ -23,3 +23,16 @@ export { failureWords } from './notices/failure-words.ts'
 export { noticeJob } from './notices/send.ts'
 export { maintainWebhooks } from './retention.ts'
 export { webhookEndpoints, webhookJobs } from './routes.ts'
+export { type DeliveryRow, shownStatuses } from './deliveries/object.ts'
+export { retryNow } from './deliveries/retry.ts'
+export { wantedTypes } from './endpoints/event-types.ts'
+export { wantedStatuses } from './replays/object.ts'
+export { startReplay } from './replays/create.ts'
+export { attemptsOf, type DeliveryAttempt, findDeliveries, findDeliveryOf } from './operate/deliveries.ts'
+export {
+  COUNTED_MOST,
+  type EndpointHealth,
+  findEndpointOwner,
+  listEndpointHealth,
+} from './operate/endpoints.ts'
+export { replayProgress } from './operate/replays.ts'

@@ -20,22 +20,28 @@ export const retryDelivery = (webhooks: Webhooks): Endpoint =>
     params: z.strictObject({}),
     returns: WebhookDelivery,
     async run(context, _params, { id }) {
-      const answer = await context.finish('retried', async tx => {
-        const { endpoint_id } = await findDelivery(tx, context.tenant, id)
-        const lane = { ...context.tenant, endpoint_id }
-        await lockLane(tx, lane)
-        // Again, now that nobody else can move it: it may have been done meanwhile.
-        const delivery = await findDelivery(tx, context.tenant, id)
-        demandEnabled(await endpointOf(tx, context.tenant, endpoint_id))
-        await demandEvent(tx, delivery)
-        await requeue(tx, delivery)
-        await wakeLane(tx, lane)
-        return shownDelivery(await findDelivery(tx, context.tenant, id))
-      })
+      const answer = await context.finish('retried', async tx =>
+        shownDelivery(await retryNow(tx, context.tenant, id)),
+      )
       webhooks.nudge()
       return answer
     },
   })
+
+/** Queues a delivery again, due now; answers it as it is then. Throws what an account must know. */
+export async function retryNow(tx: Tx, tenant: Tenant, id: string): Promise<DeliveryRow> {
+  const { account_id, livemode } = tenant
+  const { endpoint_id } = await findDelivery(tx, tenant, id)
+  const lane = { account_id, livemode, endpoint_id }
+  await lockLane(tx, lane)
+  // Again, now that nobody else can move it: it may have been done meanwhile.
+  const delivery = await findDelivery(tx, tenant, id)
+  demandEnabled(await endpointOf(tx, tenant, endpoint_id))
+  await demandEvent(tx, delivery)
+  await requeue(tx, delivery)
+  await wakeLane(tx, lane)
+  return findDelivery(tx, tenant, id)
+}
 
 async function endpointOf(tx: Tx, tenant: Tenant, endpoint_id: string) {
   try {

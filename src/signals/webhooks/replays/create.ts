@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { type Tx, violatedConstraint } from '#db'
 import { endpoint, type Endpoint, timestamp } from '#http'
 import { enqueue } from '#jobs'
-import { ApiError, newId } from '#kernel'
+import { ApiError, newId, type Tenant } from '#kernel'
 import { wantedTypes } from '../endpoints/event-types.ts'
 import { demandEnabled, endpointPath, lockEndpoint } from '../endpoints/object.ts'
 import type { Webhooks } from '../types.ts'
@@ -33,32 +33,53 @@ export const createReplay = ({ clock }: Webhooks): Endpoint =>
     returns: WebhookReplay,
     run(context, params, { id }) {
       const now = clock.now()
-      const { created_from, created_before = now } = params
-      return context.finish('created', async tx => {
-        const known = await lockEndpoint(tx, context.tenant, id)
-        demandRange(now, created_from, created_before)
-        demandEnabled(known)
-        const row: ReplayRow = {
-          ...context.tenant,
-          id: newId(now),
-          endpoint_id: id,
-          event_types: params.event_types ?? known.event_types,
-          delivery_status: params.delivery_status,
-          created_from,
-          created_before,
-          status: 'running',
-          examined: 0n,
-          queued: 0n,
-          created_at: now,
-          finished_at: null,
-        }
-        await insertReplay(tx, row)
-        const { account_id, livemode } = row
-        await enqueue(tx, replayJob, { account_id, livemode, replay_id: row.id })
-        return shownReplay(row)
-      })
+      return context.finish('created', async tx =>
+        shownReplay(await startReplay(tx, now, context.tenant, id, params)),
+      )
     },
   })
+
+/** What is asked for: by what became of the events, and of when. */
+export interface Wanted {
+  /** Those of the endpoint, unless given. */
+  event_types?: readonly string[] | undefined
+  delivery_status: ReplayRow['delivery_status']
+  created_from: Date
+  /** Now, unless given. */
+  created_before?: Date | undefined
+}
+
+/** Records a replay and asks for the job that works it off. Throws what an account must know. */
+export async function startReplay(
+  tx: Tx,
+  now: Date,
+  { account_id, livemode }: Tenant,
+  endpoint_id: string,
+  wanted: Wanted,
+): Promise<ReplayRow> {
+  const { created_from, created_before = now } = wanted
+  const known = await lockEndpoint(tx, { account_id, livemode }, endpoint_id)
+  demandRange(now, created_from, created_before)
+  demandEnabled(known)
+  const row: ReplayRow = {
+    account_id,
+    livemode,
+    id: newId(now),
+    endpoint_id,
+    event_types: [...(wanted.event_types ?? known.event_types)],
+    delivery_status: wanted.delivery_status,
+    created_from,
+    created_before,
+    status: 'running',
+    examined: 0n,
+    queued: 0n,
+    created_at: now,
+    finished_at: null,
+  }
+  await insertReplay(tx, row)
+  await enqueue(tx, replayJob, { account_id, livemode, replay_id: row.id })
+  return row
+}
 
 /** Throws `webhook_replay_range_invalid` for what is reversed, in the future, or no longer kept. */
 function demandRange(now: Date, from: Date, before: Date): void {
