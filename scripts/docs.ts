@@ -13,7 +13,7 @@ import { type ErrorCode, errorCodes, failpoints, systemClock } from '#kernel'
 import '#mail'
 import { metricsText } from '#metrics'
 import { createPayments, simulatorConnector } from '#payments'
-import { createWebhooks } from '#webhooks'
+import { createWebhooks, failureWords } from '#webhooks'
 import { endpoints, jobs } from '../src/catalog.ts'
 import { listenToProcessors } from '../src/reactions.ts'
 import { describeSettings, readSettings } from '../src/settings.ts'
@@ -66,6 +66,13 @@ async function makeBlocks(): Promise<Map<string, string>> {
     return new Map([
       ...diagrams,
       ['errors', errorsTable()],
+      [
+        'webhook failures',
+        table(
+          ['Class', 'What happened', 'What helps'],
+          Object.entries(failureWords).map(([name, { what, help }]) => [code(name), what, help]),
+        ),
+      ],
       ['settings', settingsTable()],
       [
         'magic cards',
