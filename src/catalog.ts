@@ -182,6 +182,7 @@ export const verbs = {
   attempts: 'See the operations whose outcome nobody knows yet, and have one looked at now.',
   inbound: 'List, show and replay what processors told by themselves.',
   consumers: 'See how far each reader of the events is, and let one read again.',
+  webhooks: 'See webhook endpoints and deliveries, send again, and listen while developing a receiver.',
   requests: 'Read the request log, and see which clients reuse Idempotency-Keys.',
   id: 'Tell what an id names, and how the database and the API write it.',
   ledger: 'Read, adjust, export, seal and prove the books.',

@@ -26,6 +26,7 @@ const files: Record<VerbName, () => Promise<Verb>> = {
   inbound: () => import('./cli/inbound.ts'),
   ledger: () => import('./cli/ledger.ts'),
   requests: () => import('./cli/requests.ts'),
+  webhooks: () => import('./cli/webhooks.ts'),
 }
 
 /**

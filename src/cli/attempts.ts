@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { Database } from '#db'
 import type { OpenAttempt, OpenPayout } from '#payments'
 import { withDatabase } from './database.ts'
+import { age, durationMs } from './duration.ts'
 
 interface ListOptions {
   state?: string
@@ -65,7 +66,7 @@ async function list(db: Database, options: ListOptions): Promise<void> {
   if (options.account !== undefined && account_id === undefined) {
     throw new Error('--account must be an id (acct_…)')
   }
-  const older_than_ms = options.olderThan === undefined ? 0 : durationMs(options.olderThan)
+  const older_than_ms = options.olderThan === undefined ? 0 : durationMs('--older-than', options.olderThan)
   const [attempts, payouts] = await Promise.all([unresolvedAttempts(db), unresolvedPayouts(db)])
   const is_asked = (open: OpenAttempt | OpenPayout) =>
     (options.state === undefined || open.state === options.state) &&
@@ -180,27 +181,6 @@ async function retry(db: Database, name: string): Promise<void> {
 
 const tenantOf = async (db: Database, id: string) =>
   (await import('#payments')).findOwner(db, 'orphan_captures', id)
-
-const UNITS_MS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-function durationMs(text: string): number {
-  const [, count, unit] = /^(\d{1,5})([smhd])$/.exec(text) ?? []
-  if (count === undefined || unit === undefined) {
-    throw new Error('--older-than must be a number with its unit: 30s, 10m, 1h or 2d')
-  }
-  return Number(count) * (UNITS_MS[unit] as number)
-}
-
-/** `1 h 05 min`: the two largest units of a time. */
-function age(ms: number): string {
-  const s = Math.floor(ms / 1_000)
-  const two = (large: number, small: number, units: [string, string]) =>
-    `${large} ${units[0]} ${String(small).padStart(2, '0')} ${units[1]}`
-  if (s < 60) return `${s} s`
-  if (s < 3_600) return two(Math.floor(s / 60), s % 60, ['min', 's'])
-  if (s < 86_400) return two(Math.floor(s / 3_600), Math.floor((s % 3_600) / 60), ['h', 'min'])
-  return two(Math.floor(s / 86_400), Math.floor((s % 86_400) / 3_600), ['d', 'h'])
-}
 
 async function toShow(attempt: OpenAttempt) {
   const [{ factsOf, nextAction }, { encodeId }] = await Promise.all([import('#payments'), import('#kernel')])

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { Database } from '#db'
 import type { ConflictRate, ReusedKey } from '#http'
+import { durationMs } from './duration.ts'
 import type { RequestFound } from './requests-read.ts'
 
 interface ConflictOptions {
@@ -71,17 +72,6 @@ async function withDatabase(work: (db: Database) => Promise<void>): Promise<void
   }
 }
 
-const UNITS_MS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-/** `30m`, `1h`, `7d` in milliseconds. */
-function sinceMs(text: string): number {
-  const [, count, unit] = /^(\d{1,5})([smhd])$/.exec(text) ?? []
-  if (count === undefined || unit === undefined) {
-    throw new Error('--since must be a number with its unit: 30m, 1h or 7d')
-  }
-  return Number(count) * (UNITS_MS[unit] ?? 0)
-}
-
 async function accountOf(text: string | undefined): Promise<string | null> {
   if (text === undefined) return null
   const { decodeId } = await import('#kernel')
@@ -97,7 +87,10 @@ async function conflicts(db: Database, options: ConflictOptions): Promise<void> 
     import('#kernel'),
     import('./output.ts'),
   ])
-  const question = { since_ms: sinceMs(options.since), account_id: await accountOf(options.account) }
+  const question = {
+    since_ms: durationMs('--since', options.since),
+    account_id: await accountOf(options.account),
+  }
   const rates = (await conflictRates(db, question)).map((rate: ConflictRate) => ({
     ...rate,
     account_id: encodeId('acct_', rate.account_id),
@@ -173,7 +166,7 @@ async function list(db: Database, options: ListOptions): Promise<void> {
   if (!Number.isInteger(limit) || limit < 1 || limit > 1_000)
     throw new Error('--limit must be from 1 to 1000')
   const found = await findRequests(db, {
-    since_ms: sinceMs(options.since),
+    since_ms: durationMs('--since', options.since),
     account_id: await accountOf(options.account),
     status: statusRange(options.status),
     idempotency_key: options.key ?? null,

@@ -59,6 +59,8 @@ export interface Client {
   get<Body>(path: string): Promise<Body>
   /** Throws one sentence unless the answer is a success. */
   post<Body>(path: string, params: object): Promise<Body>
+  /** Throws one sentence unless the answer is a success. */
+  delete<Body>(path: string): Promise<Body>
   /** Whatever the answer is, under a key of the caller's choice. */
   ask<Body = ErrorBody>(path: string, params: object, key?: string): Promise<Answer<Body>>
   /** Every item of a list, page after page. */
@@ -94,6 +96,11 @@ export function createClient({ api_url, secret_key }: Credentials): Client {
     get: async <Body>(path: string) => success(`GET ${path}`, await call<Body>(path, {})),
     post: async <Body>(path: string, params: object) =>
       success(`POST ${path}`, await client.ask<Body>(path, params)),
+    delete: async <Body>(path: string) =>
+      success(
+        `DELETE ${path}`,
+        await call<Body>(path, { method: 'DELETE', headers: { 'idempotency-key': randomUUID() } }),
+      ),
     ask: (path, params, key = randomUUID()) =>
       call(path, {
         method: 'POST',
