@@ -20,6 +20,7 @@ import { type Credentials, ensureCredentials, installationSecret } from './main/
 import { openFailpoints } from './main/failpoints.ts'
 import { runSimulator, simulatorAnswers } from './main/simulator-process.ts'
 import { simulatorWebhookSecret, tellSimulator } from './main/simulator-webhooks.ts'
+import { connectedIn, connectorsOf } from './main/processors.ts'
 import { openStore, prepareStore } from './main/store.ts'
 import { consumersOf, listenToProcessors } from './reactions.ts'
 import type { Settings } from './settings.ts'
@@ -116,13 +117,14 @@ async function start(
   stops.push(() => request_log.stop())
   if (settings.has_failpoints) await openFailpoints(db, log)
   const webhook_secret = simulatorWebhookSecret(settings, secret)
-  const processor = simulatorConnector({
+  const simulated = simulatorConnector({
     url: simulator.url,
     ...(webhook_secret !== null && { webhook_secret }),
   })
-  stops.push(() => processor.close())
-  const payments = createPayments({ db, clock, log, connectors: { test: processor, live: null } })
-  const inbound = listenToProcessors(payments, [processor], log)
+  stops.push(() => simulated.close())
+  const connectors = await connectorsOf(settings, simulated, say, stops)
+  const payments = createPayments({ db, clock, log, connectors })
+  const inbound = listenToProcessors(payments, connectedIn(connectors), log)
   const fetcher = createFetcher({
     // Whoever tries Bursar out has receivers on the same machine; elsewhere that is somebody else's door.
     allowed_networks: settings.webhook_networks ?? (store.is_embedded ? LOOPBACK : []),
@@ -208,6 +210,7 @@ async function start(
     role: settings.role,
     url,
     simulator_url: simulator.url,
+    processors: { test: connectors.test.name, live: connectors.live?.name ?? null },
     postgresql: store.version,
     is_embedded: store.is_embedded,
     started_in_ms,

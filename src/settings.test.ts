@@ -48,6 +48,12 @@ describe('settings', () => {
     ['DATABASE_URL', 'mysql://root:hunter2@db/x', 'DATABASE_URL must be a URL like postgres://'],
     ['BURSAR_SECRET', 'hunter2', 'BURSAR_SECRET must be at least 32 characters long'],
     ['REDIS_URL', 'http://:hunter2@cache', 'REDIS_URL must be'],
+    ['STRIPE_SECRET_KEY', 'pk_live_hunter2hunter2', 'STRIPE_SECRET_KEY must be a secret key of Stripe'],
+    ['STRIPE_SECRET_KEY', 'sk_live_hunter2 hunter2', 'STRIPE_SECRET_KEY must be a secret key of Stripe'],
+    ['STRIPE_WEBHOOK_SECRET', 'hunter2', 'STRIPE_WEBHOOK_SECRET must be signing secrets'],
+    ['STRIPE_WEBHOOK_SECRET', 'whsec_hunter2hunter2,,', 'STRIPE_WEBHOOK_SECRET must be signing secrets'],
+    ['STRIPE_API_URL', 'http://proxy.example', 'STRIPE_API_URL must be a URL like https://api.stripe.com'],
+    ['STRIPE_API_URL', 'https://proxy.example/stripe', 'STRIPE_API_URL must be'],
     ['SMTP_URL', 'https://bursar:hunter2@mail', 'SMTP_URL must be a URL like smtp://host:587'],
     ['MAIL_FROM', 'Bursar <bursar@example.com>', 'MAIL_FROM must be an address like bursar@example.com'],
     ['SMTP_URL', 'smtp://bursar:hunter2@mail', 'SMTP_URL is set: set MAIL_FROM too'],
@@ -56,6 +62,25 @@ describe('settings', () => {
     expect(read).toThrow(SettingsError)
     expect(read).toThrow(sentence)
     expect(read).not.toThrow('hunter2')
+  })
+
+  test('connect Stripe by its key, with one secret or more', () => {
+    expect(readSettings({ STRIPE_WEBHOOK_SECRET: 'whsec_12345678' }).stripe).toBeNull()
+    expect(
+      readSettings({
+        STRIPE_SECRET_KEY: 'sk_test_12345678',
+        STRIPE_WEBHOOK_SECRET: 'whsec_12345678, whsec_87654321',
+        STRIPE_API_URL: 'http://127.0.0.1:9000/',
+      }).stripe,
+    ).toEqual({
+      secret_key: 'sk_test_12345678',
+      webhook_secrets: ['whsec_12345678', 'whsec_87654321'],
+      url: 'http://127.0.0.1:9000',
+    })
+    expect(readSettings({ STRIPE_SECRET_KEY: 'rk_live_12345678' }).stripe).toMatchObject({
+      webhook_secrets: [],
+      url: 'https://api.stripe.com',
+    })
   })
 
   test('do not give the server and its simulator one port', () => {
@@ -79,6 +104,8 @@ describe('settings as they are shown', () => {
       DATABASE_URL: 'postgres://bursar:hunter2@db/bursar?sslpassword=hunter2&application_name=me',
       BURSAR_SECRET: 'hunter2'.repeat(8),
       REDIS_URL: 'rediss://:hunter2@cache:6379',
+      STRIPE_SECRET_KEY: 'sk_live_hunter2hunter2',
+      STRIPE_WEBHOOK_SECRET: 'whsec_hunter2hunter2',
     })
     expect(JSON.stringify(shown)).not.toContain('hunter2')
     const of = (name: string) => shown.find(setting => setting.name === name)?.value

@@ -44,6 +44,17 @@ const url = (...protocols: string[]) =>
 /** As long as a sha-256 digest in hex is half: 128 bits even when every character is a hex digit. */
 const SECRET_LENGTH_MIN = 32
 
+/** One that is valid, and some that are rolled out: more are forgotten ones. */
+const STRIPE_SECRETS_MOST = 5
+const isStripeSecret = (text: string): boolean => /^whsec_[\x21-\x2b\x2d-\x7e]{8,}$/.test(text)
+
+/** The key goes with every call: never in the clear, unless it stays on this machine. */
+function isPrivate(text: string): boolean {
+  const { protocol, hostname, pathname } = new URL(text)
+  const is_here = ['127.0.0.1', '[::1]', 'localhost'].includes(hostname)
+  return pathname === '/' && (protocol === 'https:' || is_here)
+}
+
 const definitions = {
   PORT: define({
     must_be: PORT_RULE,
@@ -101,6 +112,35 @@ const definitions = {
     about:
       'What the simulator signs its webhooks with. With SIMULATOR_URL it is told ours when this is set; without, its webhooks are refused and its feed is read.',
     secret: 'whole',
+  }),
+  STRIPE_SECRET_KEY: define({
+    must_be: 'a secret key of Stripe (sk_test_…, sk_live_…) or a restricted one (rk_…)',
+    schema: z.string().regex(/^(sk|rk)_(test|live)_[A-Za-z0-9_]{8,}$/) as z.ZodType<string | null, string>,
+    absent: null,
+    absent_shown: 'Stripe is not connected',
+    about:
+      'Connects Stripe: payments of the mode of this key go to it. Without one, test mode goes to the simulator and live mode to nobody.',
+    secret: 'whole',
+  }),
+  STRIPE_WEBHOOK_SECRET: define({
+    must_be: `signing secrets of Stripe (whsec_…), at most ${STRIPE_SECRETS_MOST}, separated by commas`,
+    schema: z
+      .string()
+      .transform(text => text.split(',').map(secret => secret.trim()))
+      .refine(secrets => secrets.length <= STRIPE_SECRETS_MOST && secrets.every(isStripeSecret)),
+    absent: [] as string[],
+    absent_shown: 'none',
+    about:
+      'What Stripe signs its webhooks with; two while a secret is rolled. Without one they are refused, and its feed is read.',
+    secret: 'whole',
+  }),
+  STRIPE_API_URL: define({
+    must_be: 'a URL like https://api.stripe.com; http only on this machine',
+    schema: url('http:', 'https:')
+      .transform(text => text.replace(/\/+$/, ''))
+      .refine(isPrivate),
+    absent: 'https://api.stripe.com',
+    about: 'Where Stripe is called: a proxy of yours, or a stand-in for tests.',
   }),
   BURSAR_SECRET: define({
     must_be: `at least ${SECRET_LENGTH_MIN} characters long`,
@@ -235,6 +275,8 @@ export interface Settings {
   simulator_url: string | null
   /** Null: derived when we start the simulator, else its webhooks are refused. */
   simulator_webhook_secret: string | null
+  /** Null: not connected. */
+  stripe: { secret_key: string; webhook_secrets: readonly string[]; url: string } | null
   /** Null: the one in the data directory. */
   secret: string | null
   log_level: LogLevel
@@ -276,6 +318,7 @@ export function readSettings(environment: Environment): Settings {
     simulator_port: values.SIMULATOR_PORT,
     simulator_url: values.SIMULATOR_URL,
     simulator_webhook_secret: values.SIMULATOR_WEBHOOK_SECRET,
+    stripe: values.STRIPE_SECRET_KEY === null ? null : stripeOf(values, values.STRIPE_SECRET_KEY),
     secret: values.BURSAR_SECRET,
     log_level: values.BURSAR_LOG_LEVEL,
     is_log_level_set: given('BURSAR_LOG_LEVEL', environment) !== undefined,
@@ -291,6 +334,12 @@ export function readSettings(environment: Environment): Settings {
     has_failpoints: values.BURSAR_FAILPOINTS,
   }
 }
+
+const stripeOf = (values: Values, secret_key: string): Settings['stripe'] => ({
+  secret_key,
+  webhook_secrets: values.STRIPE_WEBHOOK_SECRET,
+  url: values.STRIPE_API_URL,
+})
 
 /** Empty counts as absent, as in shells and compose files, where a variable is easier emptied than removed. */
 const given = (name: SettingName, environment: Environment) => environment[name] || undefined

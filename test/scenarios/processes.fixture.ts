@@ -56,7 +56,13 @@ export async function install(): Promise<Installation> {
   const children: ChildProcess[] = []
 
   const launch = (args: readonly string[], env: Record<string, string>): ChildProcess => {
-    const { DATABASE_URL: _database, SIMULATOR_URL: _simulator, ...inherited } = process.env
+    // A key of whoever runs the tests must never leave this machine.
+    const {
+      DATABASE_URL: _db,
+      SIMULATOR_URL: _simulator,
+      STRIPE_SECRET_KEY: _key,
+      ...inherited
+    } = process.env
     const child = spawn(process.execPath, [CLI, ...args], {
       env: {
         ...inherited,

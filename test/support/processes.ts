@@ -398,7 +398,7 @@ async function inTime<T>(work: Promise<T>, most_ms: number, complaint: string): 
 
 /** What was set for the run of the tests is not meant for the plant. */
 function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const ours = /^(BURSAR_|SIMULATOR_|PORT$|DATABASE_URL$|VITEST)/
+  const ours = /^(BURSAR_|SIMULATOR_|STRIPE_|PORT$|DATABASE_URL$|VITEST)/
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !ours.test(name)))
 }
 

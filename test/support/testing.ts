@@ -28,6 +28,7 @@ import { type Clock, sleep, systemClock, type Tenant } from '#kernel'
 import { ledgerEndpoints, verify } from '#ledger'
 import { createLog } from '#metrics'
 import {
+  type Connector,
   createFollower,
   createPayments,
   ledgerSourcesOf,
@@ -131,6 +132,8 @@ export interface WorldOptions {
   timeouts?: ServerOptions['timeouts']
   /** The server listens, the simulator tells it by webhook (`unanswered`: only what nobody waits for), and lanes work. */
   webhooks?: 'all' | 'unanswered'
+  /** In place of the simulator, which stays connected for what was sent to it. */
+  processor?: Connector
 }
 
 /** The installation's. */
@@ -159,10 +162,16 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     db,
     clock,
     log,
-    connectors: { test: stops ? stops.connector(connector) : connector, live: null },
+    connectors: options.processor
+      ? { test: options.processor, live: null, others: [connector] }
+      : { test: stops ? stops.connector(connector) : connector, live: null },
   })
   const payments = stops ? stops.payments(known) : known
-  const inbound = listenToProcessors(payments, [connector], log)
+  const inbound = listenToProcessors(
+    payments,
+    [...(options.processor ? [options.processor] : []), connector],
+    log,
+  )
   // Receivers of tests listen beside them.
   const fetcher = createFetcher({ allowed_networks: ['127.0.0.0/8'] })
   const webhooks = createWebhooks({ db, clock, log, fetcher, installation_secret: SECRET })
@@ -310,7 +319,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       await simulator.close()
       await database.drop()
       rmSync(data_dir, { recursive: true, force: true })
-      if (flaws.length > 0) throw new Error(`versions in events do not rise by one each:\n${flaws.join('\n')}`)
+      if (flaws.length > 0)
+        throw new Error(`versions in events do not rise by one each:\n${flaws.join('\n')}`)
     },
   }
 }

@@ -9,8 +9,11 @@ import { groupedRecorder, type Recorder } from './record.ts'
 export interface PaymentsOptions {
   db: Database
   clock: Clock
-  /** The processor of each mode; none is configured for live mode until one is plugged in. */
-  connectors: { test: Connector; live: Connector | null }
+  /**
+   * The processor of each mode; none is configured for live mode until one is plugged in. `others`: still connected for
+   * what was sent to them before, in test mode.
+   */
+  connectors: { test: Connector; live: Connector | null; others?: readonly Connector[] }
   /** Told what processors say by themselves and nobody waits for; nothing, when left out. */
   log?: Log
 }
@@ -31,23 +34,25 @@ export interface Payments {
 
 export function createPayments(options: PaymentsOptions): Payments {
   const { db, clock, connectors } = options
-  for (const connector of [connectors.test, connectors.live]) if (connector) countMetFrom(connector.name)
+  const { test, live, others = [] } = connectors
+  const known = [test, ...(live ? [live] : []), ...others]
+  for (const connector of known) countMetFrom(connector.name)
   return {
     db,
     clock,
     log: options.log ?? createLog({ level: 'silent', destination: { write: () => undefined } }),
     record: groupedRecorder(db),
     connectorFor(tenant) {
-      const connector = tenant.livemode ? connectors.live : connectors.test
+      const connector = tenant.livemode ? live : test
       if (!connector) throw new ApiError('processor_not_configured')
       return connector
     },
     connectorNamed(name) {
-      const connector = [connectors.test, connectors.live].find(candidate => candidate?.name === name)
+      const connector = known.find(candidate => candidate.name === name)
       if (!connector)
         throw new Error(`no connector named ${name} is configured, but an operation was sent to it`)
       return connector
     },
-    modeOf: name => connectors.test.name !== name && connectors.live?.name === name,
+    modeOf: name => live?.name === name && test.name !== name,
   }
 }

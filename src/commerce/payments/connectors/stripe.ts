@@ -27,7 +27,6 @@ import {
   KEYS,
   markOf,
   metadataOf,
-  ownerOf,
   readCard,
   readDispute,
   readPayment,
@@ -333,22 +332,23 @@ export function stripeConnector(options: StripeConnectorOptions): StripeConnecto
       return respond(dispute_id, said, ['lost', 'warning_closed'], until_ms)
     },
     webhooks: stripeWebhooks(options.webhook_secrets ?? [], livemode),
-    /** A dispute names its payment by Stripe's id; whose it is stands on the payment. */
+    /**
+     * A dispute names its payment by Stripe's id, and may be told before its fee is on it: it is asked for anew, with
+     * its payment, on which stands whose it is.
+     */
     async complete(event, deadline_ms) {
       const { news } = event
       if (news.kind !== 'dispute' || news.reference !== null) return event
       const said = await client.ask(api =>
-        api.paymentIntents.retrieve(news.payment_id, {}, { timeout: deadline_ms }),
+        api.disputes.retrieve(news.dispute_id, { expand: ['payment_intent'] }, { timeout: deadline_ms }),
       )
-      if (said.kind !== 'said' || !isFields(said.body)) {
+      const dispute = said.kind === 'said' ? readDispute(said.body) : undefined
+      if (dispute === undefined) {
         const { reason } = said.kind === 'said' ? UNREADABLE : silenceOf(said)
         throw new Error(`stripe cannot say now which payment ${news.dispute_id} contests: ${reason}`)
       }
-      const reference = markOf(said.body, KEYS.reference)
-      if (reference === undefined) {
-        return { ...event, news: { kind: 'ignored', why: 'the payment it contests is not one of ours' } }
-      }
-      return { ...event, news: { ...news, reference, owner: ownerOf(said.body) } }
+      if (dispute.reference !== null) return { ...event, news: dispute }
+      return { ...event, news: { kind: 'ignored', why: 'the payment it contests is not one of ours' } }
     },
     events: stripeFeed(client, { livemode, clock, lag_ms: options.feed_lag_ms ?? FEED_LAG_MS }),
     close: () => client.close(),

@@ -21,7 +21,9 @@ import {
   object,
   page,
   retrieveParams,
+  refuse,
   secret,
+  text,
   timestamp,
 } from '#http'
 import { ApiError, type ErrorCode, errorCodes, newId } from '#kernel'
@@ -65,8 +67,36 @@ const methodSubject = (method: PaymentMethodRow): Subject => ({
 /** ISO/IEC 7812: 12 to 19 digits; whether they are a card's number is for the processor to say. */
 const CardNumber = z.string().regex(/^\d{12,19}$/, { error: 'must be 12 to 19 digits, without spaces.' })
 const YEAR_MOST = 2100
+/** Processors' ids are far shorter; two of them fit. */
+const TOKEN_LENGTH_MAX = 500
 /** To reach the processor and come back; the caller waits with a customer at the counter. */
 const TOKENIZE_DEADLINE_MS = 10_000
+
+const CreateParams = z
+  .strictObject({
+    type: z.literal('card'),
+    card: z
+      .strictObject({
+        number: secret(CardNumber),
+        exp_month: integer.min(1).max(12),
+        exp_year: integer.min(2000).max(YEAR_MOST),
+        cvc: secret(z.string().regex(/^\d{3,4}$/, { error: 'must be 3 or 4 digits.' })),
+      })
+      .optional(),
+    token: secret(text(TOKEN_LENGTH_MAX).min(1))
+      .optional()
+      .describe(
+        "In place of card: what the processor's own form made of one, such as a Stripe payment method.",
+      ),
+    metadata: metadata.default({}),
+  })
+  .check(payload => {
+    const { card, token } = payload.value
+    if ((card === undefined) === (token === undefined)) {
+      const code = card === undefined ? 'parameter_missing' : 'parameter_invalid'
+      refuse(payload, code, 'must be sent, or token in its place, and not both.', ['card'])
+    }
+  })
 
 const createPaymentMethod = (payments: Payments): Endpoint =>
   endpoint({
@@ -74,21 +104,15 @@ const createPaymentMethod = (payments: Payments): Endpoint =>
     summary: 'Hand a card to the processor and keep what it gives for it.',
     resource: 'payment_methods',
     auth: 'publishable',
-    params: z.strictObject({
-      type: z.literal('card'),
-      card: z.strictObject({
-        number: secret(CardNumber),
-        exp_month: integer.min(1).max(12),
-        exp_year: integer.min(2000).max(YEAR_MOST),
-        cvc: secret(z.string().regex(/^\d{3,4}$/, { error: 'must be 3 or 4 digits.' })),
-      }),
-      metadata: metadata.default({}),
-    }),
+    params: CreateParams,
     returns: PaymentMethod,
     async run(context, params) {
       const connector = payments.connectorFor(context.tenant)
       // Before any commit: a token moves no money, so a lost one costs nothing and the call may simply be repeated.
-      const outcome = await connector.tokenize(params.card, TOKENIZE_DEADLINE_MS)
+      const outcome =
+        params.card === undefined
+          ? await connector.adopt(params.token ?? '', TOKENIZE_DEADLINE_MS)
+          : await connector.tokenize(params.card, TOKENIZE_DEADLINE_MS)
       if (outcome.kind === 'unknown') {
         throw new ApiError('service_unavailable', { message: 'The processor did not answer. Try again.' })
       }

@@ -264,19 +264,23 @@ describe('a dispute of Stripe', () => {
     const event = connector.webhooks.read(told)
     if (!event || event.news.kind !== 'dispute') throw new Error('expected news of a dispute')
     const completed = await connector.complete?.(event, DEADLINE_MS)
-    expect(completed?.news).toMatchObject({ reference: `att_call_${asked}`, owner })
+    // What was told first had no fee on it yet.
+    expect(event.news.fee).toBe(0n)
+    expect(completed?.news).toMatchObject({ reference: `att_call_${asked}`, owner, fee: 1_500n })
     const foreign = await fetch(`${stripe.url}/v1/payment_intents`, {
       method: 'POST',
       headers: { authorization: `Bearer ${stripe.secret_key}`, 'stripe-version': '2026-10-28.endive' },
       body: 'amount=1000&currency=usd&confirm=true&capture_method=automatic&payment_method=pm_card_visa',
     })
     const { id: payment_id } = (await foreign.json()) as { id: string }
-    const ours = { ...event, news: { ...event.news, payment_id } }
-    expect((await connector.complete?.(ours, DEADLINE_MS))?.news.kind).toBe('ignored')
+    const dispute_of = (dispute_id: string) =>
+      ({ ...event, news: { ...event.news, dispute_id } }) as typeof event
+    const theirs = dispute_of(stripe.dispute(payment_id))
+    expect((await connector.complete?.(theirs, DEADLINE_MS))?.news.kind).toBe('ignored')
     stripe.fault({ operation: 'lookup', kind: 'error' })
     await expect(connector.complete?.(event, DEADLINE_MS)).rejects.toThrow('cannot say now')
-    await expect(
-      connector.complete?.({ ...event, news: { ...event.news, payment_id: 'pi_nobody' } }, DEADLINE_MS),
-    ).rejects.toThrow('resource_missing')
+    await expect(connector.complete?.(dispute_of('du_nobody'), DEADLINE_MS)).rejects.toThrow(
+      'resource_missing',
+    )
   })
 })
