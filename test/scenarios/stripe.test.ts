@@ -4,68 +4,23 @@
  * ours ended.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { stripeConnector } from '#payments/stripe'
 import { heldBy, openWork } from '../support/audit.ts'
 import { booksOf, expectBooksAgree } from '../support/books.ts'
-import { startStripe, type StripeEvent, type StripeStandIn } from '../support/stripe/server.ts'
-import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
+import type { StripeEvent, StripeStandIn } from '../support/stripe/server.ts'
+import { startStripeWorld, type StripeWorld, WEBHOOK_SECRET } from '../support/stripe/world.ts'
+import type { Json, TestAccount, World } from '../support/testing.ts'
 
-const SECRET = 'whsec_of_the_scenarios'
+let at: StripeWorld
 let stripe: StripeStandIn
-let connector: ReturnType<typeof stripeConnector>
 let world: World
-let url: string
 
 beforeAll(async () => {
-  stripe = await startStripe()
-  connector = stripeConnector({
-    secret_key: stripe.secret_key,
-    webhook_secrets: ['whsec_rolled_out', SECRET],
-    url: stripe.url,
-    feed_lag_ms: 0,
-  })
-  world = await startWorld({ processor: connector })
-  const { port } = await world.server.listen({ port: 0 })
-  url = `http://127.0.0.1:${port}/v1/webhooks/stripe`
+  at = await startStripeWorld()
+  ;({ stripe, world } = at)
 })
 afterEach(() => stripe.clearFaults())
-afterAll(async () => {
-  await world.verifyLedger()
-  await world.close()
-  await connector.close()
-  await stripe.close()
-})
+afterAll(() => at.close())
 
-interface Sent {
-  status: number
-  body: Json
-}
-
-async function post(raw: Uint8Array, headers: Record<string, string> = {}): Promise<Sent> {
-  const reply = await fetch(url, { method: 'POST', headers, body: new Uint8Array(raw) })
-  return { status: reply.status, body: (await reply.json()) as Json }
-}
-
-/** As Stripe sends it. */
-function deliver(event: StripeEvent): Promise<Sent> {
-  const { raw, headers } = stripe.webhook(event, [SECRET])
-  return post(raw, headers)
-}
-
-/** All news that waits is worked off. */
-async function workOff(): Promise<void> {
-  while ((await world.inbound.lanes.runOnce()) > 0);
-}
-
-/** What was told since, of these types or all, is delivered and worked off. */
-async function hear(since: number, type = ''): Promise<void> {
-  for (const event of stripe.events().slice(since)) {
-    if (event.type.startsWith(type)) expect((await deliver(event)).status).toBe(200)
-  }
-  await workOff()
-}
-
-const now = (): number => stripe.events().length
 const pay = async (
   { api }: TestAccount,
   payment_method_id = 'pm_card_visa',
@@ -87,16 +42,11 @@ const statusOf = async (account: TestAccount, { id }: Json) =>
 /** A payment that Stripe took, and of which nobody here heard. */
 async function silent(more: object = {}): Promise<{ account: TestAccount; intent: Json; since: number }> {
   const account = await world.account()
-  const since = now()
+  const since = at.told()
   stripe.fault({ operation: 'authorize', kind: 'reset_after' })
   const intent = await pay(account, 'pm_card_visa', more)
   expect(intent.status).toBe('processing')
   return { account, intent, since }
-}
-
-const rowsKept = async (): Promise<bigint> => {
-  const { kept } = await world.db.one<{ kept: bigint }>`select count(id) as kept from inbound_events`
-  return kept
 }
 
 /** What moved at Stripe for the account. */
@@ -172,7 +122,7 @@ describe('a payment through Stripe', () => {
     await world.resolve()
     expect(await statusOf(account, intent)).toBe('processing')
     expect(await moved(intent)).toEqual(['authorize 10000', 'capture 10000'])
-    await hear(since)
+    await at.hear(since)
     expect(await statusOf(account, intent)).toBe('succeeded')
   })
 
@@ -202,12 +152,12 @@ describe('what Stripe tells', () => {
     const { account, intent, since } = await silent()
     const told = stripe.events().slice(since)
     expect(told.map(({ type }) => type)).toContain('payment_intent.succeeded')
-    await hear(since)
+    await at.hear(since)
     expect(await statusOf(account, intent)).toBe('succeeded')
     const books = await booksOf(world, account)
     for (const event of told)
-      expect(await deliver(event)).toMatchObject({ status: 200, body: { duplicate: true } })
-    await workOff()
+      expect(await at.deliver(event)).toMatchObject({ status: 200, body: { duplicate: true } })
+    await at.workOff()
     expect(await booksOf(world, account)).toEqual(books)
     expect(await openWork(world, account)).toEqual([])
   })
@@ -227,8 +177,8 @@ describe('what Stripe tells', () => {
       id: 'pi_made_up',
       metadata: { bursar_payment_intent_id: intent.id },
     }
-    expect((await deliver({ ...template, id: 'evt_made_up', data: { object } })).status).toBe(200)
-    await workOff()
+    expect((await at.deliver({ ...template, id: 'evt_made_up', data: { object } })).status).toBe(200)
+    await at.workOff()
     expect(await statusOf(account, intent)).toBe('requires_payment_method')
     expect((await get(account, '/v1/charges')).data).toEqual([])
   })
@@ -236,18 +186,18 @@ describe('what Stripe tells', () => {
   test('in any order and twice over ends in the same books, ten shuffles over', async () => {
     for (let seed = 1; seed <= 10; seed++) {
       const account = await world.account()
-      const since = now()
+      const since = at.told()
       stripe.fault({ operation: 'authorize', kind: 'reset_after' })
       const intent = await pay(account, 'pm_card_createDispute')
       expect(intent.status).toBe('processing')
       const events = stripe.events().slice(since)
       const disorder = [...events, ...events].toSorted((a, b) => order(a, seed) - order(b, seed))
-      for (const event of disorder) expect((await deliver(event)).status).toBe(200)
-      await workOff()
+      for (const event of disorder) expect((await at.deliver(event)).status).toBe(200)
+      await at.workOff()
       // News of a dispute that overtook its payment waits a second; here none.
       await world.db.run`update inbound_events set due_at = now() where status = 'waiting'`
       await world.db.run`update inbound_lanes set due_at = now()`
-      await workOff()
+      await at.workOff()
       expect(await statusOf(account, intent), `seed ${seed}`).toBe('succeeded')
       const { data } = await get(account, '/v1/disputes')
       expect(data, `seed ${seed}`).toMatchObject([{ status: 'needs_response', amount: 10_000, fee: 1_500 }])
@@ -268,15 +218,15 @@ describe('what Stripe tells', () => {
       status: 'requires_payment_method',
       last_payment_error: { code: 'card_declined', decline_code: 'generic_decline', message: 'No.' },
     }
-    await deliver({
+    await at.deliver({
       ...failed,
       id: `${failed.id}_failed`,
       type: 'payment_intent.payment_failed',
       data: { object },
     })
-    await workOff()
+    await at.workOff()
     expect(await statusOf(account, intent)).toBe('requires_payment_method')
-    await hear(since, 'payment_intent.succeeded')
+    await at.hear(since, 'payment_intent.succeeded')
     const { data } = await get(account, '/v1/orphan_captures')
     expect(data).toMatchObject([{ reason: 'attempt_declined', amount: 10_000, captured: true }])
     await world.resolve()
@@ -287,18 +237,18 @@ describe('what Stripe tells', () => {
 
   test('of a dispute opens it, takes the money, and its end is told', async () => {
     const account = await world.account()
-    const since = now()
+    const since = at.told()
     const intent = await pay(account, 'pm_card_createDispute')
-    await hear(since)
+    await at.hear(since)
     const [dispute] = (await get(account, `/v1/disputes?charge_id=${intent.latest_charge_id}`)).data
     expect(dispute).toMatchObject({ status: 'needs_response', amount: 10_000, fee: 1_500 })
-    const answered = now()
+    const answered = at.told()
     const submitted = await account.api.post(`/v1/disputes/${dispute.id}`, {
       evidence: { uncategorized_text: 'winning_evidence' },
       submit: true,
     })
     expect(submitted.body).toMatchObject({ status: 'won', response_pending: false })
-    await hear(answered)
+    await at.hear(answered)
     expect((await get(account, `/v1/disputes/${dispute.id}`)).status).toBe('won')
     await expectBooksAgree(world, account)
   })
@@ -308,9 +258,9 @@ describe('what Stripe tells', () => {
     const intent = await pay(account, 'pm_card_refundFail')
     const { body: refund } = await account.api.post('/v1/refunds', { payment_intent_id: intent.id })
     expect(refund.status).toBe('succeeded')
-    const since = now()
+    const since = at.told()
     stripe.settle()
-    await hear(since)
+    await at.hear(since)
     expect(await get(account, `/v1/refunds/${refund.id}`)).toMatchObject({
       status: 'failed',
       failure_reason: 'expired_or_canceled_card',
@@ -324,9 +274,9 @@ describe('what Stripe tells', () => {
     const intent = await pay(account, 'pm_card_pendingRefund')
     const { body: refund } = await account.api.post('/v1/refunds', { payment_intent_id: intent.id })
     expect(refund.status).toBe('pending')
-    const since = now()
+    const since = at.told()
     stripe.settle()
-    await hear(since)
+    await at.hear(since)
     expect((await get(account, `/v1/refunds/${refund.id}`)).status).toBe('succeeded')
   })
 
@@ -343,13 +293,13 @@ describe('what Stripe tells', () => {
     }
     const statuses = () =>
       Promise.all(payouts.map(async ({ id }) => (await get(account, `/v1/payouts/${id}`)).status))
-    const since = now()
+    const since = at.told()
     stripe.settle()
-    await hear(since)
+    await at.hear(since)
     expect(await statuses()).toEqual(Object.values(wanted))
-    const later = now()
+    const later = at.told()
     stripe.settle()
-    await hear(later)
+    await at.hear(later)
     expect(await statuses()).toEqual(['paid', 'failed', 'failed'])
     await expectBooksAgree(world, account)
   })
@@ -365,81 +315,21 @@ describe('what Stripe tells', () => {
       },
       { type: 'invoice.teleported', object: { id: 'in_1' } },
     ]
-    for (const [at, { type, object }] of strangers.entries()) {
-      const event = { ...template, id: `evt_strange_${at}`, type, data: { object } }
-      expect(await deliver(event)).toEqual({ status: 200, body: { received: true, duplicate: false } })
+    for (const [n, { type, object }] of strangers.entries()) {
+      const event = { ...template, id: `evt_strange_${n}`, type, data: { object } }
+      expect(await at.deliver(event)).toEqual({ status: 200, body: { received: true, duplicate: false } })
     }
-    await workOff()
+    await at.workOff()
     const rows = await world.db.many<{ status: string }>`
       select status from inbound_events where event_id like 'evt_strange_%'`
     expect(rows.map(({ status }) => status)).toEqual(strangers.map(() => 'ignored'))
   })
 })
 
-describe('what is not proven, or cannot be read', () => {
-  const proven = () => stripe.webhook(stripe.events().at(-1) as StripeEvent, [SECRET])
-  const signedAgain = (raw: Buffer) => {
-    const { headers } = proven()
-    return { raw, headers }
-  }
-
-  test.each([
-    ['unsigned', 'webhook_signature_missing', () => ({ raw: proven().raw, headers: {} })],
-    [
-      'signed by somebody else',
-      'webhook_signature_invalid',
-      () => stripe.webhook(stripe.events().at(-1) as StripeEvent, ['whsec_somebody_else']),
-    ],
-    [
-      'stale',
-      'webhook_timestamp_stale',
-      () => stripe.webhook(stripe.events().at(-1) as StripeEvent, [SECRET], new Date(Date.UTC(2020, 0))),
-    ],
-    ['truncated', 'webhook_signature_invalid', () => signedAgain(proven().raw.subarray(0, -7))],
-    ['no JSON', 'webhook_signature_invalid', () => signedAgain(Buffer.from('not json'))],
-    ['empty', 'webhook_signature_invalid', () => signedAgain(Buffer.alloc(0))],
-  ] as const)('is refused and leaves nothing: %s', async (_what, code, make) => {
-    const before = await rowsKept()
-    const { raw, headers } = make()
-    expect(await post(raw, headers as Record<string, string>)).toMatchObject({
-      status: 400,
-      body: { error: { code } },
-    })
-    expect(await rowsKept()).toBe(before)
-  })
-
-  test('is refused when it is proven, and no JSON or no event', async () => {
-    const before = await rowsKept()
-    for (const [value, code] of [
-      ['an event, says somebody', 'webhook_unreadable'],
-      [{ object: 'event', type: 'payout.paid' }, 'webhook_unreadable'],
-    ] as const) {
-      const { raw, headers } = stripe.webhook(value as unknown as StripeEvent, [SECRET])
-      expect(await post(raw, headers)).toMatchObject({ status: 400, body: { error: { code } } })
-    }
-    expect(await rowsKept()).toBe(before)
-  })
-
-  test('is refused at 10 MB before all of it is read', async () => {
-    const before = await rowsKept()
-    const reply = await fetch(url, {
-      method: 'POST',
-      headers: proven().headers,
-      body: Buffer.alloc(10_000_000, ' '),
-    }).then(
-      ({ status }) => status,
-      // The server may close before the sender has sent it all.
-      () => 413,
-    )
-    expect(reply).toBe(413)
-    expect(await rowsKept()).toBe(before)
-  })
-})
-
 test('no line of the log has the key, a signing secret or what a token stands for', () => {
   const lines = world.lines.join('\n')
   expect(lines).toContain('payment_method')
-  for (const secret of [stripe.secret_key, SECRET, 'cus_9/', '4242424242424242']) {
+  for (const secret of [stripe.secret_key, WEBHOOK_SECRET, 'cus_9/', '4242424242424242']) {
     expect(lines).not.toContain(secret)
   }
 })
