@@ -12,11 +12,12 @@ const GROUPS: Record<string, readonly CrashRole[]> = {
   'a completer': ['completer'],
   'a relay': ['relay'],
   'a relay of news': ['relay'],
+  'a relay of webhooks': ['relay'],
   'the database, under a handler': ['handler'],
   'the database, under all': ['handler', 'relay'],
 }
 
-const texts = ['matrix', 'relay', 'news', 'lost'].map(name =>
+const texts = ['matrix', 'relay', 'news', 'webhooks', 'lost'].map(name =>
   readFileSync(join(import.meta.dirname, `${name}.test.ts`), 'utf8'),
 )
 

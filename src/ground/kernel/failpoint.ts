@@ -41,6 +41,8 @@ export const failpoints = {
   'inbound.kept': { row: 9, about: "A processor's news is kept, and the processor does not know it." },
   'inbound.handled': { row: 9, about: "A processor's news is applied, and not marked as applied." },
   'consumer.handled': { row: 9, about: "A consumer's effect and its place are written, and not committed." },
+  'webhooks.sent': { row: 9, about: 'A receiver has answered, and what it answered is not recorded.' },
+  'webhooks.settled': { row: 9, about: 'What a receiver answered is recorded, and nothing was done since.' },
   'batch.sent': { row: 13, about: 'A group of requests is being recorded in one transaction.' },
   'job.batch': { row: 14, about: 'A job has committed one batch of its work, and more is waiting.' },
 } as const satisfies Record<string, Failpoint>

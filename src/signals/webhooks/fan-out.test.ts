@@ -3,8 +3,10 @@ import { encodeId, newId, systemClock } from '#kernel'
 import { fanOut, webhooksConsumer } from './fan-out.ts'
 import { useEngine } from './lanes/testing.ts'
 import { createWebhooks } from './webhooks.ts'
+import { useReceivers } from '../../../test/support/receiver.ts'
 
 const room = useEngine()
+const receivers = useReceivers()
 const NOWHERE = 'http://127.0.0.1:9/'
 
 /** Events as the stream has them, of no table: fan-out reads none. */
@@ -57,7 +59,7 @@ test('what is queued is due in the order of the stream, also within an instant',
 })
 
 test('an event that is read again is one delivery, whether it waits or is done', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   const endpoint = await room.endpoint(receiver.url)
   const webhooks = createWebhooks({
     ...room,

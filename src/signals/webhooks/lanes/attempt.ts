@@ -1,6 +1,6 @@
 /** One try: the request is made and sent, and what came of it is a row and an outcome. Never throws. */
 import type { Fetcher, FetchResult, Trace } from '#fetch'
-import { newId } from '#kernel'
+import { failpoint, newId } from '#kernel'
 import { counter, histogram } from '#metrics'
 import type { QueuedDelivery } from '../types.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -56,6 +56,7 @@ export async function attempt(
   } catch (error) {
     return measured(unmade(id, error))
   }
+  await failpoint('webhooks.sent', delivery.event_type)
   const outcome = outcomeOf(result, now_ms())
   const response = result.kind === 'answered' ? result.response : { text: null, is_cut: false }
   return measured({

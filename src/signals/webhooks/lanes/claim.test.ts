@@ -2,8 +2,10 @@
 import { expect, test } from 'vitest'
 import { openDatabase } from '#db'
 import { useEngine } from './testing.ts'
+import { useReceivers } from '../../../../test/support/receiver.ts'
 
 const room = useEngine()
+const receivers = useReceivers()
 
 const TABLES = ['webhook_queue', 'webhook_lanes', 'webhook_endpoints', 'webhook_deliveries', 'events']
 
@@ -71,7 +73,7 @@ test('taking lanes and reading their tops costs the same with 300 and with 30,00
 })
 
 test('one result is written by key, however much waits beside it', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   const endpoint = await room.endpoint(receiver.url)
   await room.emit(endpoint, 2_000)
   const before = room.db.pool.totals.statements

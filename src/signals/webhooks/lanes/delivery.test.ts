@@ -1,12 +1,13 @@
 import { createHmac } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { answers } from './receiver.fixture.ts'
 import { useEngine } from './testing.ts'
+import { useReceivers, answers } from '../../../../test/support/receiver.ts'
 
 const room = useEngine()
+const receivers = useReceivers()
 
 test('an event reaches the endpoint as it is kept, signed, and its delivery has succeeded', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   const endpoint = await room.endpoint(receiver.url, { headers: { 'x-shop': 'main' } })
   const [event] = await room.emit(endpoint)
   await room.drain()
@@ -32,7 +33,7 @@ test('an event reaches the endpoint as it is kept, signed, and its delivery has 
 })
 
 test('a failure is tried again on schedule, under the same ids and with a signature of its own', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   receiver.answer = answers(500, {}, 'out of order')
   const endpoint = await room.endpoint(receiver.url)
   const [event] = await room.emit(endpoint)

@@ -5,7 +5,7 @@
  */
 import { type Database, isConnectionLost, type Tx } from '#db'
 import type { Fetcher } from '#fetch'
-import { backoffMs, type BackoffPolicy, encodeId, sleep } from '#kernel'
+import { backoffMs, type BackoffPolicy, encodeId, failpoint, sleep } from '#kernel'
 import { counter, gauge, type Log } from '#metrics'
 import type { QueuedDelivery } from '../types.ts'
 import { attempt, type Attempted, expired } from './attempt.ts'
@@ -242,6 +242,7 @@ export function createHolder(options: HolderOptions): Holder {
     for (let failures = 1; ; failures++) {
       try {
         if (!(await write({ lane, result: kept }))) fenced.inc(undefined)
+        await failpoint('webhooks.settled', result.delivery.event_type)
         return
       } catch (error) {
         const is_away = isConnectionLost(error)

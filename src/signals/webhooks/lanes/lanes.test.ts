@@ -2,10 +2,11 @@ import type { ServerResponse } from 'node:http'
 import { expect, test } from 'vitest'
 import { openDatabase } from '#db'
 import { sleep } from '#kernel'
-import { answers, type Received } from './receiver.fixture.ts'
 import { useEngine } from './testing.ts'
+import { useReceivers, answers, type Received } from '../../../../test/support/receiver.ts'
 
 const room = useEngine()
+const receivers = useReceivers()
 
 /** Holds every request until `release`. */
 function holding() {
@@ -36,7 +37,7 @@ const until = async (met: () => boolean | Promise<boolean>): Promise<void> => {
 const lapse = () => room.db.run`update webhook_lanes set leased_until = now() - interval '1 second'`
 
 test('a worker that was taken over writes nothing, and its successor sends the same again', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   const hold = holding()
   receiver.answer = hold.answer
   const endpoint = await room.endpoint(receiver.url)
@@ -59,7 +60,7 @@ test('a worker that was taken over writes nothing, and its successor sends the s
 })
 
 test('a worker whose lane was taken over stops sending what it had read', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   const hold = holding()
   receiver.answer = hold.answer
   const endpoint = await room.endpoint(receiver.url, { max_concurrency: 2 })
@@ -78,7 +79,7 @@ test('a worker whose lane was taken over stops sending what it had read', async 
 })
 
 test('a lane is held by one worker at a time', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   const hold = holding()
   receiver.answer = hold.answer
   const endpoint = await room.endpoint(receiver.url)
@@ -99,7 +100,7 @@ test('a lane is held by one worker at a time', async () => {
 })
 
 test('an endpoint with one slot gets its events in their order, also when one of them fails', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   const endpoint = await room.endpoint(receiver.url, { max_concurrency: 1, retry_schedule: [0, 1, 1] })
   const events = await room.emit(endpoint, 20)
   let failed = 0
@@ -119,7 +120,7 @@ test('an endpoint with one slot gets its events in their order, also when one of
 })
 
 test('no more are under way than the endpoint allows', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   let under_way = 0
   let most = 0
   receiver.answer = (_request, response) => {
@@ -138,7 +139,7 @@ test('no more are under way than the endpoint allows', async () => {
 })
 
 test('no more are sent in a second than the endpoint allows', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   const endpoint = await room.endpoint(receiver.url, { max_per_second: 5 })
   await room.emit(endpoint, 8)
   await room.drain()
@@ -155,7 +156,7 @@ test('no more are sent in a second than the endpoint allows', async () => {
 })
 
 test('410 disables the endpoint and tells so, and what waits is canceled', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   receiver.answer = answers(410)
   const endpoint = await room.endpoint(receiver.url, { max_concurrency: 2 })
   await room.emit(endpoint, 30)
@@ -183,7 +184,7 @@ test('410 disables the endpoint and tells so, and what waits is canceled', async
 })
 
 test('a redirect is not followed, and where it leads is told', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   receiver.answer = answers(307, { location: 'http://127.0.0.1:1/elsewhere' })
   const endpoint = await room.endpoint(receiver.url)
   await room.emit(endpoint)
@@ -194,7 +195,7 @@ test('a redirect is not followed, and where it leads is told', async () => {
 })
 
 test('429 holds up the lane for as long as it asks, and counts as no try', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   receiver.answer = answers(429, { 'retry-after': '120' })
   const endpoint = await room.endpoint(receiver.url, { max_concurrency: 2 })
   await room.emit(endpoint, 4)
@@ -213,7 +214,7 @@ test('429 holds up the lane for as long as it asks, and counts as no try', async
 })
 
 test('while its breaker is open an endpoint gets a probe alone, and then ever more', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   receiver.answer = answers(503)
   const endpoint = await room.endpoint(receiver.url)
   await room.emit(endpoint, 100)
@@ -235,7 +236,7 @@ test('while its breaker is open an endpoint gets a probe alone, and then ever mo
 })
 
 test('what waited for longer than all its tries last is given up, and says so', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   const endpoint = await room.endpoint(receiver.url)
   await room.emit(endpoint)
   await room.db
@@ -247,7 +248,7 @@ test('what waited for longer than all its tries last is given up, and says so', 
 })
 
 test('a delivery that cannot be made is a failed try that the account sees', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   const endpoint = await room.endpoint(receiver.url)
   await room.emit(endpoint)
   await room.db.run`update webhook_secrets set sealed = '\\x00' where endpoint_id = ${endpoint.id}`
@@ -258,7 +259,7 @@ test('a delivery that cannot be made is a failed try that the account sees', asy
 })
 
 test('an answer that PostgreSQL cannot hold is kept as far as it can, and holds up no other', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   receiver.answer = answers(500, {}, 'a\0b')
   const endpoint = await room.endpoint(receiver.url)
   await room.emit(endpoint, 3)
@@ -271,8 +272,8 @@ test('an answer that PostgreSQL cannot hold is kept as far as it can, and holds 
 })
 
 test('an endpoint that is changed while it is sent to gets its next try where it is now', async () => {
-  const old = await room.receiver()
-  const moved = await room.receiver()
+  const old = await receivers.open()
+  const moved = await receivers.open()
   old.answer = answers(500)
   const endpoint = await room.endpoint(old.url, { retry_schedule: [0, 1, 1] })
   const [event] = await room.emit(endpoint)
@@ -285,7 +286,7 @@ test('an endpoint that is changed while it is sent to gets its next try where it
 })
 
 test('a stop lets what is under way end, sends nothing more, and gives every lane back', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   const hold = holding()
   receiver.answer = hold.answer
   const endpoint = await room.endpoint(receiver.url, { max_concurrency: 2 })
@@ -305,7 +306,7 @@ test('a stop lets what is under way end, sends nothing more, and gives every lan
 })
 
 test('a lease is kept for as long as its holder lives, and lapses when it does not', async () => {
-  const receiver = await room.receiver()
+  const receiver = await receivers.open()
   const hold = holding()
   receiver.answer = hold.answer
   const endpoint = await room.endpoint(receiver.url)

@@ -2,7 +2,7 @@
  * What an account is told of its endpoint: that nothing succeeds, and that it was disabled for it. The endpoint changes
  * and the event is written in the transaction of the results that say so.
  */
-import type { Tx } from '#db'
+import { plainArray, type Tx } from '#db'
 import type { Clock } from '#kernel'
 import { counter } from '#metrics'
 import { type DisabledReason, endpointColumns, type EndpointRow, tellOf } from '../endpoints/object.ts'
@@ -28,9 +28,26 @@ export async function notify(tx: Tx, clock: Clock, items: readonly Item[]): Prom
     const notice = result?.notice ?? null
     if (notice !== null && notices.get(lane) !== 'disable_gone') notices.set(lane, notice)
   }
+  await lock(tx, items)
   // In the order of endpoints, as everybody locks them.
   const ordered = [...notices].sort(([a], [b]) => (a.key.endpoint_id < b.key.endpoint_id ? -1 : 1))
   for (const [lane, notice] of ordered) await notifyOf(tx, clock, lane, notice)
+}
+
+/** All lanes of the results, in their order: as everybody, before endpoints. */
+function lock(tx: Tx, items: readonly Item[]): Promise<unknown> {
+  const lanes = [...new Set(items.map(({ lane }) => lane))]
+  return tx.many`
+    select lane.endpoint_id
+    from unnest(
+      ${plainArray(lanes.map(({ key }) => key.account_id))}::uuid[],
+      ${plainArray(lanes.map(({ key }) => key.livemode))}::boolean[],
+      ${plainArray(lanes.map(({ key }) => key.endpoint_id))}::uuid[]
+    ) as given (account_id, livemode, endpoint_id)
+    join webhook_lanes as lane
+      on lane.account_id = given.account_id and lane.livemode = given.livemode and lane.endpoint_id = given.endpoint_id
+    order by lane.account_id, lane.livemode, lane.endpoint_id
+    for no key update of lane`
 }
 
 async function notifyOf(tx: Tx, clock: Clock, lane: Lane, notice: Notice): Promise<void> {

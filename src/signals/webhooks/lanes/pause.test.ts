@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest'
 import type { Fetcher, FetchResult } from '#fetch'
 import { sleep } from '#kernel'
-import type { Receiver } from './receiver.fixture.ts'
 import { type TestEndpoint, useEngine } from './testing.ts'
+import { useReceivers, type Receiver } from '../../../../test/support/receiver.ts'
 
 const room = useEngine()
+const receivers = useReceivers()
 
 /** A way out that can be cut: what is sent then fails on the way. */
 function cuttable(fetcher: Fetcher): Fetcher & { is_cut: boolean; calls: number } {
@@ -47,7 +48,7 @@ const until = async (met: () => boolean | Promise<boolean>): Promise<void> => {
 test('when nobody can be reached nothing is blamed on endpoints, and it goes on by itself', async () => {
   const endpoints: { receiver: Receiver; endpoint: TestEndpoint }[] = []
   for (let i = 0; i < 4; i++) {
-    const receiver = await room.receiver()
+    const receiver = await receivers.open()
     endpoints.push({ receiver, endpoint: await room.endpoint(receiver.url, { retry_schedule: [0, 1] }) })
   }
   for (const { endpoint } of endpoints) await room.emit(endpoint, 20)

@@ -5,8 +5,10 @@ import { emit, eventOf } from '#events'
 import { newId, systemClock } from '#kernel'
 import { fanOut } from '../fan-out.ts'
 import { useEngine } from './testing.ts'
+import { useReceivers } from '../../../../test/support/receiver.ts'
 
 const opened = useEngine()
+const receivers = useReceivers()
 /** One connection, so that the first plan is the one that is used. */
 let db: Database
 beforeAll(() => {
@@ -29,7 +31,7 @@ async function fetched(): Promise<Record<string, number>> {
 }
 
 test('events are queued, sent and settled by key, also by plans made while the tables were empty', async () => {
-  const receiver = await opened.receiver()
+  const receiver = await receivers.open()
   const engine = opened.another({ db })
   const endpoint = await opened.endpoint(receiver.url)
   const deliver = async () => {

@@ -1,4 +1,4 @@
-/** For tests of the engine: the room over a database of its own, real receivers, and events that are fanned out. */
+/** For tests of the engine: the room over a database of its own, and events that are fanned out. */
 import { afterAll, afterEach, beforeAll } from 'vitest'
 import { type Database, openDatabase } from '#db'
 import { testDatabase } from '#db/testing'
@@ -11,7 +11,6 @@ import { fanOut } from '../fan-out.ts'
 import { addSecret, secretsVault } from '../secrets.ts'
 import { createEngine, type Engine, type Timing } from './engine.ts'
 import { notify } from './notify.ts'
-import { openReceiver, type Receiver } from './receiver.fixture.ts'
 import type { LaneState } from './state.ts'
 
 export interface TestEndpoint extends Tenant {
@@ -31,7 +30,6 @@ export interface TestEngine {
   fetcher: Fetcher
   /** Another process's engine, over connections of its own when `db` is given. */
   another(options?: { timing?: Partial<Timing>; fetcher?: Fetcher; db?: Database }): Engine
-  receiver(): Promise<Receiver>
   /** An enabled endpoint that wants everything. Each is of a tenant of its own, unless one is named. */
   endpoint(url: string, fields?: Partial<EndpointFields> & Partial<Tenant>): Promise<TestEndpoint>
   /** Writes events of the endpoint's tenant and fans them out; answers their `evt_…`, in order. */
@@ -93,7 +91,6 @@ interface AttemptRow {
 
 export function useEngine(timing: Partial<Timing> = {}): TestEngine {
   const opened = {} as TestEngine
-  const receivers: Receiver[] = []
   let close = async () => {}
   beforeAll(async () => {
     const database = await testDatabase()
@@ -129,18 +126,12 @@ export function useEngine(timing: Partial<Timing> = {}): TestEngine {
     }
   })
   afterEach(async () => {
-    await Promise.all(receivers.splice(0).map(receiver => receiver.close()))
     // What a test left behind is nobody else's.
     await opened.db.run`delete from webhook_queue`
     await opened.db.run`update webhook_lanes set due_at = 'infinity'`
   })
   afterAll(() => close())
 
-  opened.receiver = async () => {
-    const receiver = await openReceiver()
-    receivers.push(receiver)
-    return receiver
-  }
   opened.endpoint = async (url, fields = {}) => {
     const at = systemClock.now()
     const tenant = { account_id: fields.account_id ?? newId(at), livemode: fields.livemode ?? false }

@@ -1,6 +1,7 @@
 /** A receiver for tests: a real server on loopback that keeps what it got and answers as it is told. */
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { afterEach } from 'vitest'
 
 export interface Received {
   headers: IncomingHttpHeaders
@@ -51,4 +52,19 @@ export async function openReceiver(): Promise<Receiver> {
       for (const socket of sockets) socket.destroy()
     })
   return receiver
+}
+
+/** Receivers for one test file; those of a test are closed after it. */
+export function useReceivers(): { open(): Promise<Receiver> } {
+  const opened: Receiver[] = []
+  afterEach(async () => {
+    await Promise.all(opened.splice(0).map(receiver => receiver.close()))
+  })
+  return {
+    async open() {
+      const receiver = await openReceiver()
+      opened.push(receiver)
+      return receiver
+    },
+  }
 }
