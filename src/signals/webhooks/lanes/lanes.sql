@@ -15,19 +15,19 @@ create or replace function webhooks_touch(accounts uuid[], livemodes boolean[], 
   set plan_cache_mode = force_custom_plan
 as $$
 begin
-  with held as (
-    select lane.account_id, lane.livemode, lane.endpoint_id, touched.due_at
-    from unnest(accounts, livemodes, endpoints, dues) as touched (account_id, livemode, endpoint_id, due_at)
-    join webhook_lanes as lane
-      on lane.account_id = touched.account_id and lane.livemode = touched.livemode and lane.endpoint_id = touched.endpoint_id
-    order by lane.account_id, lane.livemode, lane.endpoint_id
-    for no key update of lane
-  )
+  perform
+  from unnest(accounts, livemodes, endpoints) as touched (account_id, livemode, endpoint_id)
+  join webhook_lanes as lane
+    on lane.account_id = touched.account_id and lane.livemode = touched.livemode and lane.endpoint_id = touched.endpoint_id
+  order by lane.account_id, lane.livemode, lane.endpoint_id
+  for no key update of lane;
+  -- In a statement of its own: it must see what the holder wrote while it was waited for. One that locks and compares at
+  -- once compares with the row as it was before, and leaves a lane asleep that was given back in between.
   update webhook_lanes as lane
-  set due_at = held.due_at
-  from held
-  where lane.account_id = held.account_id and lane.livemode = held.livemode and lane.endpoint_id = held.endpoint_id
-    and lane.due_at > held.due_at;
+  set due_at = touched.due_at
+  from unnest(accounts, livemodes, endpoints, dues) as touched (account_id, livemode, endpoint_id, due_at)
+  where lane.account_id = touched.account_id and lane.livemode = touched.livemode and lane.endpoint_id = touched.endpoint_id
+    and lane.due_at > touched.due_at;
 end;
 $$;
 
