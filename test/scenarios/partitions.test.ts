@@ -14,6 +14,8 @@ const MAINTAINED = {
   inbound_bodies: 'inbound_maintain()',
   ledger_entries: 'ledger_maintain()',
   request_logs: 'request_logs_maintain(30)',
+  webhook_attempts: 'webhooks_maintain()',
+  webhook_deliveries: 'webhooks_maintain()',
 } as const
 
 async function partitionsOf(table: string): Promise<string[]> {

@@ -5,6 +5,8 @@ import { afterEach } from 'vitest'
 
 export interface Received {
   headers: IncomingHttpHeaders
+  /** As they came: what is signed. */
+  bytes: Buffer
   body: string
   /** `evt_…` of the body. */
   event_id: string
@@ -31,8 +33,10 @@ export async function openReceiver(): Promise<Receiver> {
     const chunks: Buffer[] = []
     request.on('data', chunk => chunks.push(chunk as Buffer))
     request.on('end', () => {
-      const body = Buffer.concat(chunks).toString('utf8')
-      const received = { headers: request.headers, body, event_id: (JSON.parse(body) as { id: string }).id }
+      const bytes = Buffer.concat(chunks)
+      const body = bytes.toString('utf8')
+      const { id } = JSON.parse(body) as { id: string }
+      const received = { headers: request.headers, bytes, body, event_id: id }
       receiver.received.push(received)
       receiver.answer(received, response)
     })

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
 import { type Database, openDatabase } from '#db'
 import { testDatabase } from '#db/testing'
-import { eventsEndpoints } from '#events'
+import { type Consumers, createConsumers, eventsEndpoints } from '#events'
 import { createFetcher } from '#fetch'
 import {
   createAccount,
@@ -39,8 +39,8 @@ import {
   createResolver,
 } from '#payments'
 import { type Simulator, startSimulator } from '#simulator'
-import { createWebhooks, webhookEndpoints, webhookJobs, type Webhooks } from '#webhooks'
-import { listenToProcessors } from '../../src/reactions.ts'
+import { createWebhooks, engineOf, webhookEndpoints, webhookJobs, type Webhooks } from '#webhooks'
+import { consumersOf, listenToProcessors } from '../../src/reactions.ts'
 import { versionFlaws } from './event-versions.ts'
 import type { Gates } from './stops.ts'
 
@@ -97,8 +97,13 @@ export interface World {
   catchUp(): Promise<number>
   /** What is sent to the accounts' endpoints. */
   webhooks: Webhooks
+  /**
+   * Everything that happened since the first call is queued for the endpoints that want it, and what is due is sent; once
+   * for each lane, as often as something is due.
+   */
+  deliver(): Promise<void>
   /** One run of a job, as a worker does it. */
-  runJob(name: string, payload?: object): Promise<void>
+  runJob(name: string, payload?: object, signal?: AbortSignal): Promise<void>
   /** One run of the job that gives lapsed holds back. */
   expireHolds(): Promise<void>
   /** One run of the job that makes due funds available. */
@@ -204,12 +209,23 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     inbound.lanes.start()
   }
 
+  let consumers: Consumers | undefined
+  async function deliver(): Promise<void> {
+    consumers ??= createConsumers({ db, clock, log, consumers: consumersOf(webhooks) })
+    while ((await consumers.runOnce()) > 0);
+    for (;;) {
+      await engineOf(webhooks).runOnce()
+      const { is_ready } = await db.one<{ is_ready: boolean }>`
+        select exists (select from webhook_lanes where ready_at <= clock_timestamp()) as is_ready`
+      if (!is_ready) return
+    }
+  }
+
   const resolveDue = createResolver(payments, log)
   const followDue = createFollower(payments, log)
-  const runJob = async (wanted: string, payload: object = {}): Promise<void> => {
+  const runJob: World['runJob'] = async (wanted, payload = {}, signal = new AbortController().signal) => {
     const jobs = [...paymentsJobs(payments).jobs, ...inbound.jobs.jobs, ...webhookJobs().jobs]
     const job = jobs.find(({ name }) => name === wanted)
-    const { signal } = new AbortController()
     const around = { db, signal, job_id: '1', attempt: 1, max_attempts: 1, scheduled_for: undefined }
     await job?.run({ ...around, note: () => undefined }, payload)
   }
@@ -293,6 +309,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     },
     inbound,
     webhooks,
+    deliver,
     runJob,
     async catchUp() {
       await runJob('inbound.catch_up')
@@ -307,6 +324,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       if (!result.ok) throw new Error(`the ledger does not hold: ${JSON.stringify(result.broken)}`)
     },
     async close() {
+      await consumers?.stop()
+      await engineOf(webhooks).stop()
       await completer.stop()
       await inbound.lanes.stop()
       const flaws = await versionFlaws(db)

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { eventTypes, isEventType } from '#events'
 import { refuse } from '#http'
 
-export const ALL = '*'
+const ALL = '*'
 const OF_RESOURCE = '.*'
 
 /** More would be `*`, or a mistake: there are about fifty types. */
@@ -44,9 +44,3 @@ export const wantedTypes = z
   .max(TYPES_MOST)
   .transform(wanted => [...new Set(wanted)])
   .describe('"*", resources ("charge.*") or single types ("charge.succeeded").')
-
-/** Whether an event of this type is wanted. */
-export const isWanted = (wanted: readonly string[], type: string): boolean =>
-  wanted.some(
-    one => one === ALL || one === type || (one.endsWith(OF_RESOURCE) && type.startsWith(one.slice(0, -1))),
-  )
