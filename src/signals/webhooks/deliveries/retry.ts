@@ -6,7 +6,14 @@ import { z } from 'zod'
 import type { Tx } from '#db'
 import { endpoint, type Endpoint } from '#http'
 import { ApiError, type Tenant } from '#kernel'
-import { demandEnabled, endpointPath, findEndpoint, tellOf } from '../endpoints/object.ts'
+import {
+  demandEnabled,
+  endpointPath,
+  findEndpoint,
+  lockEndpoint,
+  saveVersion,
+  tellOf,
+} from '../endpoints/object.ts'
 import { lockLane, wakeLane } from '../lane.ts'
 import type { LaneKey, Webhooks } from '../types.ts'
 import { deliveryPath, type DeliveryRow, findDelivery, shownDelivery, WebhookDelivery } from './object.ts'
@@ -97,9 +104,12 @@ export const testEndpoint = (webhooks: Webhooks): Endpoint =>
       const answer = await context.finish('tested', async tx => {
         const lane: LaneKey = { ...context.tenant, endpoint_id: id }
         await lockLane(tx, lane)
-        const known = await findEndpoint(tx, context.tenant, id)
+        const known = await lockEndpoint(tx, context.tenant, id)
         demandEnabled(known)
-        const event_id = await tellOf(tx, context, 'webhook_endpoint.test', known)
+        // Each event of an object has a version of its own, also one that changes nothing.
+        const row = { ...known, version: known.version + 1n }
+        await saveVersion(tx, row)
+        const event_id = await tellOf(tx, context, 'webhook_endpoint.test', row)
         const delivery = await queueTest(tx, lane, event_id)
         await wakeLane(tx, lane)
         return shownDelivery(await findDelivery(tx, context.tenant, delivery.id))

@@ -112,6 +112,12 @@ export const endpointEvent = (
     previous,
   )
 
+/** For a change that no column of its own shows. */
+export const saveVersion = (tx: Tx, row: EndpointRow): Promise<number> => tx.run`
+  update webhook_endpoints
+  set version = ${row.version}
+  where account_id = ${row.account_id} and livemode = ${row.livemode} and id = ${row.id}`
+
 /** Throws the one 404 of what is not there, is deleted, or is another account's. */
 export async function findEndpoint(
   db: Queries,

@@ -12,6 +12,7 @@ import {
   endpointPath,
   type EndpointRow,
   lockEndpoint,
+  saveVersion,
   shownEndpoint,
   tellOf,
   WebhookEndpoint,
@@ -90,10 +91,7 @@ export const rotateSecret = (webhooks: Webhooks, vault: Vault): Endpoint =>
         await endSecrets(tx, known, overlap_hours)
         const shown = await addSecret(tx, vault, context.clock.now(), known, secretKindOf(known.signature))
         const row = { ...known, version: known.version + 1n }
-        await tx.run`
-          update webhook_endpoints
-          set version = ${row.version}
-          where account_id = ${row.account_id} and livemode = ${row.livemode} and id = ${row.id}`
+        await saveVersion(tx, row)
         await tellOf(tx, context, 'webhook_endpoint.updated', row, {})
         return shownEndpoint(row, shown)
       })
