@@ -137,7 +137,7 @@ describe('a replay', () => {
     const { id: replay_id } = await started(shop, id, { delivery_status, created_from: ago(3_600) })
     await run(shop, replay_id)
     const queue = await queued(id)
-    expect(queue.replayed).toEqual(expected.map(name => events[name]).sort())
+    expect(queue.replayed).toEqual(expected.map(name => events[name] as string).sort())
     expect(queue.others).toEqual([pending])
     expect((await shown(shop, replay_id)).queued).toBe(expected.length)
     // A delivery is in one place: what is queued again is not among those that are done.
