@@ -96,6 +96,7 @@ describe('with 30 days of events', () => {
     const writer = async () => (open ??= await room.writer())
     // Its plan is made now and kept, on tables that are all but empty.
     await fill(2)
+    await owner.query('analyze events')
     const few = await cost()
     await fill(2_000)
     const many = await cost()

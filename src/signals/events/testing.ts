@@ -69,7 +69,7 @@ export function useStream(): TestStream {
     Object.assign(opened, { db, url: database.url, log, lines })
     opened.owner = () => connect('')
     opened.writer = async () => {
-      const client = await connect('-c role=bursar_system')
+      const client = await connect('-c role=bursar_system -c plan_cache_mode=force_generic_plan')
       return {
         run: (statement, values) => client.query(statement, values),
         async begin() {
