@@ -1,12 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test, vi } from 'vitest'
 import { openDatabase, type Tx } from '#db'
-import { sleep, systemClock } from '#kernel'
+import { sleep, systemClock, watchFailpoints } from '#kernel'
 import { metricsText } from '#metrics'
 import { type Consumer, type Consumers, createConsumers, type StreamEvent } from './index.ts'
 import { useStream } from './testing.ts'
 
 const room = useStream()
+
+/** The consumer whose next transaction is cut off when its effect is written. */
+let struck: string | undefined
+watchFailpoints((name, consumer) => {
+  if (name !== 'consumer.handled' || struck === undefined || consumer !== struck) return undefined
+  struck = undefined
+  return Promise.reject(new Error('cut off'))
+})
 
 /** Failures are tried again at once, so that a test needs not wait for them. */
 const AT_ONCE = { first_ms: 1, factor: 1, most_ms: 1, jitter: 0 }
@@ -122,6 +130,22 @@ test('what failed in one process is not tried before its time by another', async
   expect(await noted()).toHaveLength(1)
 })
 
+test('what is cut off between effect and commit leaves neither effect nor place', async () => {
+  const writer = await room.writer()
+  const { consumer, noted, state, name } = await notebook()
+  const consumers = consumersOf([consumer])
+  await consumers.runOnce()
+  const id = await writer.write()
+  struck = name
+  await consumers.runOnce()
+  expect(struck).toBeUndefined()
+  expect(await noted()).toEqual([])
+  // It is not the handler's fault.
+  expect(await state()).toMatchObject({ failures: 0 })
+  await consumers.runOnce()
+  expect(await noted()).toEqual([id])
+})
+
 test('one that fails holds no other up', async () => {
   const writer = await room.writer()
   const broken = await notebook(async () => {
@@ -136,7 +160,7 @@ test('one that fails holds no other up', async () => {
   expect(await broken.noted()).toEqual([])
 })
 
-test('a connection that is cut between effect and commit leaves neither effect nor place', async () => {
+test('a connection that is cut while a handler writes leaves neither effect nor place', async () => {
   const writer = await room.writer()
   let is_cut = false
   const { consumer, noted } = await notebook(async tx => {
