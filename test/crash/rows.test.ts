@@ -13,11 +13,12 @@ const GROUPS: Record<string, readonly CrashRole[]> = {
   'a relay': ['relay'],
   'a relay of news': ['relay'],
   'a relay of webhooks': ['relay'],
+  'a relay of events': ['relay'],
   'the database, under a handler': ['handler'],
   'the database, under all': ['handler', 'relay'],
 }
 
-const texts = ['matrix', 'relay', 'news', 'webhooks', 'lost'].map(name =>
+const texts = ['matrix', 'relay', 'news', 'events', 'webhooks', 'lost'].map(name =>
   readFileSync(join(import.meta.dirname, `${name}.test.ts`), 'utf8'),
 )
 
