@@ -1,13 +1,15 @@
 import { expect, test } from 'vitest'
 import { systemClock } from '#kernel'
+import { useReceivers } from '../../../../test/support/receiver.ts'
 import { type TestEndpoint, useEngine } from './testing.ts'
 
-const world = useEngine()
+const room = useEngine()
+const receivers = useReceivers()
 
 /** Whether somebody waits for a row that is locked. */
 const isWaitedFor = async () =>
   (
-    await world.db.one<{ waiting: boolean }>`
+    await room.db.one<{ waiting: boolean }>`
     select exists (
       select from pg_locks where not granted and locktype in ('transactionid', 'tuple')
         and pid in (select pid from pg_stat_activity where datname = current_database())
@@ -17,28 +19,28 @@ const isWaitedFor = async () =>
 /** A date, or Infinity. */
 const dueAt = async ({ account_id, livemode, id }: TestEndpoint) =>
   (
-    await world.db.one<{ due_at: Date | number }>`
+    await room.db.one<{ due_at: Date | number }>`
     select due_at
     from webhook_lanes
     where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${id}`
   ).due_at
 
 test('what is queued while its lane is being given back wakes the lane afterwards', async () => {
-  const endpoint = await world.endpoint('http://127.0.0.1:1/')
+  const endpoint = await room.endpoint('http://127.0.0.1:1/')
   const { account_id, livemode, id } = endpoint
   // Due, as it is while its holder sends the last of its queue.
-  await world.db.run`
+  await room.db.run`
     update webhook_lanes
     set due_at = now() - interval '1 second'
     where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${id}`
   let queued: Promise<unknown> = Promise.resolve()
-  await world.db.transaction(async holder => {
+  await room.db.transaction(async holder => {
     // The holder saw an empty queue, and says so.
     await holder.run`
       update webhook_lanes
       set due_at = 'infinity'
       where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${id}`
-    queued = world.db.many`
+    queued = room.db.many`
       select webhooks_touch(
         ${[account_id]}::uuid[], ${[livemode]}::boolean[], ${[id]}::uuid[], array[now()]
       )`
@@ -49,27 +51,27 @@ test('what is queued while its lane is being given back wakes the lane afterward
 })
 
 test('a delivery that is queued while the last one is written back is sent', async () => {
-  const receiver = await world.receiver()
-  const endpoint = await world.endpoint(receiver.url)
+  const receiver = await receivers.open()
+  const endpoint = await room.endpoint(receiver.url)
   // Fanned out one by one beside the engine, so that they meet the lane in each of its states.
-  world.engine.start()
+  room.engine.start()
   try {
     const events: string[] = []
-    for (let n = 0; n < 60; n++) events.push(...(await world.emit(endpoint)))
+    for (let n = 0; n < 60; n++) events.push(...(await room.emit(endpoint)))
     const deadline = systemClock.now().getTime() + 15_000
-    while ((await world.queue(endpoint)).length > 0 && systemClock.now().getTime() < deadline)
+    while ((await room.queue(endpoint)).length > 0 && systemClock.now().getTime() < deadline)
       await new Promise(resolve => setTimeout(resolve, 50))
-    expect(await world.queue(endpoint)).toEqual([])
-    expect(new Set((await world.deliveries(endpoint)).map(({ event }) => event)).size).toBe(events.length)
+    expect(await room.queue(endpoint)).toEqual([])
+    expect(new Set((await room.deliveries(endpoint)).map(({ event }) => event)).size).toBe(events.length)
   } finally {
-    await world.engine.stop()
+    await room.engine.stop()
   }
 })
 
 test('a lane that is due already stays as it is', async () => {
-  const endpoint = await world.endpoint('http://127.0.0.1:1/')
+  const endpoint = await room.endpoint('http://127.0.0.1:1/')
   const { account_id, livemode, id } = endpoint
-  const touch = (at: Date) => world.db.many`
+  const touch = (at: Date) => room.db.many`
     select webhooks_touch(${[account_id]}::uuid[], ${[livemode]}::boolean[], ${[id]}::uuid[], ${[at]}::timestamptz[])`
   const [first, later] = [new Date('2026-11-21T10:00:00Z'), new Date('2026-11-21T11:00:00Z')]
   await touch(first)
