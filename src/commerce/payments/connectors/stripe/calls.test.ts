@@ -224,8 +224,11 @@ describe('the feed of Stripe', () => {
 
   test('has every event once and in order, from its start and over many pages, many in one second', async () => {
     await Promise.all(Array.from({ length: 130 }, () => authorize()))
-    const told = stripe.events().filter(({ type }) => type === 'payment_intent.succeeded')
+    const all_told = stripe.events()
+    const told = all_told.filter(({ type }) => type === 'payment_intent.succeeded')
     expect(told.length).toBeGreaterThan(130)
+    // More in the first second than a page holds.
+    for (const event of all_told) event.created = all_told[0]?.created ?? 0
     const read = (await all(null)).filter(({ event }) => event.type === 'payment_intent.succeeded')
     expect(read.map(({ event }) => event.id)).toEqual(told.map(({ id }) => id))
   })
