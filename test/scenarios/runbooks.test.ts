@@ -249,3 +249,72 @@ describe('ledger-verify-failed.md', () => {
     if (owner) expect((await ask(superusers)).some(row => row.sessions > 0n)).toBe(true)
   })
 })
+
+describe('webhook-endpoint-down.md', () => {
+  const [failing, waiting, tries] = queriesOf('webhook-endpoint-down.md')
+
+  test('names the endpoint that fails, what waits for it, and how its tries ended', async () => {
+    const { id } = await failingEndpoint()
+    expect(await ask(failing)).toMatchObject([
+      {
+        account_id: account.account_id,
+        id,
+        status: 'enabled',
+        breaker: 'open',
+        failing_since: expect.any(Date),
+      },
+    ])
+    expect(await ask(waiting, id)).toMatchObject([{ event_type: 'charge.captured', waiting: 1n, tries: 2 }])
+    expect(await ask(tries, id)).toMatchObject([
+      { failure: 'timeout', status_code: null, tries: 1n, message: 'No answer.' },
+    ])
+  })
+})
+
+describe('webhooks-late.md', () => {
+  const [readers, lanes, filled, ended] = queriesOf('webhooks-late.md')
+
+  test('tells readers that stand still, lanes that nobody takes, who fills the queue, and how tries end', async () => {
+    const { id } = await failingEndpoint()
+    await world.db.run`
+      insert into event_consumers (name, seen, failures, reason)
+      values ('webhooks', pg_current_snapshot(), 3, 'no')
+      on conflict (name) do update set failures = 3, reason = 'no'`
+    await world.db.run`update webhook_lanes set due_at = now() where endpoint_id = ${id}`
+    expect(await ask(readers)).toContainEqual(
+      expect.objectContaining({ name: 'webhooks', failures: 3, reason: 'no' }),
+    )
+    const [counted] = await ask(lanes)
+    expect(Number(counted.ready)).toBeGreaterThan(0)
+    expect(counted).toMatchObject({ ready_since: expect.any(Date), being_sent: 0n })
+    expect(Number(counted.broken)).toBeGreaterThan(0)
+    expect(await ask(filled)).toContainEqual(expect.objectContaining({ endpoint_id: id, waiting: 1n }))
+    const [timeouts] = (await ask(ended)).filter(row => row.failure === 'timeout')
+    expect(Number(timeouts.tries)).toBeGreaterThan(0)
+  })
+})
+
+/** An endpoint whose breaker is open, with one delivery that waits and a try that failed just now. */
+async function failingEndpoint(): Promise<{ id: string }> {
+  const { body } = await account.api.post('/v1/webhook_endpoints', {
+    url: 'https://hooks.example.com/',
+    event_types: ['charge.captured'],
+  })
+  const id = decodeId('we_', body.id) as string
+  const { account_id } = account
+  const now = new Date()
+  const [delivery_id, event_id, attempt_id] = [newId(now), newId(now), newId(now)]
+  await world.db.run`
+    update webhook_lanes
+    set state = ${{ breaker: 'open', failing_since: now.getTime() - 60_000 }}
+    where account_id = ${account_id} and livemode = false and endpoint_id = ${id}`
+  await world.db.run`
+    insert into webhook_queue (account_id, livemode, id, endpoint_id, event_id, event_type, priority, tries, due_at)
+    values (${account_id}, false, ${delivery_id}, ${id}, ${event_id}, 'charge.captured', 0, 2, now())`
+  await world.db.run`
+    insert into webhook_attempts (
+      account_id, livemode, id, delivery_id, endpoint_id, number, is_counted, failure, message, duration_ms
+    )
+    values (${account_id}, false, ${attempt_id}, ${delivery_id}, ${id}, 2, true, 'timeout', 'No answer.', 15000)`
+  return { id }
+}

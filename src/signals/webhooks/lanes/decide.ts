@@ -62,7 +62,7 @@ const THROTTLE_MOST_MS = 60_000
 const DAY_MS = 86_400_000
 /** Days without any success after which the account is warned, and after which its endpoint is disabled. */
 const WARNINGS_MS: readonly number[] = [DAY_MS, 4 * DAY_MS]
-const DISABLE_MS = 5 * DAY_MS
+export const DISABLE_MS = 5 * DAY_MS
 /**
  * Time in which nothing was tried is no time of failing. The schedule's longest step is a day and its jitter; what is
  * longer had no events, or no way out of our own network.

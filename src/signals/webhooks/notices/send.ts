@@ -11,6 +11,7 @@ import type { Db } from '#db'
 import { defineJob, type Job, type JobContext } from '#jobs'
 import { encodeId, type Tenant, unreachable } from '#kernel'
 import type { Mailer } from '#mail'
+import { DISABLE_MS } from '../lanes/decide.ts'
 import { countBacklog, findLastFailure, findNoticed, type NoticedEndpoint } from './gather.ts'
 import { letterOf, type NoticeFacts, type NoticeKind, noticeKinds } from './letter.ts'
 
@@ -33,8 +34,6 @@ export type Notice = z.output<typeof Notice>
 const TRIES_MOST = 12
 /** Whoever was not told within three days is told by the endpoint's page; a letter about last week only frightens. */
 const NEWS_FOR_MS = 3 * 86_400_000
-/** Days without a success after which the engine disables an endpoint. */
-const DISABLED_AFTER_MS = 5 * 86_400_000
 /** Days that events are kept (#events). */
 const KEPT_DAYS = 30
 
@@ -102,9 +101,7 @@ async function factsOf(db: Db, notice: Notice, endpoint: NoticedEndpoint): Promi
     description: endpoint.description,
     failing_since,
     disables_at:
-      kind === 'failing' && failing_since !== null
-        ? new Date(failing_since.getTime() + DISABLED_AFTER_MS)
-        : null,
+      kind === 'failing' && failing_since !== null ? new Date(failing_since.getTime() + DISABLE_MS) : null,
     last_failure: last_failure ?? null,
     ...backlog,
     kept_days: KEPT_DAYS,
