@@ -4,6 +4,7 @@ import type { Fetcher } from '#fetch'
 import type { Clock } from '#kernel'
 import type { Log } from '#metrics'
 import { createEngine, type Engine, type Timing } from './lanes/engine.ts'
+import { countLanesOf } from './lanes/gauges.ts'
 import { notify } from './lanes/notify.ts'
 import { secretsVault } from './secrets.ts'
 import type { Webhooks } from './types.ts'
@@ -45,5 +46,11 @@ export function engineOf(webhooks: Webhooks): Engine {
 export function startWebhooks(webhooks: Webhooks): { stop(): Promise<void> } {
   const engine = engineOf(webhooks)
   engine.start()
-  return { stop: () => engine.stop() }
+  countLanesOf(webhooks.db)
+  return {
+    stop() {
+      countLanesOf(undefined)
+      return engine.stop()
+    },
+  }
 }

@@ -6,7 +6,7 @@
 import { type Database, isConnectionLost, type Tx } from '#db'
 import type { Fetcher } from '#fetch'
 import { backoffMs, type BackoffPolicy, encodeId, failpoint, sleep } from '#kernel'
-import { counter, gauge, type Log } from '#metrics'
+import { counter, gauge, histogram, type Log } from '#metrics'
 import type { QueuedDelivery } from '../types.ts'
 import { attempt, type Attempted, expired } from './attempt.ts'
 import type { DatabaseClock } from './database-clock.ts'
@@ -42,6 +42,15 @@ const STOP_TRIES = 8
 const fenced = counter({
   name: 'bursar_webhook_fenced_total',
   help: 'Tries whose lane had been taken over when they ended: they were made again by its new holder',
+})
+const finished = counter({
+  name: 'bursar_webhook_deliveries_total',
+  help: 'Deliveries that are done, by what became of them: succeeded, dead, canceled',
+  labels: ['status'],
+})
+const delays = histogram({
+  name: 'bursar_webhook_delay_seconds',
+  help: 'From the queueing of a delivery until its success is recorded, of those that succeed at the first try',
 })
 const paused = gauge({
   name: 'bursar_webhook_paused',
@@ -241,7 +250,8 @@ export function createHolder(options: HolderOptions): Holder {
     let kept = result
     for (let failures = 1; ; failures++) {
       try {
-        if (!(await write({ lane, result: kept }))) fenced.inc(undefined)
+        if (await write({ lane, result: kept })) tell(lane, result)
+        else fenced.inc(undefined)
         await failpoint('webhooks.settled', result.delivery.event_type)
         return
       } catch (error) {
@@ -258,6 +268,23 @@ export function createHolder(options: HolderOptions): Holder {
         await sleep(backoffMs(FAILED, failures))
       }
     }
+  }
+
+  function tell(lane: Lane, { delivery, verdict, attempt }: Result): void {
+    if (verdict.status === 'waiting') return
+    finished.inc({ status: verdict.status })
+    if (verdict.status === 'succeeded' && delivery.attempts === 0) {
+      const waited_ms = delivery.waited_ms + performance.now() - (delivery.read_ms ?? performance.now())
+      delays.observe(undefined, waited_ms / 1_000)
+    }
+    if (verdict.status !== 'dead') return
+    log.event('webhook_delivery.died', {
+      id: encodeId('del_', delivery.id),
+      endpoint: encodeId('we_', lane.key.endpoint_id),
+      event_id: encodeId('evt_', delivery.event_id),
+      tries: delivery.tries + (attempt.is_counted ? 1 : 0),
+      failure: attempt.failure,
+    })
   }
 
   /** Ends the turn of a lane that has nothing here; it may hear that there is more after all. */
