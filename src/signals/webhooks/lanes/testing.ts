@@ -171,7 +171,13 @@ export function useEngine(timing: Partial<Timing> = {}): TestEngine {
     })
   opened.lane = of => opened.db.one`
     select
-      due_at, greatest(0, extract(epoch from blocked_until - clock_timestamp()) * 1000)::float8 as blocked_ms,
+      due_at,
+      case
+        -- PostgreSQL 15 and 16 cannot subtract from what is infinite.
+        when isfinite(blocked_until) then greatest(0, extract(epoch from blocked_until - clock_timestamp()) * 1000)
+        when blocked_until > now() then 'infinity'
+        else 0
+      end::float8 as blocked_ms,
       leased_until > clock_timestamp() as is_leased, epoch, state
     from webhook_lanes
     where account_id = ${of.account_id} and livemode = ${of.livemode} and endpoint_id = ${of.id}`
