@@ -4,8 +4,8 @@
  * gets all of its events.
  */
 import { describe, expect, test } from 'vitest'
-import { answers } from '#webhooks/testing'
 import * as misbehaving from '../support/misbehaving.ts'
+import { answers } from '../support/receiver.ts'
 import { useWorld } from './testing.ts'
 
 const world = useWorld()

@@ -4,7 +4,8 @@
  */
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import { createFetcher, type Fetcher, type FetcherOptions } from '#fetch'
-import { type Received, type TestEndpoint, type TestEngine, useEngine } from '#webhooks/testing'
+import { type TestEndpoint, type TestEngine, useEngine } from '#webhooks/testing'
+import { type Received, type Receiver, useReceivers } from '../support/receiver.ts'
 
 export interface Attempt {
   number: number
@@ -40,6 +41,7 @@ export interface Met {
 }
 
 export interface World extends TestEngine {
+  receiver(): Promise<Receiver>
   /** Closed after the test. */
   keep<Thing extends Closable>(thing: Thing | Promise<Thing>): Promise<Thing>
   /** Calls to this origin have so long instead of the engine's 15 s, which is too long to wait for in a test. */
@@ -56,6 +58,7 @@ const SHORT_MS = 3_000
 
 export function useWorld(options: () => Partial<FetcherOptions> = () => ({})): World {
   const world = useEngine() as World
+  const receivers = useReceivers()
   const kept: Closable[] = []
   const deadlines = new Map<string, number>()
   let fetcher: Fetcher
@@ -83,6 +86,7 @@ export function useWorld(options: () => Partial<FetcherOptions> = () => ({})): W
     await fetcher?.close()
   })
 
+  world.receiver = () => receivers.open()
   world.keep = async started => {
     const thing = await started
     kept.push(thing)

@@ -180,6 +180,8 @@ export function createEngine(options: EngineOptions): Engine {
     },
     async stop() {
       is_stopping = true
+      // At once, and not when the loop has ended: it may be asking a database that is slow.
+      for (const lane of lanes) lane.buffer = []
       nudge()
       await looping
       holder.shut()

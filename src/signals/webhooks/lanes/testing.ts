@@ -13,8 +13,6 @@ import { createEngine, type Engine, type Timing } from './engine.ts'
 import { notify } from './notify.ts'
 import type { LaneState } from './state.ts'
 
-export { answers, type Received, type Receiver } from './receiver.fixture.ts'
-
 export interface TestEndpoint extends Tenant {
   id: string
   /** `whsec_…` */
