@@ -181,10 +181,9 @@ export function createEngine(options: EngineOptions): Engine {
     async stop() {
       is_stopping = true
       // At once, and not when the loop has ended: it may be asking a database that is slow.
-      for (const lane of lanes) lane.buffer = []
+      holder.shut()
       nudge()
       await looping
-      holder.shut()
       await within(STOP_MOST_MS, holder.emptied())
       await Promise.all(cancelations)
       clearInterval(renewing)
