@@ -1,0 +1,154 @@
+import { expect, test } from 'vitest'
+import { openDatabase } from '#db'
+import { encodeId, newId, sleep, systemClock } from '#kernel'
+import { startProxy } from '../../../../test/support/proxy.ts'
+import { answers, useReceivers } from '../../../../test/support/receiver.ts'
+import { newLane } from './lane.ts'
+import { useEngine } from './testing.ts'
+import { createWriter, type Item } from './write.ts'
+
+const room = useEngine()
+const receivers = useReceivers()
+
+const until = async (met: () => boolean | Promise<boolean>): Promise<void> => {
+  for (let i = 0; i < 3_000; i++) {
+    if (await met()) return
+    await sleep(10)
+  }
+  throw new Error('it did not happen')
+}
+
+test('who hangs, and who floods, holds up nobody else', async () => {
+  const hanging = await receivers.open()
+  hanging.answer = () => undefined
+  const flooded = await receivers.open()
+  flooded.answer = (_request, response) => {
+    setTimeout(() => response.writeHead(200).end(), 20)
+  }
+  const well = await receivers.open()
+  const hangs = await room.endpoint(hanging.url, { max_concurrency: 100 })
+  const floods = await room.endpoint(flooded.url, { max_concurrency: 4 })
+  await room.emit(hangs, 300)
+  await room.emit(floods, 900)
+  const endpoints = []
+  for (let i = 0; i < 10; i++) endpoints.push(await room.endpoint(well.url))
+  for (const endpoint of endpoints) await room.emit(endpoint, 2)
+  const worker = room.another()
+  worker.start()
+  await until(() => well.received.length === 20)
+  // All others have theirs, while hardly any of the flood is through.
+  expect(flooded.received.length).toBeLessThan(450)
+  expect(hanging.received.length).toBeLessThanOrEqual(100)
+  await hanging.close()
+  await until(() => flooded.received.length === 900)
+  await worker.stop()
+}, 60_000)
+
+test('while an endpoint recovers, what is fresh has at least every second slot', async () => {
+  const receiver = await receivers.open()
+  receiver.answer = answers(500)
+  const endpoint = await room.endpoint(receiver.url, { max_concurrency: 8 })
+  const backlog = new Set(await room.emit(endpoint, 200))
+  await room.drain()
+  const fresh = new Set(await room.emit(endpoint, 30))
+  receiver.received.length = 0
+  receiver.answer = answers(200)
+  await room.makeDue(endpoint)
+  await room.db.run`
+    update webhook_queue set due_at = now() - interval '1 hour'
+    where endpoint_id = ${endpoint.id} and tries > 0`
+  await room.drain()
+  expect(receiver.received).toHaveLength(backlog.size + fresh.size)
+  const place = receiver.received.findLastIndex(({ event_id }) => fresh.has(event_id))
+  const before = receiver.received.slice(0, place).filter(({ event_id }) => backlog.has(event_id)).length
+  // The probe, one of the backlog for each that is fresh, and what was read before.
+  expect(before).toBeLessThanOrEqual(fresh.size + 20)
+})
+
+test('what was sent while the database was away is written when it is back, and not sent again', async () => {
+  const proxy = await startProxy(room.url)
+  const db = openDatabase({ url: proxy.url, connections: 4 })
+  const receiver = await receivers.open()
+  let answered = 0
+  receiver.answer = (_request, response) => {
+    answered += 1
+    if (answered === 5) proxy.strike({ kind: 'reset' })
+    response.writeHead(200).end()
+  }
+  const endpoint = await room.endpoint(receiver.url, { max_concurrency: 5 })
+  await room.emit(endpoint, 40)
+  const worker = room.another({ db })
+  worker.start()
+  await until(() => answered >= 5)
+  await sleep(1_500)
+  proxy.heal()
+  await until(async () => (await room.deliveries(endpoint)).length === 40)
+  const times = Map.groupBy(receiver.received, ({ event_id }) => event_id)
+  expect([...times.values()].map(received => received.length)).toEqual(Array.from({ length: 40 }, () => 1))
+  await worker.stop()
+  await db.close()
+  await proxy.close()
+}, 60_000)
+
+test('a result that cannot be stored holds up none of those written with it', async () => {
+  const endpoint = await room.endpoint('http://127.0.0.1:9/')
+  await room.emit(endpoint, 5)
+  await room.db.run`
+    update webhook_lanes set epoch = 4711, leased_until = now() + interval '1 minute' where endpoint_id = ${endpoint.id}`
+  const key = { account_id: endpoint.account_id, livemode: false, endpoint_id: endpoint.id }
+  const lane = newLane({ ...key, epoch: 4_711n, state: {}, version: 1n }, {} as never, Infinity)
+  const write = createWriter({
+    db: room.db,
+    lease_ms: 15_000,
+    plan: () => ({ want: 0, is_idle: false }),
+    onAnswer: () => undefined,
+    notify: () => Promise.resolve(),
+    now_ms: () => systemClock.now().getTime(),
+  })
+  const queue = await room.queue(endpoint)
+  const items = queue.map<Item>(({ id }, i) => ({
+    lane,
+    result: {
+      delivery: {
+        id,
+        event_id: id,
+        event_type: '',
+        priority: 0,
+        tries: 0,
+        attempts: 0,
+        waited_ms: 0,
+        body: null,
+      },
+      verdict: { status: 'succeeded' },
+      notice: null,
+      attempt: {
+        id: newId(systemClock.now()),
+        is_counted: true,
+        status_code: 200,
+        failure: null,
+        message: null,
+        address: null,
+        is_reused: null,
+        dns_ms: null,
+        connect_ms: null,
+        tls_ms: null,
+        wait_ms: null,
+        duration_ms: 1,
+        response: i === 2 ? 'poison\0' : 'fine',
+        is_cut: false,
+      },
+    },
+  }))
+  const written = await Promise.allSettled(items.map(write))
+  expect(written.map(({ status }) => status)).toEqual([
+    'fulfilled',
+    'fulfilled',
+    'rejected',
+    'fulfilled',
+    'fulfilled',
+  ])
+  expect((await room.deliveries(endpoint)).map(({ event }) => event)).toHaveLength(4)
+  expect((await room.queue(endpoint)).map(({ id }) => encodeId('del_', id))).toEqual([
+    encodeId('del_', queue[2]?.id ?? ''),
+  ])
+})
