@@ -57,6 +57,12 @@ export const doneColumns = sql`
   account_id, livemode, id, endpoint_id, event_id, event_type, status, tries,
   status_code, failure, null::timestamptz as due_at, finished_at, null::uuid as replay_id`
 
+/** Of either, read as `delivery`. */
+export const shownColumns = sql`
+  delivery.account_id, delivery.livemode, delivery.id, delivery.endpoint_id, delivery.event_id, delivery.event_type,
+  delivery.status, delivery.tries, delivery.status_code, delivery.failure, delivery.due_at, delivery.finished_at,
+  delivery.replay_id`
+
 /** Throws the one 404 of what is not there, is no longer kept, or is another account's. */
 export async function findDelivery(db: Queries, tenant: Tenant, id: string): Promise<DeliveryRow> {
   const { account_id, livemode } = tenant

@@ -26,6 +26,7 @@ import {
   doneColumns,
   findDelivery,
   queuedColumns,
+  shownColumns,
   shownDelivery,
   shownStatuses,
   type ShownStatus,
@@ -72,26 +73,27 @@ export const listDeliveries: Endpoint = endpoint({
     const { account_id, livemode } = context.tenant
     const at = keyset(WebhookDelivery, context.tenant, params)
     const rows = await context.db.many<DeliveryRow>`
-      with page as materialized (
+      select ${shownColumns}
+      from (
         select id
         from (${sourceOf(context.tenant, params, at)}) as found
         order by ${at.order_by}
         limit ${at.limit}
-      )
-      select ${queuedColumns}
-      from page
-      join webhook_queue using (id)
-      where account_id = ${account_id} and livemode = ${livemode}
-      union all
-      select ${doneColumns}
-      from page
-      join webhook_deliveries using (id)
-      where account_id = ${account_id} and livemode = ${livemode}`
+      ) as page
+      cross join lateral (
+        select ${queuedColumns}
+        from webhook_queue as queued
+        where account_id = ${account_id} and livemode = ${livemode} and queued.id = page.id
+        union all
+        select ${doneColumns}
+        from webhook_deliveries as done
+        where account_id = ${account_id} and livemode = ${livemode} and done.id = page.id
+      ) as delivery`
     return context.answer(await page(context, WebhookDelivery, at, rows.map(shownDelivery)))
   },
 })
 
-/** Both tables are read from an index each, in the order of the list, and merged. */
+/** Of each table no more than a page, from an index in the order of the list. */
 function sourceOf(tenant: Tenant, filters: Filters, at: Keyset): Fragment {
   // A lane's index is only used where the query says that it reads a lane.
   const of_lane = filters.endpoint_id === undefined ? sql`` : sql`and priority >= 0`
@@ -100,7 +102,10 @@ function sourceOf(tenant: Tenant, filters: Filters, at: Keyset): Fragment {
   const done = sql`select id from webhook_deliveries where ${found} ${statusCondition(filters.status)}`
   switch (filters.status) {
     case undefined:
-      return sql`${queued} union all ${done}`
+      return sql`
+        (${queued} order by ${at.order_by} limit ${at.limit})
+        union all
+        (${done} order by ${at.order_by} limit ${at.limit})`
     case 'pending':
       return queued
     case 'succeeded':
