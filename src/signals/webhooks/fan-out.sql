@@ -9,6 +9,9 @@ create or replace function webhooks_fan_out(accounts uuid[], livemodes boolean[]
   set enable_hashjoin = off
   set enable_mergejoin = off
   set plan_cache_mode = force_custom_plan
+  -- What was delivered is looked up by whole keys: without index scans it cannot be read as a whole (settle.sql).
+  set enable_indexscan = off
+  set enable_indexonlyscan = off
 as $$
 declare
   lane_accounts uuid[];
