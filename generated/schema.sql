@@ -963,9 +963,9 @@ create table webhook_deliveries (
 comment on table webhook_deliveries is 'What became of each delivery. In daily partitions, dropped with the events. No foreign keys: an endpoint goes, its past stays.';
 alter table webhook_deliveries add constraint webhook_deliveries_pkey PRIMARY KEY (account_id, livemode, id);
 alter table webhook_deliveries add constraint webhook_deliveries_status_is_known CHECK ((status = ANY (ARRAY['succeeded'::text, 'dead'::text, 'canceled'::text])));
-CREATE INDEX webhook_deliveries_by_endpoint ON ONLY public.webhook_deliveries USING btree (account_id, livemode, endpoint_id, id) INCLUDE (status);
-CREATE INDEX webhook_deliveries_by_type ON ONLY public.webhook_deliveries USING btree (account_id, livemode, event_type, id);
-CREATE INDEX webhook_deliveries_undelivered ON ONLY public.webhook_deliveries USING btree (account_id, livemode, status, id) INCLUDE (endpoint_id) WHERE (status <> 'succeeded'::text); -- The dead letters: few among many.
+CREATE INDEX webhook_deliveries_by_endpoint ON ONLY public.webhook_deliveries USING btree (endpoint_id, account_id, livemode, id) INCLUDE (status);
+CREATE INDEX webhook_deliveries_by_type ON ONLY public.webhook_deliveries USING btree (event_type, account_id, livemode, id);
+CREATE INDEX webhook_deliveries_undelivered ON ONLY public.webhook_deliveries USING btree (status, account_id, livemode, id) INCLUDE (endpoint_id) WHERE (status <> 'succeeded'::text); -- The dead letters: few among many.
 alter table webhook_deliveries enable row level security;
 create policy system on webhook_deliveries for all to bursar_system using (true);
 create policy tenant on webhook_deliveries for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -1042,8 +1042,7 @@ create table webhook_queue (
   queued_at timestamp with time zone default now() not null, -- Since when it waits: what is too old is given up.
   replay_id uuid -- The replay that queued it.
 ) with (fillfactor=70, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=500);
-comment on table webhook_queue is 'Deliveries that are not done. A row leaves when it is: what became of it is in webhook_deliveries.';
-alter table webhook_queue add constraint webhook_queue_account_id_livemode_endpoint_id_fkey FOREIGN KEY (account_id, livemode, endpoint_id) REFERENCES webhook_endpoints(account_id, livemode, id) ON DELETE CASCADE;
+comment on table webhook_queue is 'Deliveries that are not done. A row leaves when it is: what became of it is in webhook_deliveries. No foreign key: it would lock the endpoint''s row once for each event; a deleted endpoint stays until what waited for it is canceled.';
 alter table webhook_queue add constraint webhook_queue_pkey PRIMARY KEY (account_id, livemode, id);
 alter table webhook_queue add constraint webhook_queue_priority_is_known CHECK ((priority = ANY (ARRAY[0, 1])));
 CREATE INDEX webhook_queue_by_lane ON public.webhook_queue USING btree (account_id, livemode, endpoint_id, priority, due_at, id) WHERE (priority >= 0); -- The top of a lane is read from one end of it. The condition is always true: only who reads a lane states it, so that no single delivery is looked for in here.

@@ -163,10 +163,9 @@ create table webhook_queue (
   queued_at timestamptz not null default now(),
   replay_id uuid,
   primary key (account_id, livemode, id),
-  foreign key (account_id, livemode, endpoint_id) references webhook_endpoints on delete cascade,
   constraint webhook_queue_priority_is_known check (priority in (0, 1))
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
-comment on table webhook_queue is 'Deliveries that are not done. A row leaves when it is: what became of it is in webhook_deliveries.';
+comment on table webhook_queue is 'Deliveries that are not done. A row leaves when it is: what became of it is in webhook_deliveries. No foreign key: it would lock the endpoint''s row once for each event; a deleted endpoint stays until what waited for it is canceled.';
 comment on column webhook_queue.id is 'del_… outside: made from the event and the endpoint by webhook_delivery_id, so that one event is one delivery to an endpoint, however often it is queued.';
 comment on column webhook_queue.event_type is 'The event''s, for lists.';
 comment on column webhook_queue.priority is '0: it happened; 1: it is replayed, and waits for what happens.';
@@ -200,9 +199,11 @@ comment on column webhook_deliveries.status_code is 'The last answer''s; null wh
 comment on column webhook_deliveries.failure is 'The class of the last failure, null after a success.';
 create table webhook_deliveries_default partition of webhook_deliveries default;
 select ensure_time_partitions('webhook_deliveries', 'day', 7);
-create index webhook_deliveries_by_endpoint on webhook_deliveries (account_id, livemode, endpoint_id, id) include (status);
-create index webhook_deliveries_by_type on webhook_deliveries (account_id, livemode, event_type, id);
-create index webhook_deliveries_undelivered on webhook_deliveries (account_id, livemode, status, id) include (endpoint_id)
+-- None begins with the tenant: a single delivery, which is looked for by its whole key, can be found by the primary key
+-- alone, whatever the planner takes a partition of today for.
+create index webhook_deliveries_by_endpoint on webhook_deliveries (endpoint_id, account_id, livemode, id) include (status);
+create index webhook_deliveries_by_type on webhook_deliveries (event_type, account_id, livemode, id);
+create index webhook_deliveries_undelivered on webhook_deliveries (status, account_id, livemode, id) include (endpoint_id)
   where status <> 'succeeded';
 comment on index webhook_deliveries_undelivered is 'The dead letters: few among many.';
 

@@ -20,7 +20,7 @@ declare
   lane_dues timestamptz[];
   queued integer;
 begin
-  with wanted as (
+  with wanted as materialized (
     select
       endpoint.account_id, endpoint.livemode, endpoint.id as endpoint_id, event.id as event_id, event.type,
       webhook_delivery_id(event.id, endpoint.id) as id,
@@ -39,8 +39,7 @@ begin
     from wanted
     where not exists (
       select from webhook_deliveries as done
-      where done.account_id = wanted.account_id and done.livemode = wanted.livemode
-        and done.endpoint_id = wanted.endpoint_id and done.id = wanted.id
+      where done.account_id = wanted.account_id and done.livemode = wanted.livemode and done.id = wanted.id
     )
     on conflict (account_id, livemode, id) do nothing
     returning account_id, livemode, endpoint_id, due_at

@@ -8,6 +8,10 @@ create or replace function webhooks_give_back(
   set enable_seqscan = off
   set enable_hashjoin = off
   set enable_mergejoin = off
+  -- By whole keys alone (settle.sql says why).
+  set plan_cache_mode = force_custom_plan
+  set enable_indexscan = off
+  set enable_indexonlyscan = off
 as $$
 declare
   given_back integer;
