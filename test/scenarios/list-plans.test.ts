@@ -40,7 +40,7 @@ let sent: Sent[] = []
 let planner: pg.Client
 
 beforeAll(async () => {
-  world = await startWorld()
+  world = await startWorld({ has_invented_events: true })
   account = await world.account()
   const stranger = await world.account()
   const owner = new pg.Client({ connectionString: world.url })

@@ -139,6 +139,8 @@ export interface WorldOptions {
   webhooks?: 'all' | 'unanswered'
   /** In place of the simulator, which stays connected for what was sent to it. */
   processor?: Connector
+  /** The test writes events itself, so their versions say nothing of ours. */
+  has_invented_events?: boolean
 }
 
 /** The installation's. */
@@ -328,7 +330,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       await engineOf(webhooks).stop()
       await completer.stop()
       await inbound.lanes.stop()
-      const flaws = await versionFlaws(db)
+      const flaws = options.has_invented_events ? [] : await versionFlaws(db)
       await server.close(1_000)
       await request_log.stop()
       await log_db.close()
