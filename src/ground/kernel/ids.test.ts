@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { decodeId, encodeId, idRangeFloor, instantOfId, newId } from './ids.ts'
+import { decodeId, encodeId, idRangeFloor, idSource, instantOfId, newId } from './ids.ts'
 
 const instants = fc.date({ min: new Date(0), max: new Date('9999-12-31T23:59:59.999Z'), noInvalidDate: true })
 
@@ -37,6 +37,14 @@ test('ids of one process never go backwards within an instant', () => {
   const ids = Array.from({ length: 10_000 }, () => newId(at))
   expect([...ids].sort()).toEqual(ids)
   expect(new Set(ids).size).toBe(ids.length)
+})
+
+test('ids of another clock pull no others after them', () => {
+  const at = new Date('2026-11-21T12:00:00Z')
+  const ofAnother = idSource()
+  newId(at)
+  expect(instantOfId(ofAnother(new Date(at.getTime() + 5_000))).getTime()).toBe(at.getTime() + 5_000)
+  expect(instantOfId(newId(at)).getTime()).toBe(at.getTime())
 })
 
 test.each([

@@ -37,7 +37,7 @@ export type IdPrefix = keyof typeof idPrefixes
 /** Random numbers are drawn by the thousand: a call for each id would cost more than the rest of making it. */
 const drawn = new Uint32Array(1_024)
 let left = 0
-const generator = new V7Generator({
+const random = {
   nextUint32() {
     if (left === 0) {
       crypto.getRandomValues(drawn)
@@ -46,7 +46,8 @@ const generator = new V7Generator({
     left -= 1
     return drawn[left] as number
   },
-})
+}
+const generator = new V7Generator(random)
 
 /**
  * How far the process clock may run backwards before ids follow it down: below this, ids keep their order by staying
@@ -57,6 +58,15 @@ const ROLLBACK_ALLOWANCE_MS = 10_000
 /** A new uuid v7 whose instant is `at`; ids made in one process never go backwards. */
 export function newId(at: Date): string {
   return generator.generateOrResetCore(at.getTime(), ROLLBACK_ALLOWANCE_MS).toString()
+}
+
+/**
+ * As `newId`, with an order of its own: for instants of another clock than this process's, which would otherwise pull
+ * the ids of everything else after them.
+ */
+export function idSource(): (at: Date) => string {
+  const own = new V7Generator(random)
+  return at => own.generateOrResetCore(at.getTime(), ROLLBACK_ALLOWANCE_MS).toString()
 }
 
 /** The millisecond inside an id: the `created_at` of the row it names. */

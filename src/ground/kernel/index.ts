@@ -2,7 +2,16 @@
 export { type Clock, fixedClock, shiftSystemClock, systemClock } from './clock.ts'
 export { backoffMs, type BackoffPolicy, sleep } from './backoff.ts'
 export { ApiError, type ErrorBody, type ErrorCode, type ErrorType, errorCodes } from './errors.ts'
-export { decodeId, encodeId, type IdPrefix, idPrefixes, idRangeFloor, instantOfId, newId } from './ids.ts'
+export {
+  decodeId,
+  encodeId,
+  type IdPrefix,
+  idPrefixes,
+  idRangeFloor,
+  idSource,
+  instantOfId,
+  newId,
+} from './ids.ts'
 export {
   type Cuttable,
   failpoint,

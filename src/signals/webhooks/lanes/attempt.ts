@@ -1,6 +1,6 @@
 /** One try: the request is made and sent, and what came of it is a row and an outcome. Never throws. */
 import type { Fetcher, FetchResult, Trace } from '#fetch'
-import { failpoint, newId } from '#kernel'
+import { failpoint, idSource } from '#kernel'
 import { counter, histogram } from '#metrics'
 import type { QueuedDelivery } from '../types.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -40,6 +40,9 @@ const NOT_SENT: Trace = {
   duration_ms: 0,
 }
 
+/** By the database's clock, as all of a lane: a machine whose clock is wrong tells no wrong times. */
+const attemptId = idSource()
+
 /** Sends a delivery, once. */
 export async function attempt(
   fetcher: Fetcher,
@@ -48,7 +51,7 @@ export async function attempt(
   delivery: QueuedDelivery,
 ): Promise<Attempted> {
   const began_ms = now_ms()
-  const id = newId(new Date(began_ms))
+  const id = attemptId(new Date(began_ms))
   let result: FetchResult
   try {
     const request = requestOf(endpoint, delivery, began_ms)
@@ -83,7 +86,7 @@ export async function attempt(
 export function expired(now_ms: number, waited_ms: number): Attempted {
   const hours = Math.round(waited_ms / 3_600_000)
   const message = `It waited for ${hours} hours, longer than all of its tries would last, and was given up.`
-  return measured(notSent(newId(new Date(now_ms)), 'expired', message))
+  return measured(notSent(attemptId(new Date(now_ms)), 'expired', message))
 }
 
 /** The account sees it like any other failure; it is no error of ours that nobody sees. */

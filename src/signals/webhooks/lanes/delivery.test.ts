@@ -60,3 +60,26 @@ test('a failure is tried again on schedule, under the same ids and with a signat
   ])
   expect((await room.attempts(endpoint)).map(attempt => attempt.number)).toEqual([1, 2])
 })
+
+test('a delivery that was given up and is queued again ends as it ends then', async () => {
+  const receiver = await receivers.open()
+  receiver.answer = answers(404)
+  const endpoint = await room.endpoint(receiver.url, { retry_schedule: [0] })
+  const [event] = await room.emit(endpoint)
+  await room.drain()
+  expect(await room.deliveries(endpoint)).toEqual([
+    { event, status: 'dead', tries: 1, status_code: 404, failure: 'rejected' },
+  ])
+  await room.db.run`
+    insert into webhook_queue (account_id, livemode, id, endpoint_id, event_id, event_type, priority, attempts, due_at)
+    select account_id, livemode, id, endpoint_id, event_id, event_type, 1, 1, now()
+    from webhook_deliveries
+    where endpoint_id = ${endpoint.id}`
+  receiver.answer = answers(200)
+  await room.makeDue(endpoint)
+  await room.drain()
+  expect(await room.deliveries(endpoint)).toEqual([
+    { event, status: 'succeeded', tries: 1, status_code: 200, failure: null },
+  ])
+  expect((await room.attempts(endpoint)).map(attempt => attempt.number)).toEqual([1, 2])
+})

@@ -77,7 +77,11 @@ export function takeIn(lane: Lane, read: readonly QueuedDelivery[], wanted: numb
   })
   lane.appetite =
     read.length >= wanted ? Math.min(APPETITE_MOST, lane.appetite * 2) : Math.max(APPETITE_LEAST, read.length)
+  // Behind a replay there is always room for what happens: little of it is read at once, and it goes last.
+  if (fresh.some(delivery => delivery.priority === 1)) lane.appetite = APPETITE_LEAST
   lane.buffer.push(...(isRecovering(lane.state) ? mixed(fresh) : fresh))
+  if (lane.buffer.some((delivery, i) => delivery.priority < (lane.buffer[i - 1]?.priority ?? 0)))
+    lane.buffer = [0, 1].flatMap(priority => lane.buffer.filter(one => one.priority === priority))
   return fresh.length
 }
 

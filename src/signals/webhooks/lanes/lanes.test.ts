@@ -256,7 +256,9 @@ test('a delivery that cannot be made is a failed try that the account sees', asy
   await room.db.run`update webhook_secrets set sealed = '\\x00' where endpoint_id = ${endpoint.id}`
   await room.drain()
   expect(receiver.received).toEqual([])
-  expect(await room.attempts(endpoint)).toMatchObject([{ number: 1, is_counted: true, failure: 'payload' }])
+  const attempts = await room.attempts(endpoint)
+  expect(attempts).toMatchObject([{ number: 1, is_counted: true, failure: 'payload' }])
+  expect(attempts[0]?.message).toContain('signing secret')
   expect(await room.queue(endpoint)).toMatchObject([{ tries: 1 }])
 })
 
@@ -317,8 +319,9 @@ test('a lease is kept for as long as its holder lives, and lapses when it does n
   const worker = room.another({ timing: { lease_ms: 1_000 }, db })
   worker.start()
   await hold.arrived
+  const { epoch } = await room.lane(endpoint)
   await sleep(2_500)
-  expect(await room.lane(endpoint)).toMatchObject({ is_leased: true })
+  expect(await room.lane(endpoint)).toMatchObject({ is_leased: true, epoch })
   // From here on it is as good as dead to the database.
   await db.close()
   await until(async () => !(await room.lane(endpoint)).is_leased)

@@ -65,6 +65,27 @@ test('while an endpoint recovers, what is fresh has at least every second slot',
   expect(before).toBeLessThanOrEqual(fresh.size + 20)
 })
 
+test('what happens goes before what is replayed, also when the replay came first', async () => {
+  const receiver = await receivers.open()
+  const endpoint = await room.endpoint(receiver.url, { max_concurrency: 4 })
+  await room.emit(endpoint, 300)
+  await room.db.run`update webhook_queue set priority = 1 where endpoint_id = ${endpoint.id}`
+  const live: Promise<string[]>[] = []
+  let asked = 0
+  receiver.answer = (_request, response) => {
+    asked += 1
+    // Answered when it is queued: from here on it is there to be read.
+    if (asked === 50) live.push(room.emit(endpoint, 10))
+    void Promise.all(live).then(() => response.writeHead(200).end())
+  }
+  await room.drain()
+  const happened = new Set((await Promise.all(live)).flat())
+  expect(receiver.received).toHaveLength(310)
+  const last = receiver.received.findLastIndex(({ event_id }) => happened.has(event_id))
+  // Those under way, and what had been read before.
+  expect(last).toBeLessThan(50 + 10 + 50)
+})
+
 test('what was sent while the database was away is written when it is back, and not sent again', async () => {
   const proxy = await startProxy(room.url)
   const db = openDatabase({ url: proxy.url, connections: 4 })
