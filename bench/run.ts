@@ -11,6 +11,8 @@ const benches: Record<string, string> = {
   ledger: 'set-based posting against one transfer at a time',
   'ledger-proofs': 'verification of a million entries; balances at past instants as an account grows',
   recovery: 'twenty times kill -9 under load, and how long until all that was interrupted is whole',
+  webhooks:
+    'deliveries a second, latency beside a dead endpoint with a backlog, cost of a claim, effect on payments',
   growth: 'what a payment and a page of a list cost once a table has ten times the rows',
 }
 
