@@ -93,15 +93,6 @@ test('deliveries and their tries are dropped by the day, 30 days after their eve
   expect(await maintainWebhooks(db)).toBe(0)
 })
 
-test('the coming week has its partitions, so that nothing lies in the default ones', async () => {
-  await maintainWebhooks(db)
-  for (let days = 0; days >= -7; days--) {
-    const day = daysAgo(days).toISOString().slice(0, 10).replaceAll('-', '')
-    expect(await exists(`webhook_deliveries_${day}`)).toBe(true)
-    expect(await exists(`webhook_attempts_${day}`)).toBe(true)
-  }
-})
-
 test('no tenant may drop what others keep', async () => {
   await expect(maintainWebhooks(db.as(tenant))).rejects.toThrow('permission denied')
 })

@@ -29,7 +29,7 @@ const stored = (data: object) =>
 /** Plain, UTF-8 of every length, hardly anything, and as large as an event gets. */
 const BODIES = [
   stored({ object: { id: 'cus_1' } }),
-  stored({ object: { name: 'Zoë 日本 💶 \u2028 \u0000' } }),
+  stored({ object: { name: 'Zoë 日本 💶 \u2028 \u0000', data: 'its own' } }),
   '{}',
   stored({ object: { description: 'x€'.repeat(100_000) } }),
 ]
