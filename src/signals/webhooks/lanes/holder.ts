@@ -3,7 +3,7 @@
  * by turns; what came of it is written back, and what the writing brings is sent next. A lane that has nothing left is
  * given back by the very statement that wrote its last result.
  */
-import { type Database, isConnectionLost, type Tx } from '#db'
+import { type Database, isConnectionLost, sqlState, type Tx } from '#db'
 import type { Fetcher } from '#fetch'
 import { backoffMs, type BackoffPolicy, encodeId, failpoint, sleep } from '#kernel'
 import { counter, gauge, histogram, type Log } from '#metrics'
@@ -255,7 +255,7 @@ export function createHolder(options: HolderOptions): Holder {
         await failpoint('webhooks.settled', result.delivery.event_type)
         return
       } catch (error) {
-        const is_away = isConnectionLost(error)
+        const is_away = isConnectionLost(error) || isNobodysFault(error, failures)
         const delivery = encodeId('del_', result.delivery.id)
         if (!is_away && kept !== result) {
           log.error('webhook_delivery.not_recorded', { delivery, error })
@@ -358,6 +358,16 @@ export function createHolder(options: HolderOptions): Holder {
         if (lanes.size === 0) resolve()
       }),
   }
+}
+
+/** A statement that took too long may be quicker when less is going on; one that never is, is perhaps about this. */
+const SLOW_TRIES = 4
+
+/** The database is full or busy: what was to be written is as good as any. */
+function isNobodysFault(error: unknown, failures: number): boolean {
+  const code = sqlState(error)
+  // disk_full, too_many_connections; query_canceled is a statement's timeout.
+  return code === '53100' || code === '53300' || (code === '57014' && failures < SLOW_TRIES)
 }
 
 const first = <Value>(set: ReadonlySet<Value>): Value | undefined => set.values().next().value
