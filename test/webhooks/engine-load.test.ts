@@ -168,7 +168,7 @@ async function past(of: TestEndpoint, most: number): Promise<void> {
 /** As a replay that was asked for; its pages are worked off by whoever asks for them. */
 async function replay(
   of: TestEndpoint,
-): Promise<{ id: string; page(): Promise<{ done: boolean; queued: number }> }> {
+): Promise<{ id: string; page: () => Promise<{ done: boolean; queued: number }> }> {
   const id = newId(systemClock.now())
   const { account_id, livemode } = of
   await room.db.run`
