@@ -1,12 +1,13 @@
 /**
  * Writes those parts of the documentation that the code knows better than people: lifecycle diagrams, error codes,
- * settings, metrics, routes, jobs, magic cards. They stand between two comments in a Markdown file; all around them is
+ * settings, metrics, routes, jobs, magic cards, types of events. They stand between two comments in a Markdown file; all around them is
  * written by hand. With --check nothing is written and stale parts fail; test/docs.test.ts checks the same.
  */
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { openDatabase } from '#db'
+import { eventTypes } from '#events'
 import { createFetcher } from '#fetch'
 import { type ErrorCode, errorCodes, failpoints, systemClock } from '#kernel'
 // For what it counts: nothing else here sends any.
@@ -66,6 +67,13 @@ async function makeBlocks(): Promise<Map<string, string>> {
     return new Map([
       ...diagrams,
       ['errors', errorsTable()],
+      [
+        'event types',
+        table(
+          ['Event', 'What happened'],
+          Object.entries(eventTypes).map(([type, about]) => [code(type), about]),
+        ),
+      ],
       [
         'webhook failures',
         table(
