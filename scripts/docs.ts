@@ -1,7 +1,8 @@
 /**
  * Writes those parts of the documentation that the code knows better than people: lifecycle diagrams, error codes,
- * settings, metrics, routes, jobs, magic cards, types of events. They stand between two comments in a Markdown file; all around them is
- * written by hand. With --check nothing is written and stale parts fail; test/docs.test.ts checks the same.
+ * settings, metrics, routes, jobs, magic cards, types of events. They stand between two comments in a Markdown file;
+ * all around them is written by hand. With --check nothing is written and stale parts fail; test/docs.test.ts checks
+ * the same.
  */
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
