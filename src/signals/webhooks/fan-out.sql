@@ -14,6 +14,8 @@ create or replace function webhooks_fan_out(accounts uuid[], livemodes boolean[]
   set enable_indexonlyscan = off
 as $$
 declare
+  -- Not when the transaction began: it may have begun before the one whose events came first.
+  at timestamptz := clock_timestamp();
   lane_accounts uuid[];
   lane_livemodes boolean[];
   lane_endpoints uuid[];
@@ -25,7 +27,7 @@ begin
       endpoint.account_id, endpoint.livemode, endpoint.id as endpoint_id, event.id as event_id, event.type,
       webhook_delivery_id(event.id, endpoint.id) as id,
       -- In the stream's order, also where a thousand events share an instant.
-      now() + coalesce(endpoint.retry_schedule[1], 0) * interval '1 second' + event.place * interval '1 microsecond' as due_at
+      at + coalesce(endpoint.retry_schedule[1], 0) * interval '1 second' + event.place * interval '1 microsecond' as due_at
     from unnest(accounts, livemodes, events, types) with ordinality as event (account_id, livemode, id, type, place)
     join webhook_endpoints as endpoint on endpoint.account_id = event.account_id and endpoint.livemode = event.livemode
     where endpoint.status = 'enabled'

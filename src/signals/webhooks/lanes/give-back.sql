@@ -38,7 +38,8 @@ begin
   ),
   waiting as (
     update webhook_queue as queue
-    set tries = queue.tries - 1, due_at = now()
+    -- Never later than it was: of a lane that keeps its order it is the first.
+    set tries = queue.tries - 1, due_at = least(queue.due_at, now())
     from given
     where queue.account_id = given.account_id and queue.livemode = given.livemode and queue.id = given.id
       and queue.attempts = given.number and queue.tries > 0

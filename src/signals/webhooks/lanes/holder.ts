@@ -10,7 +10,7 @@ import { counter, gauge, histogram, type Log } from '#metrics'
 import type { QueuedDelivery } from '../types.ts'
 import { attempt, type Attempted, expired } from './attempt.ts'
 import type { DatabaseClock } from './database-clock.ts'
-import { decide, type Decision } from './decide.ts'
+import { decide, type Decision, slotsOf } from './decide.ts'
 import type { Endpoints } from './endpoint.ts'
 import { createFault, type Fault, isOnTheWay, PROBE_EVERY_MS } from './fault.ts'
 import { type Blamed, giveBackTries } from './give-back.ts'
@@ -98,6 +98,7 @@ export function createHolder(options: HolderOptions): Holder {
   function plan(lane: Lane, settled: number): Plan {
     const is_closed =
       is_shut ||
+      lane.is_over ||
       fault.is_ours ||
       lane.endpoint.status === 'disabled' ||
       lane.blocked_until_ms > clock.now_ms()
@@ -298,6 +299,23 @@ export function createHolder(options: HolderOptions): Holder {
     })
   }
 
+  /**
+   * What is queued while something is under way is read with its result. One that hangs would hold up all that comes
+   * after it until its deadline, though there are slots for it: so it is looked for with the renewal of the lease.
+   */
+  function look(lane: Lane): void {
+    write({ lane, result: null }).catch((error: unknown) => log.warn('webhook_lane.not_read', { error }))
+  }
+
+  const hasRoom = (lane: Lane): boolean =>
+    !is_shut &&
+    !fault.is_ours &&
+    lane.buffer.length === 0 &&
+    lane.unsettled.size === 0 &&
+    lane.under_way.size > 0 &&
+    lane.under_way.size < slotsOf(lane.state, lane.endpoint) &&
+    lane.blocked_until_ms <= clock.now_ms()
+
   function drop(lane: Lane): void {
     lane.is_over = true
     lane.buffer = []
@@ -345,6 +363,7 @@ export function createHolder(options: HolderOptions): Holder {
     renewed(lane, leased_until_ms, version) {
       lane.leased_until_ms = leased_until_ms
       if (version !== lane.endpoint.version) void refresh(lane)
+      else if (hasRoom(lane)) look(lane)
       else goOn(lane)
     },
     lose,

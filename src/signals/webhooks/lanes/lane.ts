@@ -64,6 +64,10 @@ export const appetiteOf = (lane: Lane): number =>
     ? Math.max(2, 2 * slotsOf(lane.state, lane.endpoint))
     : Math.max(lane.appetite, Math.min(2 * lane.endpoint.max_concurrency, APPETITE_MOST))
 
+/** While it recovers what is fresh has half of its slots. One that has a single slot is promised its order instead. */
+export const isMixed = ({ state, endpoint }: Lane): boolean =>
+  isRecovering(state) && endpoint.max_concurrency > 1
+
 /** Takes in what was read; answers how much of it is new. `wanted`: what was asked for. */
 export function takeIn(lane: Lane, read: readonly QueuedDelivery[], wanted: number): number {
   const known = new Set(lane.buffer.map(delivery => delivery.id))
@@ -79,7 +83,7 @@ export function takeIn(lane: Lane, read: readonly QueuedDelivery[], wanted: numb
     read.length >= wanted ? Math.min(APPETITE_MOST, lane.appetite * 2) : Math.max(APPETITE_LEAST, read.length)
   // Behind a replay there is always room for what happens: little of it is read at once, and it goes last.
   if (fresh.some(delivery => delivery.priority === 1)) lane.appetite = APPETITE_LEAST
-  lane.buffer.push(...(isRecovering(lane.state) ? mixed(fresh) : fresh))
+  lane.buffer.push(...(isMixed(lane) ? mixed(fresh) : fresh))
   if (lane.buffer.some((delivery, i) => delivery.priority < (lane.buffer[i - 1]?.priority ?? 0)))
     lane.buffer = [0, 1].flatMap(priority => lane.buffer.filter(one => one.priority === priority))
   return fresh.length

@@ -1,8 +1,7 @@
 /** What the engine asks of the database beside writing: lanes to hold, the tops of their queues, their leases. */
 import { type Db, plainArray } from '#db'
 import type { LaneKey, QueuedDelivery } from '../types.ts'
-import { isRecovering } from './decide.ts'
-import type { Lane, TakenLane } from './lane.ts'
+import { isMixed, type Lane, type TakenLane } from './lane.ts'
 
 /** Lanes of one question. More are asked for at once when all of these were there. */
 export const LANES_AT_ONCE = 256
@@ -34,7 +33,7 @@ export async function readQueues(
       ${plainArray(lanes.map(lane => lane.key.livemode))},
       ${plainArray(lanes.map(lane => lane.key.endpoint_id))},
       ${plainArray(wants)},
-      ${plainArray(lanes.map(lane => isRecovering(lane.state)))},
+      ${plainArray(lanes.map(isMixed))},
       '{}'
     )`
   const queues = lanes.map<QueuedDelivery[]>(() => [])

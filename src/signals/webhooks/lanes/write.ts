@@ -5,8 +5,7 @@
 import { createGroup, type Db, type Group, plainArray, type Tx } from '#db'
 import type { QueuedDelivery } from '../types.ts'
 import type { Notice, Verdict } from './decide.ts'
-import type { Lane } from './lane.ts'
-import { isRecovering } from './decide.ts'
+import { isMixed, type Lane } from './lane.ts'
 
 /** A row of webhook_attempts, but for what its lane says. */
 export interface AttemptRow {
@@ -90,6 +89,12 @@ export function createWriter(options: WriterOptions): Writer {
   }
 }
 
+/**
+ * As many as a smallint counts. Who answers 429 each second for a day makes more tries than that: their number stands
+ * still then, or none of them could be written.
+ */
+const NUMBER_MOST = 32_767
+
 interface SettledRow extends QueuedDelivery {
   lane: number
   is_ours: boolean
@@ -159,14 +164,14 @@ async function send(
       ${lanes.map(lane => JSON.stringify(lane.state))},
       ${orNulls(lanes.map(lane => (lane.blocked_until_ms > at_ms ? lane.blocked_until_ms - at_ms : null)))},
       ${plainArray(plans.map(plan => plan.want))},
-      ${plainArray(lanes.map(lane => isRecovering(lane.state)))},
+      ${plainArray(lanes.map(isMixed))},
       ${plainArray(plans.map(plan => plan.is_idle))},
       ${plainArray(held)},
       ${plainArray(settled.map(({ lane }) => place.get(lane) ?? 0))},
       ${plainArray(settled.map(({ result }) => result.delivery.id))},
       ${plainArray(settled.map(({ result }) => result.verdict.status))},
       ${plainArray(settled.map(({ result }) => result.delivery.tries + (result.attempt.is_counted ? 1 : 0)))},
-      ${plainArray(settled.map(({ result }) => result.delivery.attempts + 1))},
+      ${plainArray(settled.map(({ result }) => Math.min(result.delivery.attempts + 1, NUMBER_MOST)))},
       ${orNulls(settled.map(({ result: { verdict } }) => (verdict.status === 'waiting' ? verdict.in_ms : null)))},
       ${plainArray(attempts.map(attempt => attempt.id))},
       ${plainArray(attempts.map(attempt => attempt.is_counted))},
