@@ -70,6 +70,8 @@ export const isMixed = ({ state, endpoint }: Lane): boolean =>
 
 /** Takes in what was read; answers how much of it is new. `wanted`: what was asked for. */
 export function takeIn(lane: Lane, read: readonly QueuedDelivery[], wanted: number): number {
+  // Nothing was asked: that nothing came says nothing of how much there is.
+  if (wanted === 0) return 0
   const known = new Set(lane.buffer.map(delivery => delivery.id))
   const read_ms = performance.now()
   const fresh = read.filter(delivery => {
