@@ -76,7 +76,7 @@ export function declare(command: Command): void {
     .description('Send past events (again) to an endpoint (we_…), after all that happens now.')
     .requiredOption('--from <time>', 'the oldest event: 2026-11-21 or 2026-11-21T09:00:00Z (UTC)')
     .option('--to <time>', 'up to, and without, then; now unless given')
-    .option('--types <types...>', 'types of events, such as invoice.* ; those of the endpoint unless given')
+    .option('--types <types...>', 'types of events, such as charge.* ; those of the endpoint unless given')
     .option(
       '--status <status>',
       'what became of them: undelivered | any | dead | canceled | succeeded',

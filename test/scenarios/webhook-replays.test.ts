@@ -258,6 +258,22 @@ describe('a long replay', () => {
     expect((await queued(id)).replayed).toEqual(events)
   })
 
+  test('ends with its endpoint: what was delivered stays delivered', async () => {
+    const shop = await world.account()
+    const id = await made(shop, { event_types: ['customer.created'] })
+    const events = await past(shop, 3_000)
+    await settle(shop, id, events[2_500] as string, 'succeeded')
+    const { id: replay_id } = await started(shop, id, { created_from: ago(20_000), delivery_status: 'any' })
+    await onePage(shop, replay_id)
+    expect((await shop.api.post(`${ENDPOINTS}/${id}/disable`)).status).toBe(200)
+    await run(shop, replay_id)
+    expect(await shown(shop, replay_id)).toMatchObject({ status: 'canceled', examined: 1_000 })
+    const { status } = await world.db.one<{ status: string }>`
+      select status from webhook_deliveries
+      where endpoint_id = ${uuidOf(id)} and event_id = ${events[2_500]}`
+    expect(status).toBe('succeeded')
+  })
+
   test('that is canceled stops, and what it queued is taken back and visible', async () => {
     const shop = await world.account()
     const id = await made(shop, { event_types: ['customer.created'] })

@@ -37,7 +37,8 @@ export function parseTarget(text: string, guard: Guard, allow_http: boolean): Ta
   if (text.length > URL_LENGTH_MAX) return `The URL must not be longer than ${URL_LENGTH_MAX} characters.`
   if (!URL.canParse(text)) return 'This is not a URL. It must look like https://example.com/webhooks.'
   const url = new URL(text)
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'The URL must begin with https://.'
+  if (url.protocol !== 'https:' && url.protocol !== 'http:')
+    return `The URL must begin with https://${allow_http ? ' or http://' : ''}.`
   // An empty one (`https://@example.com`) is parsed away, and so is a `#` with nothing after it: neither holds anything.
   if (url.username !== '' || url.password !== '') {
     return 'The URL must not hold a user name or a password. A header of your own can carry a credential.'
@@ -57,7 +58,7 @@ export function parseTarget(text: string, guard: Guard, allow_http: boolean): Ta
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const literals = isIP(host) !== 0 ? [host] : isLocalhost(host) ? LOOPBACK : []
   if (literals.length > 0 && !literals.some(address => guard.admit(address) !== null)) {
-    return `${host} is an address of a private or reserved network, which is never called.`
+    return `${host} is an address of a private or reserved network, which is called only where BURSAR_WEBHOOK_NETWORKS allows it.`
   }
   return { origin: url.origin, is_secure, host, port, path: url.pathname + url.search }
 }

@@ -21,10 +21,10 @@ export const alarmLane = (tx: Tx, { account_id, livemode, endpoint_id }: LaneKey
   set blocked_until = '-infinity', due_at = least(due_at, now())
   where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${endpoint_id}`
 
-/** With no memory of what went before: no breaker, no slow start. */
+/** With no memory of what went before: no breaker, no slow start. Whoever holds it with that memory writes nothing more. */
 export const openLane = (tx: Tx, { account_id, livemode, endpoint_id }: LaneKey): Promise<number> => tx.run`
   update webhook_lanes
-  set blocked_until = '-infinity', state = '{}'
+  set blocked_until = '-infinity', state = '{}', epoch = 0, leased_until = '-infinity'
   where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${endpoint_id}`
 
 /** For good: whoever holds it writes nothing any more. */

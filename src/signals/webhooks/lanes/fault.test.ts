@@ -45,6 +45,14 @@ describe('the fault is theirs', () => {
     return fault.is_ours
   }
 
+  test('when those that fail have failed for long: they say nothing of the way', () => {
+    const fault = createFault()
+    for (const origin of ['a', 'b', 'c', 'd']) fault.observe(origin, 'connect', START_MS, START_MS - 600_001)
+    expect(fault.is_ours).toBe(false)
+    for (const origin of ['a', 'b', 'c']) fault.observe(origin, 'connect', START_MS, START_MS - 600_000)
+    expect(fault.is_ours).toBe(true)
+  })
+
   test('when two origins fail, however often', () => {
     expect(oursAfter(Array.from({ length: 100 }, (_, i) => [i % 2 ? 'a' : 'b', 'connect', i]))).toBe(false)
   })

@@ -17,6 +17,12 @@ const NOT_SENT: ReadonlySet<Failure> = new Set(['payload', 'blocked', 'expired']
 export const FAULT_WINDOW_MS = 10_000
 /** Two may be down at once; three, and nobody else up, is no coincidence that is worth anybody's tries. */
 const ORIGINS_LEAST = 3
+/**
+ * An endpoint that has failed for longer says nothing about our way out: three that are dead for good, and nobody else
+ * with an event just now, would stop a quiet process again and again.
+ */
+const NEWLY_FAILING_MS = 600_000
+
 /** While nothing gets out: often enough that the pause outlasts the fault by little. */
 export const PROBE_EVERY_MS = 3_000
 /** A process that sends thousands a second finds out within a few hundred; the rest is only a bound. */
@@ -24,8 +30,16 @@ const BLAMED_MOST = 10_000
 
 export interface Fault<Blamed> {
   readonly is_ours: boolean
-  /** A result; answers what it changes: `paused` with what was blamed on endpoints within the window. */
-  observe(origin: string, failure: Failure | null, now_ms: number): 'resumed' | { blamed: Blamed[] } | null
+  /**
+   * A result; answers what it changes: `paused` with what was blamed on endpoints within the window. `failing_since_ms`:
+   * of its endpoint, before this result; null when its last one succeeded.
+   */
+  observe(
+    origin: string,
+    failure: Failure | null,
+    now_ms: number,
+    failing_since_ms?: number | null,
+  ): 'resumed' | { blamed: Blamed[] } | null
   /** A try that was used up by a failure on the way, in case it turns out to be ours. */
   blame(blamed: Blamed, now_ms: number): void
 }
@@ -39,7 +53,7 @@ export function createFault<Blamed>(): Fault<Blamed> {
     get is_ours() {
       return is_ours
     },
-    observe(origin, failure, now_ms) {
+    observe(origin, failure, now_ms, failing_since_ms = null) {
       if (failure !== null && NOT_SENT.has(failure)) return null
       if (!isOnTheWay(failure)) {
         answered_ms = now_ms
@@ -49,8 +63,9 @@ export function createFault<Blamed>(): Fault<Blamed> {
         is_ours = false
         return was_ours ? 'resumed' : null
       }
-      failed.set(origin, now_ms)
       if (is_ours) return null
+      if (failing_since_ms !== null && now_ms - failing_since_ms > NEWLY_FAILING_MS) return null
+      failed.set(origin, now_ms)
       for (const [other, at_ms] of failed) if (now_ms - at_ms > FAULT_WINDOW_MS) failed.delete(other)
       if (failed.size < ORIGINS_LEAST || now_ms - answered_ms <= FAULT_WINDOW_MS) return null
       is_ours = true

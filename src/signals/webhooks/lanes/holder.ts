@@ -196,7 +196,7 @@ export function createHolder(options: HolderOptions): Holder {
     const now_ms = clock.now_ms()
     const unchanged = { state, is_counted: false, block_ms: null, notice: null }
     if (outcome.failure === 'expired') return { ...unchanged, verdict: { status: 'dead' } }
-    const change = fault.observe(endpoint.origin, outcome.failure, now_ms)
+    const change = fault.observe(endpoint.origin, outcome.failure, now_ms, state.failing_since)
     if (change !== null) onFault(change)
     if (fault.is_ours && isOnTheWay(outcome.failure)) {
       const in_ms = retryDelayMs(endpoint.retry_schedule, delivery.tries, Math.random) ?? PROBE_EVERY_MS

@@ -31,6 +31,18 @@ begin
     return query select true, 0, 0;
     return;
   end if;
+  -- What is queued for a disabled endpoint is canceled: to go on would turn what was delivered into what was not.
+  if not exists (
+    select
+    from webhook_endpoints as e
+    where e.account_id = of_account and e.livemode = of_mode and e.id = replay.endpoint_id and e.status = 'enabled'
+  ) then
+    update webhook_replays as r
+    set status = 'canceled', finished_at = now(), version = r.version + 1
+    where r.account_id = of_account and r.livemode = of_mode and r.id = of_replay;
+    return query select true, 0, 0;
+    return;
+  end if;
 
   with page as (
     select e.id, e.type
