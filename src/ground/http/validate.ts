@@ -84,8 +84,9 @@ function explain(issue: z.core.$ZodIssue, given: unknown, above: readonly Proper
         return {
           code: 'parameter_invalid_integer',
           path,
-          message:
-            'must be a whole number, sent as a JSON number without quotes or decimals: 1000 for 10.00 USD.',
+          message: `must be a whole number, sent as a JSON number without quotes or decimals${
+            /amount/.test(String(path.at(-1))) ? ': 1000 for 10.00 USD' : ''
+          }.`,
         }
       }
       return invalid(`must be ${kindNames[issue.expected] ?? 'another type of value'}.`)

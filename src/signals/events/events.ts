@@ -16,6 +16,7 @@ import {
 } from '#http'
 import { ApiError, decodeId, type IdPrefix, idPrefixes, type Tenant } from '#kernel'
 import type { Queries } from '#db'
+import { eventTypes } from './types.ts'
 
 /** `resource.verb`, as long as any of ours. */
 const TYPE_LENGTH_MAX = 100
@@ -30,7 +31,7 @@ const anyObjectId = z.string().transform((text, check) => {
 })
 
 const declared = object('event', 'evt_', {
-  type: z.string(),
+  type: z.string().describe(`One of: ${Object.keys(eventTypes).join(', ')}.`),
   api_version: z.string(),
   created_at: timestamp,
   livemode: z.boolean(),
