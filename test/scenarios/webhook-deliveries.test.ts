@@ -321,6 +321,14 @@ describe('the list of deliveries', () => {
     expect(await count(`&status=dead&endpoint_id=${second.id}`)).toBe(2)
     expect(await count('&event_type=customer.deleted')).toBe(2)
     expect(await count('&event_type=customer.exploded')).toBe(0)
+    // Of another event of the same millisecond, which is where its deliveries are looked for.
+    const event = decodeId('evt_', all[0].event_id) as string
+    await world.db.run`
+      insert into webhook_deliveries (
+        account_id, livemode, id, endpoint_id, event_id, event_type, status, tries, finished_at
+      )
+      select ${shop.account_id}, false, webhook_delivery_id(other, other), other, other, 'customer.created', 'dead', 1, now()
+      from (select overlay(${event}::text placing '000000000000' from 25)::uuid as other) as event`
     const of_event = await list(shop, `&event_id=${all[0].event_id}`)
     expect(new Set(of_event.map(({ endpoint_id }) => endpoint_id))).toEqual(new Set([first.id, second.id]))
     expect(of_event).toHaveLength(2)
@@ -340,7 +348,8 @@ describe('the list of deliveries', () => {
       expect(back.body.data).toEqual(body.data)
       cursor = `&cursor=${body.next_cursor}`
     }
-    expect(walked).toEqual(ids)
+    expect(walked.filter(id => ids.includes(id))).toEqual(ids)
+    expect(walked).toHaveLength(ids.length + 1)
   })
 
   test("shows nothing of another account or of the other mode, and neither do a delivery's tries", async () => {
