@@ -35,7 +35,7 @@ export const wantedTypes = z
         refuse(
           payload,
           'event_type_unknown',
-          'must be "*", a resource such as "charge.*", or a type such as "charge.succeeded" (GET /docs lists them).',
+          'must be "*", a resource such as "charge.*", or a type such as "charge.succeeded".',
         )
       })
       .meta({ examples: ['charge.succeeded'] }),
