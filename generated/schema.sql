@@ -966,6 +966,7 @@ alter table webhook_deliveries add constraint webhook_deliveries_status_is_known
 CREATE INDEX webhook_deliveries_by_endpoint ON ONLY public.webhook_deliveries USING btree (endpoint_id, account_id, livemode, id) INCLUDE (status);
 CREATE INDEX webhook_deliveries_by_type ON ONLY public.webhook_deliveries USING btree (event_type, account_id, livemode, id);
 CREATE INDEX webhook_deliveries_undelivered ON ONLY public.webhook_deliveries USING btree (status, account_id, livemode, id) INCLUDE (endpoint_id) WHERE (status <> 'succeeded'::text); -- The dead letters: few among many.
+CREATE INDEX webhook_deliveries_undelivered_by_endpoint ON ONLY public.webhook_deliveries USING btree (endpoint_id, status, account_id, livemode, id) WHERE (status <> 'succeeded'::text); -- The dead letters of one endpoint, among those of others and among what it got.
 alter table webhook_deliveries enable row level security;
 create policy system on webhook_deliveries for all to bursar_system using (true);
 create policy tenant on webhook_deliveries for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));

@@ -206,6 +206,9 @@ create index webhook_deliveries_by_type on webhook_deliveries (event_type, accou
 create index webhook_deliveries_undelivered on webhook_deliveries (status, account_id, livemode, id) include (endpoint_id)
   where status <> 'succeeded';
 comment on index webhook_deliveries_undelivered is 'The dead letters: few among many.';
+create index webhook_deliveries_undelivered_by_endpoint on webhook_deliveries (endpoint_id, status, account_id, livemode, id)
+  where status <> 'succeeded';
+comment on index webhook_deliveries_undelivered_by_endpoint is 'The dead letters of one endpoint, among those of others and among what it got.';
 
 create table webhook_attempts (
   account_id uuid not null,
