@@ -109,7 +109,17 @@ describe('a relay of webhooks', () => {
     await struck
     const late = worker
     onTestFinished(() => late.kill())
-    await lapse()
+    // It may have been stopped with rows locked, until PostgreSQL gives its idle transaction up after 15 s.
+    await expect
+      .poll(
+        () =>
+          lapse().then(
+            () => true,
+            () => false,
+          ),
+        { timeout: 60_000 },
+      )
+      .toBe(true)
     worker = await plant.start({ role: 'worker' })
     await expectDelivered()
     const attempts = async () =>
