@@ -1,0 +1,67 @@
+/**
+ * What a report is made from, whichever engine ran: sums of everything, and of what somebody must look at the first
+ * rows. Nothing in it tells when or where it was made, so one run has one report, to the byte.
+ */
+import type { Control, Item, StatusSum } from '../engine/face.ts'
+import type { BadRow, Side } from '../line.ts'
+import type { Rules, Status } from '../rules.ts'
+
+export interface ReportedSide {
+  /** Its file, without the directory. */
+  name: string
+  format: string
+  /** How its columns were understood, in words; null where the format leaves nothing to understand. */
+  mapping: string | null
+  /** Of the raw bytes, as hex. */
+  sha256: string
+  /** Read, without the bad and the carried. */
+  rows: number
+  /** From the run before. */
+  carried_rows: number
+  bad_rows: number
+  /** The first of them. */
+  bad: readonly BadRow[]
+  controls: readonly Control[]
+}
+
+/** Rows that were decided together; of many only the first. */
+export interface ReportedGroup {
+  items: readonly Item[]
+  /** How many more rows belong to it. */
+  more: number
+}
+
+/** What may belong together, and why. */
+export interface ReportedSuggestion {
+  reason: string
+  items: readonly Item[]
+}
+
+export interface ReportedRun {
+  id: string
+  key: string
+  rules: Rules
+  left: ReportedSide
+  right: ReportedSide
+  sums: readonly StatusSum[]
+  /** The first groups of each status but `matched`. */
+  samples: ReadonlyMap<Status, readonly ReportedGroup[]>
+  suggestions: readonly ReportedSuggestion[]
+}
+
+/** How many rows of either side, or of one, have a status. */
+export const rowsOf = (sums: readonly StatusSum[], status: Status, side?: Side): number =>
+  sums
+    .filter(sum => sum.status === status && (side === undefined || sum.side === side))
+    .reduce((all, { count }) => all + count, 0)
+
+export interface Names {
+  left: string
+  right: string
+}
+
+/** Files of one name get their side beside it. */
+export const namesOf = ({ left, right }: Pick<ReportedRun, 'left' | 'right'>): Names =>
+  left.name === right.name
+    ? { left: `${left.name} (left)`, right: `${right.name} (right)` }
+    : { left: left.name, right: right.name }

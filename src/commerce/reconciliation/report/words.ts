@@ -1,0 +1,73 @@
+/** How a report speaks of statuses and rules: one place, so that page, console and documentation say the same. */
+import { type Rules, STATUSES, type Status } from '../rules.ts'
+
+interface Words {
+  label: string
+  /** What it means, and what to do when there is something to do. */
+  meaning: string
+}
+
+export const statusWords: Readonly<Record<Status, Words>> = {
+  matched: { label: 'Matched', meaning: 'Both sides say the same.' },
+  matched_with_tolerance: {
+    label: 'Matched within the tolerance',
+    meaning: 'The same thing, with amounts that differ by no more than the run allows.',
+  },
+  manual: {
+    label: 'Decided by a person',
+    meaning: 'Somebody decided this earlier, with a name and a reason.',
+  },
+  timing: {
+    label: 'Expected soon',
+    meaning: 'Booked so recently that the other side may not know it yet. The next run takes it along.',
+  },
+  discrepant: {
+    label: 'Discrepant',
+    meaning: 'Both sides know it and say different things of it. One of them is wrong.',
+  },
+  unmatched: {
+    label: 'On one side only',
+    meaning: 'The other side does not know it. Money is missing, or it came unexpectedly.',
+  },
+  duplicate: {
+    label: 'Duplicate',
+    meaning: 'Its id stands more than once on this side. One went on; this is another.',
+  },
+  ambiguous: {
+    label: 'Ambiguous',
+    meaning: 'Several rows could be its counterpart. Nothing was guessed: a person chooses.',
+  },
+}
+
+/** What needs somebody first, then what does not. */
+export const STATUSES_SHOWN: readonly Status[] = [
+  'discrepant',
+  'unmatched',
+  'duplicate',
+  'ambiguous',
+  'timing',
+  'manual',
+  'matched_with_tolerance',
+  'matched',
+]
+
+if (STATUSES_SHOWN.length !== STATUSES.length) throw new Error('every status is shown')
+
+/** The rules of a run as sentences. */
+export function rulesInWords({ as_of, date_window_days, timing_days, tolerance }: Rules): string[] {
+  const { amount, basis_points } = tolerance
+  const percent = `${Math.floor(basis_points / 100)}.${String(basis_points % 100).padStart(2, '0')} %`
+  const allowed = [
+    ...(amount > 0n ? [`${amount} minor units`] : []),
+    ...(basis_points > 0 ? [`${percent} of the left amount`] : []),
+  ]
+  return [
+    `Dates of one thing lie at most ${date_window_days} days apart.`,
+    allowed.length === 0
+      ? 'Amounts must be equal.'
+      : `Amounts may differ by ${allowed.join(' or ')}${allowed.length > 1 ? ', whichever is more' : ''}.`,
+    as_of === null
+      ? 'The run looks from no particular day, so nothing is waited for.'
+      : `The run looks from ${as_of}: what was booked up to ${timing_days} days before may still come.`,
+  ]
+}
