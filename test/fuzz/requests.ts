@@ -65,7 +65,7 @@ export function operationsOf(document: OpenApiDocument): Operation[] {
         tags: string[]
         parameters: Parameter[]
         security: object[]
-        requestBody?: { content: { 'application/json': { schema: Schema } } }
+        requestBody?: { content: { 'application/json'?: { schema: Schema } } }
       }
       const named = (where: string) =>
         Object.fromEntries(
@@ -79,7 +79,8 @@ export function operationsOf(document: OpenApiDocument): Operation[] {
         path,
         path_params: named('path'),
         query: named('query'),
-        body: operation.requestBody?.content['application/json'].schema,
+        // What takes a file has parameters in its query alone.
+        body: operation.requestBody?.content['application/json']?.schema,
         is_publishable: operation.security.some(scheme => 'publishable_key' in scheme),
         is_scoped: operation.security.some(scheme => Object.values(scheme).some(roles => roles.length > 0)),
         resource: operation.tags[0] ?? '',

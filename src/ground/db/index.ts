@@ -11,4 +11,11 @@ export {
 } from './pool.ts'
 export { DatabaseUnusableError, hasEmbeddedData, runningEmbedded, serverVersion } from './reach.ts'
 export { Fragment, joinSql, plainArray, raw, sql } from './sql.ts'
-export { CommitUnknownError, type Database, type Db, openDatabase, type Tx } from './transaction.ts'
+export {
+  CommitUnknownError,
+  type Database,
+  type Db,
+  openDatabase,
+  type TransactionOptions,
+  type Tx,
+} from './transaction.ts'

@@ -59,7 +59,8 @@ const CONNECT_TIMEOUT_MS = 5_000
  * A statement that is not answered by then never will be: the database ends each of its own accord before (30 s), so the
  * way to it is gone while the connection looks open. The connection is thrown away, and its statements count as lost.
  */
-const SILENCE_MOST_MS = STATEMENT_TIMEOUT_MS + 2_000
+const SILENCE_MARGIN_MS = 2_000
+const SILENCE_MOST_MS = STATEMENT_TIMEOUT_MS + SILENCE_MARGIN_MS
 /**
  * The same from the other side: a client whose machine or network is gone holds its locks no longer than a statement
  * may. Idle connections are asked after 10 s, then every 5 s, and given up after 3 silences; written bytes after 25 s.
@@ -81,7 +82,12 @@ export class Connection implements Cuttable {
     this.#totals = totals
   }
 
-  async send(statement: Statement, stats: QueryStats | undefined): Promise<pg.QueryResult> {
+  /** `timeout_ms`: how long the database was told that the statement may take, when not the usual time. */
+  async send(
+    statement: Statement,
+    stats: QueryStats | undefined,
+    timeout_ms?: number,
+  ): Promise<pg.QueryResult> {
     const round_trips = this.#in_flight === 0 ? 1 : 0
     for (const counted of [this.#totals, stats]) {
       if (!counted) continue
@@ -90,7 +96,10 @@ export class Connection implements Cuttable {
     }
     this.#in_flight += 1
     try {
-      return await this.client.query(statement)
+      // The driver takes it with each query; its types do not say so.
+      const patient: Statement & { query_timeout?: number } =
+        timeout_ms === undefined ? statement : { ...statement, query_timeout: timeout_ms + SILENCE_MARGIN_MS }
+      return await this.client.query(patient)
     } finally {
       this.#in_flight -= 1
     }

@@ -22,9 +22,14 @@ export interface Tx extends Queries {
   readonly tenant: Tenant | undefined
 }
 
+export interface TransactionOptions {
+  /** For work over millions of rows at once: how long a statement of it may take, in place of 30 s. */
+  readonly statement_timeout_ms?: number
+}
+
 export interface Db extends Queries {
   /** Runs `fn` in one transaction; retried whole when the database asks for it, so `fn` does nothing but queries. */
-  transaction<T>(fn: (tx: Tx) => Promise<T>): Promise<T>
+  transaction<T>(fn: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T>
   /** The same database seen as one tenant; every query runs in a transaction that carries the tenant. */
   as(tenant: Tenant): Db
   /** The same database, counting what it costs into `stats`. */
@@ -51,7 +56,8 @@ export function openDatabase(options: PoolOptions): Database {
 }
 
 function scope(pool: ConnectionPool, tenant: Tenant | undefined, stats: QueryStats | undefined): Db {
-  const transaction = <T>(fn: (tx: Tx) => Promise<T>) => runTransaction(pool, tenant, stats, fn)
+  const transaction = <T>(fn: (tx: Tx) => Promise<T>, options: TransactionOptions = {}) =>
+    runTransaction(pool, tenant, stats, fn, options)
   // A lone statement is its own transaction; seen as a tenant it needs one around it to carry the tenant.
   const queries: Queries = tenant
     ? queriesOver(statement => transaction(tx => sendIn(tx, statement)))
@@ -80,6 +86,9 @@ const tenantSettings = (tenant: Tenant) =>
     [tenant.account_id, String(tenant.livemode)],
   )
 
+const patience = (statement_timeout_ms: number) =>
+  compile(["select set_config('statement_timeout', ", ', true)'], [String(statement_timeout_ms)])
+
 type Send = Connection['send']
 const senders = new WeakMap<Tx, (statement: Parameters<Send>[0]) => ReturnType<Send>>()
 
@@ -94,10 +103,11 @@ async function runTransaction<T>(
   tenant: Tenant | undefined,
   stats: QueryStats | undefined,
   fn: (tx: Tx) => Promise<T>,
+  options: TransactionOptions,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await pool.use(connection => attemptTransaction(connection, tenant, stats, fn))
+      return await pool.use(connection => attemptTransaction(connection, tenant, stats, fn, options))
     } catch (error) {
       if (!isRetryable(error) || attempt === TRIES) throw error
       await sleep(backoffMs(RETRY, attempt))
@@ -121,16 +131,21 @@ async function attemptTransaction<T>(
   tenant: Tenant | undefined,
   stats: QueryStats | undefined,
   fn: (tx: Tx) => Promise<T>,
+  { statement_timeout_ms }: TransactionOptions,
 ): Promise<T> {
   let last = ''
   const send = (statement: Parameters<Send>[0]) => {
     last = statement.text
-    return connection.send(statement, stats)
+    return connection.send(statement, stats, statement_timeout_ms)
   }
   const tx: Tx = { ...queriesOver(send), tenant }
   senders.set(tx, send)
   // Not awaited: they travel with the first statement of `fn`. Their failure surfaces below, before any commit.
-  const opening = Promise.all([send(BEGIN), ...(tenant ? [send(tenantSettings(tenant))] : [])])
+  const opening = Promise.all([
+    send(BEGIN),
+    ...(tenant ? [send(tenantSettings(tenant))] : []),
+    ...(statement_timeout_ms === undefined ? [] : [send(patience(statement_timeout_ms))]),
+  ])
   opening.catch(() => {})
   let result: T
   try {

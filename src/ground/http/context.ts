@@ -3,7 +3,7 @@
  * key travels with BEGIN and the phase's first queries, so it costs no round trip of its own; it is answered for before
  * the commit, and a lost claim outweighs whatever the phase made of a world in which its twin was first.
  */
-import { type Db, newQueryStats, type QueryStats, sqlState, type Tx } from '#db'
+import { type Db, newQueryStats, type QueryStats, sqlState, type TransactionOptions, type Tx } from '#db'
 import { ApiError, assert, type Clock, type Tenant } from '#kernel'
 import type { Vault } from '#secrets'
 import { encodeAnswer } from './encoder.ts'
@@ -141,13 +141,18 @@ export class RequestContext implements Context {
   phase = <T>(name: string, subject_id: string, fn: (tx: Tx) => Promise<T>): Promise<T> =>
     this.#commit(name, subject_id, fn, undefined)
 
-  finish = async (name: string, fn: (tx: Tx) => Promise<object | ApiError>): Promise<Answer> => {
+  finish = async (
+    name: string,
+    fn: (tx: Tx) => Promise<object | ApiError>,
+    options?: TransactionOptions,
+  ): Promise<Answer> => {
     let answer: Answer | undefined
-    await this.#commit(name, null, fn, value => {
+    const answerOf = (value: object | ApiError) => {
       answer = this.answer(value)
       assert(answer.status < 500, "a failure of ours is never a key's final answer")
       return answer
-    })
+    }
+    await this.#commit(name, null, fn, answerOf, options)
     assert(answer, 'a committed phase has made its answer')
     return answer
   }
@@ -157,6 +162,7 @@ export class RequestContext implements Context {
     subject_id: string | null,
     fn: (tx: Tx) => Promise<T>,
     answerOf: ((value: T) => Answer) | undefined,
+    options?: TransactionOptions,
   ): Promise<T> {
     assert(this.#claim || this.#fence, 'phases are for requests with an idempotency key')
     // PostgreSQL answers COMMIT of a transaction that an unawaited statement broke without saying why: kept here.
@@ -181,7 +187,7 @@ export class RequestContext implements Context {
       return value
     }
     try {
-      const value = await this.db.transaction(attempt)
+      const value = await this.db.transaction(attempt, options)
       if (!this.#fence) this.claimed()
       return value
     } catch (error) {

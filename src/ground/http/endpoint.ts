@@ -2,9 +2,8 @@
  * Runs an endpoint for one request: authenticate, parse, meet the idempotency key, run, answer, one wide log line.
  * Knows nothing of sockets: the server hands over a request as data and writes the answer it gets.
  */
-import { z } from 'zod'
 import { CommitUnknownError } from '#db'
-import { ApiError, encodeId, failpoint, newId } from '#kernel'
+import { ApiError, assert, encodeId, failpoint, newId } from '#kernel'
 import { counter, histogram, type Log, type Span, span } from '#metrics'
 import { type Authenticator, authorize } from './auth.ts'
 import { readJsonObject } from './body.ts'
@@ -22,26 +21,13 @@ import {
   type Answer,
   type Caller,
   type Endpoint,
-  type EndpointDefinition,
   FencedError,
   KeyTakenError,
-  type RawEndpointDefinition,
   type RawRequest,
 } from './types.ts'
+import type { HeldUpload } from './upload.ts'
 import { parseParams, parseQuery } from './validate.ts'
 import { type PinnedVersion, upgradeParams, type VersionTable } from './versions.ts'
-
-/** Declares an endpoint; the types of its parameters flow into `run`. */
-export function endpoint<Path extends z.ZodType, Params extends z.ZodType>(
-  definition: EndpointDefinition<Path, Params>,
-): Endpoint {
-  return definition as Endpoint
-}
-
-/** Declares an endpoint that is handed the body as the bytes that came. */
-export function rawEndpoint<Path extends z.ZodType>(definition: RawEndpointDefinition<Path>): Endpoint {
-  return { ...definition, auth: 'none', takes: 'bytes', params: z.unknown() } as Endpoint
-}
 
 /** A request as the server received it. Header names in lower case. */
 export interface Incoming {
@@ -51,6 +37,8 @@ export interface Incoming {
   readonly path_params: Record<string, unknown>
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: Buffer | undefined
+  /** Of an endpoint that takes a file: receives it. */
+  readonly receive?: () => Promise<HeldUpload>
   /** The caller's address. */
   readonly ip: string | undefined
 }
@@ -178,7 +166,8 @@ class Run {
     const raw = is_raw ? {} : upgradeParams(this.#version, definition.route, this.#readParams())
     this.#raw = raw
     const path = this.#readPath()
-    const source = this.#endpoint.is_write ? 'body' : 'query'
+    const is_file = definition.takes === 'file'
+    const source = this.#endpoint.is_write && !is_file ? 'body' : 'query'
     const params = is_raw ? this.#rawRequest() : parseParams(definition.params, raw, source)
     const context = new RequestContext(
       this.#options,
@@ -190,9 +179,11 @@ class Run {
     this.#context = context
     // Without an account there is no scope for a key: a processor's webhook brings its own way to be deduplicated.
     const answer =
-      this.#endpoint.is_write && this.#caller
-        ? await this.#keyed(context, this.#caller, raw, params, path)
-        : await definition.run(context, params as never, path as never)
+      is_file && this.#caller
+        ? await this.#filed(context, this.#caller, raw, params, path)
+        : this.#endpoint.is_write && this.#caller
+          ? await this.#keyed(context, this.#caller, raw, params, path)
+          : await definition.run(context, params as never, path as never)
     // An older version's answer has another shape than the endpoint declares.
     if (this.#options.check_answers && this.#version.changes.length === 0) {
       assertMatches(definition, answer)
@@ -201,7 +192,9 @@ class Run {
   }
 
   #readParams(): Record<string, unknown> {
-    if (!this.#endpoint.is_write) return parseQuery(this.#incoming.query)
+    if (!this.#endpoint.is_write || this.#endpoint.definition.takes === 'file') {
+      return parseQuery(this.#incoming.query)
+    }
     if (this.#incoming.query !== '') {
       // Its names are not repeated: what stands there may be a value that went astray.
       throw new ApiError('parameter_unknown', {
@@ -233,6 +226,26 @@ class Run {
     }
   }
 
+  /** Receives the file before the key is met: its hash is part of what is asked. */
+  async #filed(
+    context: RequestContext,
+    caller: Caller,
+    raw: Record<string, unknown>,
+    params: unknown,
+    path: unknown,
+  ): Promise<Answer> {
+    // A request that is refused anyway need not send a gigabyte first.
+    readIdempotencyKey(single(this.#incoming.headers['idempotency-key']))
+    const { receive } = this.#incoming
+    assert(receive, 'who takes a file can receive one')
+    const file = await receive()
+    try {
+      return await this.#keyed(context, caller, { ...raw, file: file.sha256 }, { params, file }, path)
+    } finally {
+      await file.release()
+    }
+  }
+
   /** Runs a write under its key, or joins the first use of the key, whatever happens between the two. */
   async #keyed(
     context: RequestContext,
@@ -258,7 +271,8 @@ class Run {
     this.#outcome = 'first'
     const { definition } = this.#endpoint
     await failpoint('request.begun', definition.route)
-    let step: 'run' | 'join' | { resume: string } = 'run'
+    // What a file asks is too much to be done first and thrown away when the key turns out to be taken.
+    let step: 'run' | 'join' | { resume: string } = definition.takes === 'file' ? 'join' : 'run'
     let tried_ms = performance.now()
     let waiting_since_ms: number | undefined
     for (let attempt = 1; attempt <= OWNERSHIP_TRIES_MOST; attempt++) {

@@ -3,7 +3,7 @@ export { type FinishedKey, type OpenSubjects, unfinishedSubjects } from './idemp
 export { type Completer, type CompleterOptions, createCompleter, startCompleter } from './completer.ts'
 export { referencePages } from './docs.ts'
 export { encodeAnswer, encoderOf, facts, JsonText, type SchemaFacts } from './encoder.ts'
-export { endpoint, rawEndpoint } from './endpoint.ts'
+export { endpoint, fileEndpoint, rawEndpoint } from './declare.ts'
 export {
   type Account,
   type ApiKey,
@@ -78,11 +78,14 @@ export {
   type EndpointDefinition,
   type Fence,
   FencedError,
+  type FileEndpointDefinition,
+  type FileRequest,
   KeyTakenError,
   type Method,
   type RawEndpointDefinition,
   type RawRequest,
   type Route,
 } from './types.ts'
+export type { Upload } from './upload.ts'
 export { parseParams, type ParamSource } from './validate.ts'
 export { type Version, type VersionChange, versions } from './versions.ts'

@@ -36,6 +36,27 @@ export const IDLE_SOCKET_TIMEOUT_MS = 120_000
  */
 export const ANSWER_DEADLINE_MS = 60_000
 
+/**
+ * A statement of ten million rows of a hundred bytes. What is larger has more rows than are kept in one piece, or should
+ * come packed.
+ */
+export const UPLOAD_BYTES_MOST = 1_073_741_824
+
+/** That file over a line of 3 Mbit/s. One on which nothing moves is given up much sooner (IDLE_SOCKET_TIMEOUT_MS). */
+export const UPLOAD_DEADLINE_MS = 3_600_000
+
+/**
+ * From its last byte to its answer: ten million rows are read and kept in some minutes. The caller's connection is held
+ * open meanwhile; whoever gives up sooner asks again with the same key.
+ */
+export const UPLOAD_ANSWER_DEADLINE_MS = 900_000
+
+/** Files being received or read in one process: each may hold a gigabyte of disk and one connection to the database. */
+export const UPLOADS_MOST = 4
+
+/** Who goes on sending a file that was refused is cut off after this, having had the time to read why. */
+export const REFUSED_UPLOAD_LINGER_MS = 5_000
+
 /** Requests under way in one process. Beyond it a new one is refused at once: it would be answered too late anyway. */
 export const REQUESTS_MOST = 10_000
 

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { Db } from '#db'
 import { ApiError, newId, type Tenant } from '#kernel'
-import { endpoint } from './endpoint.ts'
+import { endpoint } from './declare.ts'
 import { id, object, secret, text, timestamp } from './schema.ts'
 import type { Endpoint } from './types.ts'
 

@@ -154,17 +154,25 @@ function describe(endpoint: Endpoint, method: Method, path: string, schemas: Sch
   if (is_keyed) parameters.push({ $ref: '#/components/parameters/idempotency_key' })
   parameters.push({ $ref: '#/components/parameters/version' })
   const params = endpoint.takes === 'bytes' ? SIGNED_BYTES : schemas.inline(endpoint.params, 'params')
-  if (!is_write) parameters.push(...queryParameters(params))
+  const takes_file = endpoint.takes === 'file'
+  if (!is_write || takes_file) parameters.push(...queryParameters(params))
   const returns = schemas.reference(endpoint.returns, 'answer')
   const has_body =
     params === SIGNED_BYTES ||
-    (is_write && Object.keys((params['properties'] ?? {}) as JsonObject).length > 0)
+    (is_write && !takes_file && Object.keys((params['properties'] ?? {}) as JsonObject).length > 0)
   const must_have_body = params === SIGNED_BYTES || ((params['required'] ?? []) as Json[]).length > 0
   return {
     operationId: operationIdOf(endpoint, method, path, returns),
     summary: endpoint.summary,
     tags: [endpoint.resource],
     parameters,
+    ...(takes_file && {
+      requestBody: {
+        required: true,
+        description: endpoint.takes_what ?? 'A file.',
+        content: { 'application/octet-stream': {} },
+      },
+    }),
     ...(has_body && {
       requestBody: { required: must_have_body, content: { 'application/json': { schema: params } } },
     }),

@@ -6,6 +6,7 @@
 import { type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import type { Db } from '#db'
 import { ApiError, type Clock, encodeId, newId, sleep } from '#kernel'
 import { counter, type Log, METRICS_CONTENT_TYPE, metricsText } from '#metrics'
@@ -24,6 +25,7 @@ import {
   PATH_PARAMETER_LENGTH_MOST,
   REQUEST_TIMEOUT_MS,
   REQUESTS_MOST,
+  UPLOAD_ANSWER_DEADLINE_MS,
 } from './limits.ts'
 import {
   answerOnSocket,
@@ -37,6 +39,7 @@ import {
 import { type PreparedEndpoint, prepare } from './prepared.ts'
 import type { RequestLog } from './request-log/write.ts'
 import type { Endpoint } from './types.ts'
+import { createUploads, type UploadLimits } from './uploads.ts'
 import { type Version, versionTable } from './versions.ts'
 
 export interface PageContent {
@@ -76,6 +79,10 @@ export interface ServerOptions {
     readonly request_ms?: number
     readonly answer_ms?: number
   }
+  /** Where files are received; the system's own place when left out. */
+  readonly upload_directory?: string
+  /** For tests of the limits; the numbers and their reasons are in limits.ts. */
+  readonly uploads?: UploadLimits
 }
 
 export interface InjectedRequest {
@@ -139,8 +146,9 @@ export function createServer(options: ServerOptions): Server {
     pattern: new RegExp(`^${path.replace(/:[^/]+/g, '[^/]+')}$`),
   }))
   const answer_deadline_ms = timeouts?.answer_ms ?? ANSWER_DEADLINE_MS
-  // In the order of arrival.
+  // In the order of arrival; files apart, because they may take longer.
   const running = new Map<ServerResponse, number>()
+  const uploads = createUploads(options.upload_directory ?? tmpdir(), options.uploads)
   let is_draining = false
 
   const app = fastify({
@@ -158,6 +166,8 @@ export function createServer(options: ServerOptions): Server {
       requireHostHeader: false,
     },
     clientErrorHandler(error, socket) {
+      // A file has a deadline of its own.
+      if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && uploads.isReceiving(socket)) return
       const outgoing = failure(brokenHttp(error.code))
       if (error.code === 'ECONNRESET') socket.destroy()
       else if (answerOnSocket(socket, outgoing)) noteRefusal(outgoing, { reason: error.code })
@@ -188,14 +198,20 @@ export function createServer(options: ServerOptions): Server {
       url: route.path,
       handler: (request, reply) => serve(route, request, reply),
     })
-  for (const route of routes.filter(({ definition }) => definition.takes !== 'bytes')) add(app, route)
+  const taking = (takes: Endpoint['takes']) => routes.filter(({ definition }) => definition.takes === takes)
+  for (const route of taking(undefined)) add(app, route)
   // What is signed may be of any type, and is read by who checks the signature.
   app.register((inner, _options, done) => {
     inner.removeAllContentTypeParsers()
     inner.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) => parsed(null, body))
-    for (const route of routes.filter(({ definition }) => definition.takes === 'bytes')) {
-      add(inner as unknown as typeof app, route)
-    }
+    for (const route of taking('bytes')) add(inner as unknown as typeof app, route)
+    done()
+  })
+  // A file is not read before it is known who sends it.
+  app.register((inner, _options, done) => {
+    inner.removeAllContentTypeParsers()
+    inner.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null))
+    for (const route of taking('file')) add(inner as unknown as typeof app, route)
     done()
   })
   route('/healthz', async () => json({ status: 'ok' }))
@@ -219,11 +235,13 @@ export function createServer(options: ServerOptions): Server {
     }
     const url = raw.url ?? '/'
     if (running.size >= REQUESTS_MOST) return refuse(raw, reply, unavailable())
-    const flaw = flawOf(raw)
+    const takes_file = endpoint.definition.takes === 'file'
+    const flaw = flawOf(raw, takes_file)
     if (flaw) return refuse(raw, reply, flaw)
     reply.hijack()
     const response = reply.raw
-    running.set(response, performance.now())
+    const under_way = takes_file ? uploads.running : running
+    under_way.set(response, performance.now())
     const query_at = url.indexOf('?')
     const incoming = {
       path: query_at < 0 ? url : url.slice(0, query_at),
@@ -231,6 +249,7 @@ export function createServer(options: ServerOptions): Server {
       path_params: request.params as Record<string, unknown>,
       headers: raw.headers,
       body: request.body as Buffer | undefined,
+      ...(takes_file && { receive: () => uploads.receive(raw, response) }),
       ip: request_log && callerAddress(raw, options.proxies ?? 0),
     }
     runEndpoint(runner, endpoint, incoming)
@@ -239,8 +258,9 @@ export function createServer(options: ServerOptions): Server {
         return failure(asApiError(error))
       })
       .then(outgoing => {
-        running.delete(response)
+        under_way.delete(response)
         send(response, outgoing)
+        if (takes_file) uploads.finish(raw)
         if (outgoing.logged) request_log?.note(outgoing.logged)
       }, crash)
   }
@@ -318,17 +338,22 @@ export function createServer(options: ServerOptions): Server {
     response.end(body)
   }
 
+  function answerOverdue(requests: ReadonlyMap<ServerResponse, number>, after_ms: number): void {
+    const now_ms = performance.now()
+    for (const [response, since_ms] of requests) {
+      // Behind the first that has time left, all have.
+      if (now_ms - since_ms < after_ms) break
+      if (response.headersSent) continue
+      const outgoing = failure(unavailable())
+      send(response, outgoing)
+      log.error('request.overdue', { request_id: outgoing.headers[1], after_ms })
+    }
+  }
+
   const overdue = setInterval(
     () => {
-      const now_ms = performance.now()
-      for (const [response, since_ms] of running) {
-        // Behind the first that has time left, all have.
-        if (now_ms - since_ms < answer_deadline_ms) break
-        if (response.headersSent) continue
-        const outgoing = failure(unavailable())
-        send(response, outgoing)
-        log.error('request.overdue', { request_id: outgoing.headers[1], after_ms: answer_deadline_ms })
-      }
+      answerOverdue(running, answer_deadline_ms)
+      answerOverdue(uploads.running, UPLOAD_ANSWER_DEADLINE_MS)
     },
     Math.min(OVERDUE_CHECK_MS, answer_deadline_ms),
   )
@@ -360,7 +385,8 @@ export function createServer(options: ServerOptions): Server {
       await app.close()
       clearTimeout(cut)
       // A client that left early leaves its request running; the database must outlive it.
-      while (running.size > 0 && performance.now() < until_ms) await sleep(DRAIN_POLL_MS)
+      while (running.size + uploads.running.size > 0 && performance.now() < until_ms)
+        await sleep(DRAIN_POLL_MS)
       clearInterval(overdue)
       authenticator.close()
     },

@@ -12,15 +12,21 @@ const malformedPath = (): ApiError =>
     message: 'The path holds a NUL character or is not valid percent-encoded UTF-8.',
   })
 
-/** What is wrong with a request that is HTTP, before anybody looks at what it asks for. */
-export function flawOf(request: IncomingMessage): ApiError | undefined {
+/**
+ * What is wrong with a request that is HTTP, before anybody looks at what it asks for. A file may come packed: then it is
+ * a packed file, whoever says so.
+ */
+export function flawOf(request: IncomingMessage, takes_file = false): ApiError | undefined {
   // PostgreSQL's text cannot hold it, so no id and no filter has one.
   if (request.url?.includes('%00')) return malformedPath()
   const { host, 'content-encoding': encoding } = request.headers
   if (host === undefined && request.httpVersion === '1.1') {
     return new ApiError('malformed_request', { message: 'HTTP/1.1 wants a Host header (RFC 9112, 3.2).' })
   }
-  if (encoding !== undefined) {
+  if (encoding !== undefined && takes_file && encoding !== 'gzip') {
+    return new ApiError('unsupported_media_type', { message: 'Send the file as it is, or packed with gzip.' })
+  }
+  if (encoding !== undefined && !takes_file) {
     return new ApiError('unsupported_media_type', {
       message: 'Send the body as plain application/json, without Content-Encoding.',
     })

@@ -4,8 +4,9 @@
  * phase stores the answer together with the effect, so a retry with the same key gets the same bytes.
  */
 import type { z } from 'zod'
-import type { Db, QueryStats, Tx } from '#db'
+import type { Db, QueryStats, TransactionOptions, Tx } from '#db'
 import type { ApiError, Clock, Tenant } from '#kernel'
+import type { Upload } from './upload.ts'
 
 export type Method = 'GET' | 'POST' | 'DELETE'
 export type Route = `${Method} /${string}`
@@ -64,7 +65,11 @@ export interface Context {
    * The last commit: `fn` returns the object to answer with, or the ApiError that is this key's final answer
    * (a decline). What it throws rolls back and is not stored.
    */
-  readonly finish: (name: string, fn: (tx: Tx) => Promise<object | ApiError>) => Promise<Answer>
+  readonly finish: (
+    name: string,
+    fn: (tx: Tx) => Promise<object | ApiError>,
+    options?: TransactionOptions,
+  ) => Promise<Answer>
 
   /** Encodes a value as the endpoint's answer without storing it: for reads, and for recorders that store it. */
   readonly answer: (value: object | ApiError) => Answer
@@ -132,10 +137,28 @@ export interface RawEndpointDefinition<Path extends z.ZodType> {
   run(context: Context, request: RawRequest, path: z.output<Path>): Promise<Answer>
 }
 
+/** A file that was sent, and what was said of it in the query. */
+export interface FileRequest<Params> {
+  readonly params: Params
+  readonly file: Upload
+}
+
+/**
+ * An endpoint whose body is a file of any size and type, and whose parameters stand in the query. The file is there, whole,
+ * before `run`; its hash is part of the request's fingerprint, as the parameter `file`.
+ */
+export interface FileEndpointDefinition<Path extends z.ZodType, Params extends z.ZodType>
+  extends Omit<EndpointDefinition<Path, Params>, 'auth' | 'run' | 'resume' | 'has_secret_answer'> {
+  /** What may be sent, for the reference. */
+  takes_what: string
+  run(context: Context, request: FileRequest<z.output<Params>>, path: z.output<Path>): Promise<Answer>
+}
+
 /** An endpoint with its types erased, as the server, the reference and the completer hold it. */
 export type Endpoint = Omit<EndpointDefinition<z.ZodType, z.ZodType>, 'run'> & {
-  /** `bytes`: the body is handed over unread. */
-  takes?: 'bytes'
+  /** `bytes`: the body is handed over unread; `file`: on disk. */
+  takes?: 'bytes' | 'file'
+  takes_what?: string
   run(context: Context, params: never, path: never): Promise<Answer>
 }
 

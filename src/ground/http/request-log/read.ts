@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { sql } from '#db'
 import { ApiError } from '#kernel'
-import { endpoint } from '../endpoint.ts'
+import { endpoint } from '../declare.ts'
 import { expandOne, retrieveParams } from '../expand.ts'
 import { keyset, listOf, listParams, page } from '../list.ts'
 import { id, integer, text } from '../schema.ts'
