@@ -1,0 +1,153 @@
+/**
+ * Amounts as banks and people write them, to minor units: from digits to an integer, never through a fraction. The
+ * quick way is for the plain forms and reads bytes; whatever it does not know goes the slow way, which says why not.
+ */
+import { type Currency, currency, INT64_MAX, INT64_MIN, MoneyError, parseAmount } from '#money'
+import type { Decimal } from './statement.ts'
+
+/** So many digits a number holds exactly, ten times over. */
+const DIGITS_EXACT = 15
+const POWERS = [1, 10, 100, 1_000] as const
+
+const MINUS = 0x2d
+const POINT = 0x2e
+const COMMA = 0x2c
+
+/**
+ * The plain forms: digits, with a minus or without, and at most the currency's decimals after the one sign for them.
+ * Undefined for all else, which may still be an amount.
+ */
+export function quickAmount(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  decimal: Decimal,
+  exponent: number,
+): bigint | undefined {
+  const separator = decimal === '.' ? POINT : decimal === ',' ? COMMA : -1
+  const is_negative = bytes[from] === MINUS
+  let at = is_negative ? from + 1 : from
+  if (at >= to || to - at > DIGITS_EXACT) return undefined
+  let value = 0
+  let point = -1
+  for (const start = at; at < to; at++) {
+    const digit = (bytes[at] as number) - 48
+    if (digit >= 0 && digit <= 9) value = value * 10 + digit
+    else if (digit + 48 === separator && point === -1 && at > start && at + 1 < to) point = at
+    else return undefined
+  }
+  if (separator !== -1) {
+    const missing = exponent - (point === -1 ? 0 : to - point - 1)
+    if (missing < 0 || missing > 3) return undefined
+    value *= POWERS[missing as 0 | 1 | 2 | 3]
+    if (value > Number.MAX_SAFE_INTEGER) return undefined
+  }
+  return BigInt(is_negative ? -value : value)
+}
+
+/** The amount, or a sentence that says why the text is none. */
+export function readAmount(text: string, decimal: Decimal, code: Currency): bigint | string {
+  const bare = bareNumber(text, code)
+  if (bare === null) return notAnAmount(text, decimal)
+  const digits = decimal === 'minor' ? wholeDigits(bare.digits) : plainDecimal(bare.digits, decimal)
+  if (digits === null) return notAnAmount(text, decimal)
+  const signed = bare.is_negative ? `-${digits}` : digits
+  return decimal === 'minor' ? int64(signed, text) : majorUnits(signed, text, code)
+}
+
+/** `1234.50` with a point and nothing else, of any length, as an amount; zeros beyond the currency's decimals are fine. */
+export function majorUnits(signed: string, shown: string, code: Currency): bigint | string {
+  const { exponent } = currency(code)
+  const [whole = '', fraction = ''] = signed.split('.')
+  const kept = fraction.slice(0, exponent)
+  if (/[1-9]/.test(fraction.slice(exponent))) {
+    return `${quote(shown)} has more decimals than ${code}, which has ${exponent}`
+  }
+  const trimmed = whole.replace(/^(-?)0+(?=\d)/, '$1')
+  try {
+    return parseAmount(kept === '' ? trimmed : `${trimmed}.${kept}`, code)
+  } catch (error) {
+    if (!(error instanceof MoneyError)) throw error
+    return tooLarge(shown)
+  }
+}
+
+export function int64(signed: string, shown: string): bigint | string {
+  // Longer than any is read to the end by no one: quadratic time for a cell of a megabyte.
+  if (signed.length > 40) return tooLarge(shown)
+  const value = BigInt(signed)
+  return value > INT64_MAX || value < INT64_MIN ? tooLarge(shown) : value
+}
+
+const tooLarge = (shown: string) => `${quote(shown)} does not fit in 64 bits`
+
+interface BareNumber {
+  digits: string
+  is_negative: boolean
+}
+
+const SYMBOLS: Record<string, string> = { '€': 'eur', '£': 'gbp' }
+const AFFIX = /^(?:([a-z]{3}|[€£])\s*)?(.*?)(?:\s*([a-z]{3}|[€£]))?$/is
+
+/** Without its sign (before it, behind it as SAP writes it, or brackets as accountants do) and its currency. */
+export function bareNumber(text: string, code: string | null): BareNumber | null {
+  // No way of writing 64 bits is longer, and what follows looks at it more than once.
+  if (text.length > 64) return null
+  let rest = text.trim().replace(/\u2212/g, '-')
+  const is_bracketed = rest.startsWith('(') && rest.endsWith(')')
+  if (is_bracketed) rest = rest.slice(1, -1).trim()
+  const leading = takeSign(rest)
+  const [, before, middle = '', after] = AFFIX.exec(leading.rest) ?? []
+  for (const affix of [before, after]) {
+    if (affix === undefined) continue
+    if (before !== undefined && after !== undefined) return null
+    if (code !== null && (SYMBOLS[affix] ?? affix.toLowerCase()) !== code) return null
+  }
+  const inner = takeSign(middle)
+  const trailing = /^(.*\S)\s*-$/.exec(inner.rest)
+  const signs = [is_bracketed, leading.sign !== '', inner.sign !== '', trailing !== null]
+  if (signs.filter(Boolean).length > 1) return null
+  return {
+    digits: (trailing?.[1] ?? inner.rest).trim(),
+    is_negative: is_bracketed || leading.sign === '-' || inner.sign === '-' || trailing !== null,
+  }
+}
+
+function takeSign(text: string): { sign: string; rest: string } {
+  const sign = text.startsWith('-') || text.startsWith('+') ? (text[0] as string) : ''
+  return { sign, rest: text.slice(sign.length).trim() }
+}
+
+const wholeDigits = (digits: string) => (/^\d+$/.test(digits) ? digits : null)
+
+/** Thousands by threes, or as in India by twos above the last three; one sign groups the whole number. */
+const GROUPED = {
+  '.': /^(?:\d+|\d{1,3}(?:([,'’ \u00a0\u202f])\d{3}(?:\1\d{3})*)|\d{1,2}(?:,\d{2})*,\d{3})?(?:\.(\d+))?$/,
+  ',': /^(?:\d+|\d{1,3}(?:([.'’ \u00a0\u202f])\d{3}(?:\1\d{3})*)|\d{1,2}(?:\.\d{2})*\.\d{3})?(?:,(\d+))?$/,
+}
+
+/** With a point for the decimals and nothing else; null when the groups are wrong. */
+function plainDecimal(digits: string, decimal: '.' | ','): string | null {
+  const found = GROUPED[decimal].exec(digits)
+  if (found === null || digits === '') return null
+  const [whole = ''] = digits.split(decimal)
+  return `${whole.replace(/\D/g, '') || '0'}${found[2] === undefined ? '' : `.${found[2]}`}`
+}
+
+const HOW: Record<Decimal, string> = {
+  minor: 'whole minor units, digits alone',
+  '.': 'a number with a point for its decimals, as 1,234.56',
+  ',': 'a number with a comma for its decimals, as 1.234,56',
+}
+
+const notAnAmount = (text: string, decimal: Decimal) =>
+  `${quote(text)} is not an amount: expected ${HOW[decimal]}`
+
+/** Longer is not shown: an error is to be read, and the cell may be a megabyte. */
+const SHOWN_LENGTH = 40
+
+/** A cell in an error: in quotes, cut, without what would move a terminal's cursor. */
+export function quote(text: string): string {
+  const short = text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text
+  return JSON.stringify(short.toWellFormed())
+}

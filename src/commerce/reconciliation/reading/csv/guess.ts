@@ -1,0 +1,165 @@
+/** The whole mapping of a CSV file: what the caller says, and what its first rows prove. What they do not is asked for. */
+import { currency as rulesOf, isCurrency } from '#money'
+import { bareNumber, quote } from '../amounts.ts'
+import { DATE_FORMATS, guessDateFormat, isDateFormat } from '../dates.ts'
+import { findNumberStyle, type SampleAmount } from '../number-style.ts'
+import {
+  type Columns,
+  DECIMALS,
+  type Decimal,
+  type Encoding,
+  type Mapping,
+  type ReadOptions,
+} from '../statement.ts'
+import { type Fail, findLayout, type Layout, type SampleRow } from './layout.ts'
+import { currencyIn } from './names.ts'
+import { isDirection } from './signs.ts'
+
+export interface Guess {
+  mapping: Mapping
+  header: readonly string[]
+}
+
+export function guessMapping(
+  sample: Buffer,
+  is_whole: boolean,
+  options: ReadOptions,
+  encoding: Encoding,
+  fail: Fail,
+): Guess {
+  const given = options.mapping ?? {}
+  checkGiven(given, fail)
+  const layout = findLayout(sample, is_whole, given, fail)
+  const columns = withoutUselessSign(layout, given.columns)
+  const { header, header_line, delimiter, preset, rows } = layout
+  const code = currencyOf(options, columns, layout, fail)
+  const decimal = given.decimal ?? (preset === null ? decimalOf(layout, columns, code, fail) : 'minor')
+  const date_format = given.date_format ?? dateFormatOf(layout, columns, fail)
+  if (rows.length === 0 && is_whole && options.is_empty_allowed !== true) {
+    fail(
+      header_line ?? 1,
+      'there is a header and no row below it: an export that failed, or a day without movements',
+    )
+  }
+  return {
+    mapping: { preset, encoding, delimiter, header_line, decimal, columns, date_format, currency: code },
+    header,
+  }
+}
+
+function checkGiven({ delimiter, decimal, date_format, currency }: Partial<Mapping>, fail: Fail) {
+  if (typeof delimiter === 'string' && (!/^[\t -~]$/.test(delimiter) || /["0-9A-Za-z\-+]/.test(delimiter))) {
+    fail(null, `${quote(delimiter)} cannot be a delimiter: it is one character, as , ; | or a tab`)
+  }
+  if (decimal !== undefined && !DECIMALS.includes(decimal))
+    fail(null, `decimal is one of ${DECIMALS.join(' ')}`)
+  if (typeof date_format === 'string' && !isDateFormat(date_format))
+    fail(null, `date_format is one of ${DATE_FORMATS.join(', ')}`)
+  if (typeof currency === 'string' && !isCurrency(currency))
+    fail(null, `${quote(currency)} is no currency: it is a code of ISO 4217, in lower case`)
+}
+
+/** The place of a column; -1 for one that there is not. Refuses a name that two columns have. */
+export function placeOf(
+  name: string | undefined,
+  header: readonly string[],
+  line: number | null,
+  fail: Fail,
+): number {
+  if (name === undefined) return -1
+  const at = header.indexOf(name)
+  if (at === -1) return Number(name.slice(1)) - 1
+  if (header.includes(name, at + 1)) {
+    fail(line, `two columns are called ${quote(name)}: say which by its place, as #${at + 1}`)
+  }
+  return at
+}
+
+const cellOf = (header: readonly string[], row: SampleRow, name: string): string =>
+  row.cells[header.includes(name) ? header.indexOf(name) : Number(name.slice(1)) - 1] ?? ''
+
+/** A guessed column of signs counts when every row has one and no amount has its own. */
+function withoutUselessSign({ columns, header, rows }: Layout, given: Partial<Columns> | undefined): Columns {
+  const { sign, amount } = columns
+  if (sign === undefined || amount === undefined || given?.sign !== undefined) return columns
+  const is_useful = rows.every(
+    row =>
+      isDirection(cellOf(header, row, sign)) &&
+      bareNumber(cellOf(header, row, amount), null)?.is_negative !== true,
+  )
+  if (is_useful && rows.length > 0) return columns
+  const { sign: _, ...rest } = columns
+  return rest
+}
+
+function currencyOf(options: ReadOptions, columns: Columns, layout: Layout, fail: Fail): string | null {
+  if (columns.currency !== undefined) return null
+  const named = [columns.amount, columns.credit, columns.debit].map(name =>
+    name === undefined ? null : currencyIn(name),
+  )
+  const code =
+    options.mapping?.currency ?? options.currency ?? named.find(each => each !== null && isCurrency(each))
+  if (code === undefined || code === null) {
+    return fail(
+      layout.header_line,
+      'no column says the currency: say which one is it, or the currency of all rows',
+    )
+  }
+  if (!isCurrency(code)) fail(null, `${quote(code)} is no currency: it is a code of ISO 4217, in lower case`)
+  return code
+}
+
+/** `id,amount,currency` is our own form, and its amounts are minor units. */
+const isOwnForm = ({ id, amount, currency, debit }: Columns) =>
+  id.length === 1 && id[0] === 'id' && amount === 'amount' && currency === 'currency' && debit === undefined
+
+function decimalOf(
+  { header, rows, header_line }: Layout,
+  columns: Columns,
+  code: string | null,
+  fail: Fail,
+): Decimal {
+  const names = [columns.amount, columns.debit, columns.credit].filter(name => name !== undefined)
+  const amounts: SampleAmount[] = rows
+    .filter(row => row.cells.length >= header.length)
+    .flatMap(row => names.map(name => ({ line: row.line, text: cellOf(header, row, name) })))
+    .filter(({ text }) => text !== '')
+  if (isOwnForm(columns) && (amounts.length === 0 || amounts.some(({ text }) => /^[-+]?\d+$/.test(text))))
+    return 'minor'
+  const style = findNumberStyle(amounts)
+  switch (style.kind) {
+    case 'proven':
+      return style.decimal
+    case 'unclear':
+      return fail(style.line, style.reason)
+    case 'whole':
+      return (
+        wholeUnits(rows, header, columns, code) ??
+        fail(
+          amounts[0]?.line ?? header_line,
+          `no amount in the first ${rows.length} rows has decimals, so they may be minor or major units: say decimal 'minor', '.' or ','`,
+        )
+      )
+  }
+}
+
+/** Where the smallest unit is the only one, whole numbers are clear. */
+function wholeUnits(
+  rows: readonly SampleRow[],
+  header: readonly string[],
+  columns: Columns,
+  code: string | null,
+) {
+  const name = columns.currency
+  const codes = name === undefined ? [code] : rows.map(row => cellOf(header, row, name).toLowerCase())
+  return codes.every(each => isCurrency(each) && rulesOf(each).exponent === 0) ? 'minor' : null
+}
+
+function dateFormatOf({ header, rows, header_line }: Layout, { date }: Columns, fail: Fail): string | null {
+  if (date === undefined) return null
+  const texts = rows.map(row => cellOf(header, row, date)).filter(text => text !== '')
+  const guess = guessDateFormat(texts)
+  if (guess.kind === 'unclear') return fail(rows[0]?.line ?? header_line, guess.reason)
+  // Nothing to tell it from: rows that have a date further down say so, as bad rows.
+  return guess.kind === 'found' ? guess.format : DATE_FORMATS[0]
+}

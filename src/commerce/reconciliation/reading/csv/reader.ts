@@ -1,0 +1,257 @@
+/**
+ * CSV, row by row from its bytes. Plain cells (an id of ASCII, a currency seen before, an amount of up to fifteen
+ * digits, the day of the row before) cost no text but the id; all others go the slow way, which knows more and says
+ * what is wrong.
+ */
+import { type Currency, currency as rulesOf, isCurrency } from '#money'
+import { quickAmount, quote, readAmount } from '../amounts.ts'
+import { type DateFormat, notADate, readDate } from '../dates.ts'
+import { countLineEnds, type Reader } from '../reader.ts'
+import { idTrouble, shortText, type Sink } from '../sink.ts'
+import type { Decimal, Mapping } from '../statement.ts'
+import { type Guess, placeOf } from './guess.ts'
+import { LOOSE, ScanTrouble, Scanner, WIDE } from './scanner.ts'
+import { directionOf } from './signs.ts'
+import { isTakenBack, simulatorId } from './simulator.ts'
+
+interface Places {
+  id: number[]
+  amount: number
+  sign: number
+  debit: number
+  credit: number
+  currency: number
+  date: number
+  batch: number
+  text: number
+}
+
+/** What stops a row: the reason is told, and the next row is read. */
+const BAD = Symbol('bad row')
+
+export class CsvReader implements Reader {
+  readonly mapping: Mapping
+  readonly #scanner: Scanner
+  readonly #sink: Sink
+  readonly #places: Places
+  readonly #cells: number
+  readonly #decimal: Decimal
+  readonly #date_format: DateFormat | null
+  #rest: Buffer = Buffer.alloc(0)
+  #line = 1
+  #currency: string
+  #exponent = 0
+  /** The three letters of the currency of the row before, as one number. */
+  #currency_key = -1
+  #day = ''
+  #day_bytes: Buffer = Buffer.alloc(0)
+
+  constructor({ mapping, header }: Guess, sink: Sink) {
+    this.mapping = mapping
+    this.#sink = sink
+    this.#scanner = new Scanner(mapping.delimiter ?? ',')
+    this.#cells = header.length
+    this.#decimal = mapping.decimal
+    this.#date_format = mapping.date_format as DateFormat | null
+    this.#currency = mapping.currency ?? ''
+    if (mapping.currency !== null) this.#exponent = rulesOf(mapping.currency).exponent
+    const { id, ...others } = mapping.columns
+    const place = (name: string | undefined) =>
+      placeOf(name, header, mapping.header_line, (line, reason) => sink.fail(line, reason))
+    const { amount, sign, debit, credit, currency, date, batch, text } = others
+    this.#places = {
+      id: id.map(place),
+      amount: place(amount),
+      sign: place(sign),
+      debit: place(debit),
+      credit: place(credit),
+      currency: place(currency),
+      date: place(date),
+      batch: place(batch),
+      text: place(text),
+    }
+  }
+
+  get line(): number {
+    return this.#line + countLineEnds(this.#rest)
+  }
+
+  push(bytes: Buffer): void {
+    this.#read(this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]), false)
+  }
+
+  end(): void {
+    this.#read(this.#rest, true)
+  }
+
+  #read(bytes: Buffer, is_last: boolean) {
+    const scanner = this.#scanner
+    const below = this.mapping.header_line ?? 0
+    let at = 0
+    while (at < bytes.length) {
+      const next = this.#next(bytes, at, is_last)
+      if (next === -1) break
+      if (this.#line > below) this.#row(bytes)
+      this.#line += scanner.line_ends
+      at = next
+    }
+    // A copy, so that a few bytes do not keep the whole piece.
+    this.#rest = Buffer.from(bytes.subarray(at))
+  }
+
+  #next(bytes: Buffer, at: number, is_last: boolean): number {
+    try {
+      return this.#scanner.next(bytes, at, is_last)
+    } catch (error) {
+      if (error instanceof ScanTrouble) this.#sink.fail(this.#line + error.lines_below, error.message)
+      throw error
+    }
+  }
+
+  #row(bytes: Buffer) {
+    const scanner = this.#scanner
+    if (scanner.cells !== this.#cells && !this.#isWhole(bytes)) return
+    let is_loose = false
+    let is_empty = true
+    for (let cell = 0; cell < scanner.cells; cell++) {
+      if (((scanner.flags[cell] as number) & LOOSE) !== 0) is_loose = true
+      if (is_empty && !scanner.isEmpty(bytes, cell)) is_empty = false
+    }
+    if (is_empty) return
+    if (is_loose) {
+      this.#bad('a cell goes on behind its closing quote: quotes inside a cell are doubled')
+      return
+    }
+    const id = this.#id(bytes)
+    const code = this.#currencyCell(bytes)
+    if (code === BAD) return
+    const amount = this.#amount(bytes)
+    if (amount === BAD) return
+    const date = this.#date(bytes)
+    if (date === BAD) return
+    const trouble = idTrouble(id)
+    if (trouble !== null) {
+      this.#bad(trouble)
+      return
+    }
+    const line = this.#sink.add(this.#line, id, amount, code, date)
+    const { batch, text } = this.#places
+    if (batch !== -1) {
+      const name = scanner.text(bytes, batch)
+      if (idTrouble(name) === null) line.batch = name
+    }
+    if (text !== -1) line.text = shortText(scanner.text(bytes, text))
+  }
+
+  #bad(reason: string): typeof BAD {
+    this.#sink.bad(this.#line, reason)
+    return BAD
+  }
+
+  /** Whether a row with another number of cells is still one: blank, or with empty cells behind it. */
+  #isWhole(bytes: Buffer): boolean {
+    const { cells } = this.#scanner
+    let last = cells - 1
+    while (last >= 0 && this.#scanner.isEmpty(bytes, last)) last -= 1
+    if (last === -1) return false
+    if (cells > this.#cells && last < this.#cells) return true
+    this.#bad(`the row has ${cells} columns instead of ${this.#cells}`)
+    return false
+  }
+
+  #id(bytes: Buffer): string {
+    const { id } = this.#places
+    const scanner = this.#scanner
+    if (id.length === 1) return scanner.text(bytes, id[0] as number)
+    const parts = id.map(place => scanner.text(bytes, place))
+    if (this.mapping.preset !== 'simulator') return parts.every(part => part === '') ? '' : parts.join(':')
+    const [reference = '', processor_id = '', type = '', amount = ''] = parts
+    return simulatorId(reference, processor_id, type, isTakenBack(type, amount.startsWith('-')))
+  }
+
+  #currencyCell(bytes: Buffer): string | typeof BAD {
+    const place = this.#places.currency
+    if (place === -1) return this.#currency
+    const start = this.#scanner.starts[place] as number
+    const is_plain = (this.#scanner.ends[place] as number) - start === 3
+    // Letters differ from their capitals by this one bit; what is no letter is found when it is read.
+    const key = is_plain
+      ? ((bytes[start] as number) << 16) | ((bytes[start + 1] as number) << 8) | (bytes[start + 2] as number)
+      : -1
+    if (key !== -1 && key === this.#currency_key) return this.#currency
+    const text = this.#scanner.text(bytes, place)
+    const code = text.toLowerCase()
+    if (!isCurrency(code))
+      return this.#bad(`${quote(text)} is not a currency: expected a code of ISO 4217, as EUR`)
+    this.#currency = code
+    this.#exponent = rulesOf(code).exponent
+    this.#currency_key = key
+    return code
+  }
+
+  #amount(bytes: Buffer): bigint | typeof BAD {
+    const { amount, sign, debit, credit } = this.#places
+    if (debit !== -1 && credit !== -1) return this.#ofTwoColumns(bytes, debit, credit)
+    const value = this.#amountCell(bytes, amount)
+    if (value === BAD || sign === -1) return value
+    const text = this.#scanner.text(bytes, sign)
+    const direction = directionOf(text)
+    if (direction === undefined)
+      return this.#bad(`${quote(text)} is not a direction: expected C or D, + or -`)
+    if (value < 0n)
+      return this.#bad('the amount is negative and has a direction beside it: one of the two says it')
+    return direction === 1 ? value : -value
+  }
+
+  #ofTwoColumns(bytes: Buffer, debit: number, credit: number): bigint | typeof BAD {
+    const scanner = this.#scanner
+    const left = scanner.isEmpty(bytes, debit) ? null : this.#amountCell(bytes, debit)
+    if (left === BAD) return BAD
+    const came = scanner.isEmpty(bytes, credit) ? null : this.#amountCell(bytes, credit)
+    if (came === BAD) return BAD
+    if (left === null && came === null) return this.#bad('the row has neither a debit nor a credit')
+    if ((left ?? 0n) !== 0n && (came ?? 0n) !== 0n) return this.#bad('the row has a debit and a credit')
+    if ((left ?? 0n) < 0n || (came ?? 0n) < 0n) {
+      return this.#bad('a debit or credit is negative: the columns say the direction already')
+    }
+    return (came ?? 0n) - (left ?? 0n)
+  }
+
+  #amountCell(bytes: Buffer, place: number): bigint | typeof BAD {
+    const scanner = this.#scanner
+    const start = scanner.starts[place] as number
+    const end = scanner.ends[place] as number
+    const quick = quickAmount(bytes, start, end, this.#decimal, this.#exponent)
+    if (quick !== undefined) return quick
+    const text = scanner.text(bytes, place)
+    if (text === '') return this.#bad('the row has no amount')
+    const value = readAmount(text, this.#decimal, this.#currency as Currency)
+    return typeof value === 'string' ? this.#bad(value) : value
+  }
+
+  #date(bytes: Buffer): string | null | typeof BAD {
+    const place = this.#places.date
+    const format = this.#date_format
+    if (place === -1 || format === null) return null
+    const start = this.#scanner.starts[place] as number
+    const end = this.#scanner.ends[place] as number
+    if (this.#isDayBefore(bytes, start, end)) return this.#day
+    const text = this.#scanner.text(bytes, place)
+    if (text === '') return null
+    const day = readDate(text, format)
+    if (day === undefined) return this.#bad(notADate(text, format))
+    this.#day = day
+    const is_plain = ((this.#scanner.flags[place] as number) & WIDE) === 0
+    this.#day_bytes = is_plain ? Buffer.from(bytes.subarray(start, start + format.length)) : Buffer.alloc(0)
+    return day
+  }
+
+  /** Files are sorted by day more often than not. */
+  #isDayBefore(bytes: Buffer, start: number, end: number): boolean {
+    const known = this.#day_bytes
+    if (known.length === 0 || end - start < known.length) return false
+    for (let at = 0; at < known.length; at++) if (bytes[start + at] !== known[at]) return false
+    const behind = bytes[start + known.length]
+    return end - start === known.length || behind === 0x54 || behind === 0x20
+  }
+}

@@ -1,0 +1,95 @@
+/** Opens a statement: finds out what it is, and reads it piece by piece. */
+import { ByteSource, ByteTrouble, peek, PIECE_BYTES } from './bytes.ts'
+import { guessMapping } from './csv/guess.ts'
+import { CsvReader } from './csv/reader.ts'
+import { Utf8Source } from './encoding.ts'
+import { findFormat } from './format.ts'
+import { guessJsonMapping } from './jsonl/guess.ts'
+import { JsonLinesReader } from './jsonl/reader.ts'
+import { countLineEnds, type Reader } from './reader.ts'
+import { Sink } from './sink.ts'
+import {
+  type Batch,
+  type Encoding,
+  type Format,
+  type ReadOptions,
+  type Statement,
+  StatementError,
+} from './statement.ts'
+
+/** What format and mapping are told from: some hundreds of rows. */
+const SAMPLE_BYTES = 64 * 1024
+
+/**
+ * Reads as much as the format and the mapping are told from. Throws `StatementError` when the file is not there, is
+ * no statement, or leaves something open that must be said. `piece_bytes` is how much is read at once.
+ */
+export async function openStatement(
+  input: AsyncIterable<Uint8Array>,
+  options: ReadOptions,
+  piece_bytes = PIECE_BYTES,
+): Promise<Statement> {
+  const source = new ByteSource(input, piece_bytes)
+  const utf8 = new Utf8Source(options.mapping?.encoding ?? null)
+  const sink = new Sink(options.name)
+  const { head, is_whole, failure, all } = await peek(utf8.pieces(source.pieces()), SAMPLE_BYTES)
+  if (failure !== null) throw placed(options.name, failure, 1 + countLineEnds(head))
+  if (head.toString('utf8', 0, SAMPLE_BYTES).trim() === '') sink.fail(null, 'the file is empty')
+  const format = options.format ?? findFormat(head)
+  const reader = readerOf(format, head, is_whole, options, utf8.encoding, sink)
+  let is_finished = false
+
+  return {
+    format,
+    mapping: reader.mapping,
+
+    async *batches(): AsyncGenerator<Batch> {
+      try {
+        for await (const piece of all) {
+          reader.push(piece)
+          yield { ...sink.take(), bytes_read: source.bytes_read }
+        }
+      } catch (error) {
+        throw placed(options.name, error, reader.line)
+      }
+      reader.end()
+      yield { ...sink.take(), bytes_read: source.bytes_read }
+      is_finished = true
+    },
+
+    finish() {
+      if (!is_finished) throw new Error('a statement is finished after its last batch')
+      const { rows, bad_rows, left_out, controls } = sink
+      const { bytes_read: bytes } = source
+      return { rows, bad_rows, left_out, sha256: source.sha256(), bytes, encoding: utf8.encoding, controls }
+    },
+  }
+}
+
+/** What is wrong with the bytes is told with the line that reading had come to. */
+function placed(name: string, error: unknown, line: number): unknown {
+  return error instanceof ByteTrouble
+    ? new StatementError(name, error.has_line ? line : null, error.message)
+    : error
+}
+
+function readerOf(
+  format: Format,
+  sample: Buffer,
+  is_whole: boolean,
+  options: ReadOptions,
+  encoding: Encoding,
+  sink: Sink,
+): Reader {
+  const fail = (line: number | null, reason: string) => sink.fail(line, reason)
+  switch (format) {
+    case 'csv':
+      return new CsvReader(guessMapping(sample, is_whole, options, encoding, fail), sink)
+    case 'jsonl':
+      return new JsonLinesReader(guessJsonMapping(sample, is_whole, options, encoding, fail), sink)
+    case 'camt053':
+    case 'mt940':
+    case 'bai2':
+      return fail(null, `${format} is not read yet`)
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * A statement file, read: what is asked of it, what it answers, and how it refuses. A file that is bad as a whole is
+ * a `StatementError`, and nothing read from it counts; a row that is bad alone is a `BadRow`, and reading goes on.
+ */
+import type { BadRow, Line } from '../line.ts'
+
+export const FORMATS = ['csv', 'jsonl', 'camt053', 'mt940', 'bai2'] as const
+export type Format = (typeof FORMATS)[number]
+
+export const ENCODINGS = ['utf-8', 'utf-16le', 'utf-16be', 'windows-1252'] as const
+export type Encoding = (typeof ENCODINGS)[number]
+
+/**
+ * How amounts are written: whole minor units (`1234` is 12.34), or with a decimal point or comma, where the other one
+ * (and `'`, `’` and spaces) may group thousands in the western or the Indian way.
+ */
+export const DECIMALS = ['minor', '.', ','] as const
+export type Decimal = (typeof DECIMALS)[number]
+
+/**
+ * Which column (of CSV, by its name in the header, or `#3` for the third) or key (of JSON lines) says what. The
+ * amount stands in one column, with or without a column for its sign, or in two, of which one is empty.
+ */
+export interface Columns {
+  /** Several are joined by `:`. */
+  id: readonly string[]
+  amount?: string
+  sign?: string
+  debit?: string
+  credit?: string
+  currency?: string
+  date?: string
+  batch?: string
+  text?: string
+}
+
+/** How CSV or JSON lines were read. Whatever was not said was guessed, and is shown. */
+export interface Mapping {
+  /** `simulator`: the settlement file of our processor, whose ids are made as `simulator.ts` says. */
+  preset: 'simulator' | null
+  /** `utf-8` until another byte is met: `Summary.encoding` has the last word. */
+  encoding: Encoding
+  /** One ASCII character; null for JSON lines. */
+  delimiter: string | null
+  /** The line of the names, from 1; null where there are none. */
+  header_line: number | null
+  decimal: Decimal
+  columns: Columns
+  /** Of `DATE_FORMATS`; null without a date. */
+  date_format: string | null
+  /** Of every row, where no column says it. */
+  currency: string | null
+}
+
+/** Where banks keep references. The first that a row has is its id. */
+export const ID_SOURCES = [
+  'end_to_end',
+  'instruction',
+  'transaction',
+  'customer_reference',
+  'bank_reference',
+  'entry_reference',
+] as const
+export type IdSource = (typeof ID_SOURCES)[number]
+
+export interface ReadOptions {
+  /** Named in every error: the file, as the caller knows it. */
+  name: string
+  /** Told from the first bytes when absent. */
+  format?: Format
+  mapping?: Partial<Mapping>
+  /** Of rows whose file does not say it; lower case. */
+  currency?: string
+  /** For CAMT.053, MT940 and BAI2; each has its own order otherwise. */
+  id_from?: readonly IdSource[]
+  /**
+   * CSV and JSON lines cannot tell a day without rows from an export that failed, so a file with a header alone is
+   * refused unless this says that it is meant. The formats of banks prove it with their balances.
+   */
+  is_empty_allowed?: boolean
+}
+
+/** About a thousand rows, so that no time goes into waiting for each: the rows of one piece of the file. */
+export interface Batch {
+  lines: Line[]
+  bad: BadRow[]
+  /** Of the file as it lies there (compressed, if it is), so far. */
+  bytes_read: number
+}
+
+/** What a statement says of itself and what was found: opening plus movements equals closing, totals, numbers. */
+export interface Control {
+  name: string
+  expected: string
+  found: string
+  is_met: boolean
+  /** Where it says so; null where it says it in no one place. */
+  line: number | null
+}
+
+export interface Summary {
+  /** Of good rows. */
+  rows: number
+  bad_rows: number
+  /** Entries that are no movements, by what they are: `pending`, `for information`. */
+  left_out: { what: string; entries: number }[]
+  /** Of the file as it lies there, in hex. */
+  sha256: string
+  bytes: number
+  encoding: Encoding
+  controls: Control[]
+}
+
+export interface Statement {
+  format: Format
+  /** Null for formats that say themselves what is what. */
+  mapping: Mapping | null
+  /** Once, to the end. Throws `StatementError`. */
+  batches(): AsyncIterable<Batch>
+  /** After the end of `batches`. */
+  finish(): Summary
+}
+
+/** Nothing read from the file may be used. */
+export class StatementError extends Error {
+  override readonly name = 'StatementError'
+  readonly file: string
+  /** From 1; null where no line is at fault: a directory. */
+  readonly line: number | null
+  /** The message without the place. */
+  readonly reason: string
+
+  constructor(file: string, line: number | null, reason: string) {
+    super(line === null ? `${file}: ${reason}` : `${file}:${line}: ${reason}`)
+    this.file = file
+    this.line = line
+    this.reason = reason
+  }
+}
