@@ -888,7 +888,7 @@ export interface WebhookDeliveryRow {
   endpoint_id: string
   event_id: string
   event_type: string
-  /** succeeded; dead: its tries or its time ran out, it can be replayed; canceled: its endpoint was deleted or disabled. */
+  /** succeeded; dead: its tries or its time ran out, it can be replayed; canceled: it was taken back before it was sent, with its endpoint or its replay. */
   status: string
   /** Tries that counted. */
   tries: number
@@ -924,7 +924,7 @@ export interface WebhookEndpointRow {
   max_concurrency: number
   /** Seconds before each try, the first being the wait before the first; null: the schedule of Bursar. */
   retry_schedule: number[] | null
-  /** Sent with each delivery. Values may be secrets: they are masked wherever they are shown. */
+  /** Names of the headers that are sent with each delivery, their values masked. Those of an endpoint that was last written before headers were sealed: the values themselves. */
   headers: unknown
   /** Who is told before and when the endpoint is disabled; null: the events alone tell. */
   notification_email: string | null
@@ -933,6 +933,10 @@ export interface WebhookEndpointRow {
   created_at: Date
   /** It is gone for everybody; the row stays until what waited for it is canceled, a page at a time. */
   deleted_at: Date | null
+  /** The attempt for which its account was last warned: a writing that is repeated, because its commit went unanswered, warns nobody twice. */
+  noticed_by: string | null
+  /** The headers with their values, encrypted as signing secrets are; null: there are none, or they are in `headers` still. */
+  headers_sealed: Buffer | null
 }
 
 export interface WebhookLaneRow {
@@ -974,6 +978,14 @@ export interface WebhookQueueRow {
   queued_at: Date
   /** The replay that queued it. */
   replay_id: string | null
+  /** What had become of it before it was queued again: status, tries, status_code, failure and finished_at of its row in webhook_deliveries, which it gets back when it is taken back. Null: it was never done. */
+  former: unknown
+  /** When somebody last asked for it to be sent now. A try that began before does not answer that: after one that failed it is due at once. */
+  asked_at: Date | null
+  /** The answer's of its last try; null when there was none. */
+  status_code: number | null
+  /** The class of its last try's failure; null before the first. */
+  failure: string | null
 }
 
 export interface WebhookReplayRow {
@@ -998,6 +1010,8 @@ export interface WebhookReplayRow {
   version: bigint
   created_at: Date
   finished_at: Date | null
+  /** When its last page was done: one that runs and has not moved for long has lost its job, and gets another. */
+  worked_at: Date
 }
 
 export interface WebhookSecretRow {

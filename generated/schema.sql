@@ -954,7 +954,7 @@ create table webhook_deliveries (
   endpoint_id uuid not null,
   event_id uuid not null,
   event_type text not null,
-  status text not null, -- succeeded; dead: its tries or its time ran out, it can be replayed; canceled: its endpoint was deleted or disabled.
+  status text not null, -- succeeded; dead: its tries or its time ran out, it can be replayed; canceled: it was taken back before it was sent, with its endpoint or its replay.
   tries smallint not null, -- Tries that counted.
   status_code smallint, -- The last answer's; null when there was none.
   failure text, -- The class of the last failure, null after a success.
@@ -987,12 +987,14 @@ create table webhook_endpoints (
   max_per_second integer, -- Deliveries a second at most; null: no cap but concurrency.
   max_concurrency integer not null, -- Deliveries under way at once at most. 1: strictly one after the other.
   retry_schedule integer[], -- Seconds before each try, the first being the wait before the first; null: the schedule of Bursar.
-  headers jsonb default '{}'::jsonb not null, -- Sent with each delivery. Values may be secrets: they are masked wherever they are shown.
+  headers jsonb default '{}'::jsonb not null, -- Names of the headers that are sent with each delivery, their values masked. Those of an endpoint that was last written before headers were sealed: the values themselves.
   notification_email text, -- Who is told before and when the endpoint is disabled; null: the events alone tell.
   metadata jsonb default '{}'::jsonb not null,
   version bigint default 1 not null,
   created_at timestamp with time zone not null,
-  deleted_at timestamp with time zone -- It is gone for everybody; the row stays until what waited for it is canceled, a page at a time.
+  deleted_at timestamp with time zone, -- It is gone for everybody; the row stays until what waited for it is canceled, a page at a time.
+  noticed_by uuid, -- The attempt for which its account was last warned: a writing that is repeated, because its commit went unanswered, warns nobody twice.
+  headers_sealed bytea -- The headers with their values, encrypted as signing secrets are; null: there are none, or they are in `headers` still.
 );
 comment on table webhook_endpoints is 'Where an account wants its events sent, which, and how.';
 alter table webhook_endpoints add constraint webhook_endpoints_deleted_is_disabled CHECK (((deleted_at IS NULL) OR (status = 'disabled'::text)));
@@ -1041,7 +1043,11 @@ create table webhook_queue (
   attempts smallint default 0 not null, -- All tries, also those that do not count: the number of its last attempt.
   due_at timestamp with time zone not null, -- When it may be tried (again).
   queued_at timestamp with time zone default now() not null, -- Since when it waits: what is too old is given up.
-  replay_id uuid -- The replay that queued it.
+  replay_id uuid, -- The replay that queued it.
+  former jsonb, -- What had become of it before it was queued again: status, tries, status_code, failure and finished_at of its row in webhook_deliveries, which it gets back when it is taken back. Null: it was never done.
+  asked_at timestamp with time zone, -- When somebody last asked for it to be sent now. A try that began before does not answer that: after one that failed it is due at once.
+  status_code smallint, -- The answer's of its last try; null when there was none.
+  failure text -- The class of its last try's failure; null before the first.
 ) with (fillfactor=70, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=500);
 comment on table webhook_queue is 'Deliveries that are not done. A row leaves when it is: what became of it is in webhook_deliveries. No foreign key: it would lock the endpoint''s row once for each event; a deleted endpoint stays until what waited for it is canceled.';
 alter table webhook_queue add constraint webhook_queue_pkey PRIMARY KEY (account_id, livemode, id);
@@ -1068,7 +1074,8 @@ create table webhook_replays (
   queued bigint default 0 not null,
   version bigint default 1 not null,
   created_at timestamp with time zone not null,
-  finished_at timestamp with time zone
+  finished_at timestamp with time zone,
+  worked_at timestamp with time zone default now() not null -- When its last page was done: one that runs and has not moved for long has lost its job, and gets another.
 );
 comment on table webhook_replays is 'Requests to send past events (again): worked off in the background, a page at a time, from where it stood.';
 alter table webhook_replays add constraint webhook_replays_account_id_livemode_endpoint_id_fkey FOREIGN KEY (account_id, livemode, endpoint_id) REFERENCES webhook_endpoints(account_id, livemode, id) ON DELETE CASCADE;
@@ -1078,6 +1085,7 @@ alter table webhook_replays add constraint webhook_replays_range_is_forward CHEC
 alter table webhook_replays add constraint webhook_replays_running_is_open CHECK (((status = 'running'::text) = (finished_at IS NULL)));
 alter table webhook_replays add constraint webhook_replays_status_is_known CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'canceled'::text])));
 CREATE INDEX webhook_replays_by_endpoint ON public.webhook_replays USING btree (account_id, livemode, endpoint_id, id);
+CREATE INDEX webhook_replays_by_work ON public.webhook_replays USING btree (worked_at) WHERE (status = 'running'::text);
 CREATE UNIQUE INDEX webhook_replays_running ON public.webhook_replays USING btree (account_id, livemode, endpoint_id) WHERE (status = 'running'::text); -- One at a time for an endpoint: two would queue the same events for it.
 alter table webhook_replays enable row level security;
 create policy system on webhook_replays for all to bursar_system using (true);
@@ -1226,11 +1234,15 @@ create function request_logs_maintain(keep_days integer) returns integer securit
 
 create function uuid_floor(at timestamp with time zone) returns uuid; -- The smallest uuid v7 of an instant: id >= uuid_floor(t) means created at or after t.
 
+create function webhook_asked_since(asked_at timestamp with time zone, attempt_id uuid) returns boolean;
+
 create function webhook_cancel_waiting(of_account uuid, of_mode boolean, of_endpoint uuid, of_replay uuid, most integer) returns integer;
 
 create function webhook_delivery_id(event uuid, endpoint uuid) returns uuid; -- The id of the delivery of an event to an endpoint: always the same, and in the partition of the event's day.
 
 create function webhook_replay_page(of_account uuid, of_mode boolean, of_replay uuid, most integer) returns TABLE(done boolean, examined integer, queued integer);
+
+create function webhook_taken_back(former jsonb, queue_tries smallint, queue_status_code smallint, queue_failure text, OUT status text, OUT tries smallint, OUT status_code smallint, OUT failure text, OUT finished_at timestamp with time zone) returns record;
 
 create function webhooks_cancel(account uuid, mode boolean, endpoint uuid, lane_epoch bigint, most integer, lease interval) returns integer;
 

@@ -215,9 +215,9 @@ describe('a long replay', () => {
   })
 
   /** One page; then its process is gone. */
-  const onePage = (shop: TestAccount, replay_id: string) =>
+  const onePage = (shop: TestAccount, replay_id: string, most = 1_000) =>
     world.db.one`
-      select done from webhook_replay_page(${shop.account_id}, false, ${uuidOf(replay_id)}, 1000)`
+      select done from webhook_replay_page(${shop.account_id}, false, ${uuidOf(replay_id)}, ${most})`
 
   test('asks for its next run when it is told to stop', async () => {
     const shop = await world.account()
@@ -272,6 +272,31 @@ describe('a long replay', () => {
       select status from webhook_deliveries
       where endpoint_id = ${uuidOf(id)} and event_id = ${events[2_500]}`
     expect(status).toBe('succeeded')
+  })
+
+  test('that is canceled gives back what had become of its deliveries before', async () => {
+    const shop = await world.account()
+    const id = await made(shop, { event_types: ['customer.created'] })
+    const statuses = ['succeeded', 'dead', 'canceled', 'succeeded']
+    const events = await past(shop, statuses.length + 1)
+    for (const [i, status] of statuses.entries()) await settle(shop, id, events[i] as string, status)
+    const done = () => world.db.many`
+      select event_id, status, tries, status_code, failure, finished_at
+      from webhook_deliveries
+      where endpoint_id = ${uuidOf(id)}
+      order by event_id`
+    const before = await done()
+    const { id: replay_id } = await started(shop, id, { created_from: ago(3_600), delivery_status: 'any' })
+    await onePage(shop, replay_id, 4)
+    expect(await done()).toHaveLength(0)
+    await shop.api.post(`${REPLAYS}/${replay_id}/cancel`)
+    await world.runJob('webhooks.cancel_replay', {
+      account_id: shop.account_id,
+      livemode: false,
+      replay_id: uuidOf(replay_id),
+      endpoint_id: uuidOf(id),
+    })
+    expect(await done()).toEqual(before)
   })
 
   test('that is canceled stops, and what it queued is taken back and visible', async () => {

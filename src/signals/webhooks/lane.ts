@@ -33,6 +33,20 @@ export const closeLane = (tx: Tx, { account_id, livemode, endpoint_id }: LaneKey
   set blocked_until = 'infinity', epoch = 0, leased_until = '-infinity'
   where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${endpoint_id}`
 
+/**
+ * Something of its queue is wanted now, and is not held up by the schedule of what stands before it in a lane that keeps
+ * its order. A breaker, and what the endpoint asked for (429), hold whoever asks.
+ */
+export const hurryLane = (tx: Tx, { account_id, livemode, endpoint_id }: LaneKey): Promise<number> => tx.run`
+  update webhook_lanes
+  set
+    due_at = least(due_at, now()),
+    blocked_until = case
+      when coalesce(state ->> 'breaker', 'closed') = 'closed' and coalesce(state ->> 'throttled', '0') = '0' then '-infinity'
+      else blocked_until
+    end
+  where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${endpoint_id}`
+
 /** Something of its queue is due now. */
 export const wakeLane = (tx: Tx, { account_id, livemode, endpoint_id }: LaneKey): Promise<number> => tx.run`
   update webhook_lanes

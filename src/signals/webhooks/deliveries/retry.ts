@@ -14,7 +14,7 @@ import {
   saveVersion,
   tellOf,
 } from '../endpoints/object.ts'
-import { lockLane, wakeLane } from '../lane.ts'
+import { hurryLane, lockLane, wakeLane } from '../lane.ts'
 import type { LaneKey, Webhooks } from '../types.ts'
 import { deliveryPath, type DeliveryRow, findDelivery, shownDelivery, WebhookDelivery } from './object.ts'
 
@@ -46,7 +46,7 @@ export async function retryNow(tx: Tx, tenant: Tenant, id: string): Promise<Deli
   demandEnabled(await endpointOf(tx, tenant, endpoint_id))
   await demandEvent(tx, delivery)
   await requeue(tx, delivery)
-  await wakeLane(tx, lane)
+  await hurryLane(tx, lane)
   return findDelivery(tx, tenant, id)
 }
 
@@ -72,24 +72,33 @@ const refusal = (message: string): ApiError =>
   new ApiError('webhook_delivery_unexpected_state', { param: 'id', message })
 
 /**
- * One that is done goes back into the queue, with its whole schedule before it and its tries numbered on; one that waits
- * is due now, with the tries it has used.
+ * One that is done goes back into the queue, with its whole schedule before it and its tries numbered on, and remembers
+ * what it was. One that waits is due now, with the tries it has used; one that is under way is tried again as soon as
+ * that try has failed (settle.sql), because it began before anybody asked.
  */
 async function requeue(tx: Tx, delivery: DeliveryRow): Promise<void> {
   const { account_id, livemode, id } = delivery
+  const { status, tries, status_code, failure, finished_at } = delivery
+  const former = status === 'pending' ? null : { status, tries, status_code, failure, finished_at }
   await tx.run`
     delete from webhook_deliveries
     where account_id = ${account_id} and livemode = ${livemode} and id = ${id}`
   await tx.run`
     insert into webhook_queue as queued (
-      account_id, livemode, id, endpoint_id, event_id, event_type, priority, attempts, due_at
+      account_id, livemode, id, endpoint_id, event_id, event_type, priority, attempts, due_at, former
     )
     select
       ${account_id}, ${livemode}, ${id}, ${delivery.endpoint_id}, ${delivery.event_id}, ${delivery.event_type}, 0,
-      coalesce(max(number), 0), now()
+      coalesce(max(number), 0), now(), ${former && JSON.stringify(former)}::jsonb
     from webhook_attempts
     where account_id = ${account_id} and livemode = ${livemode} and delivery_id = ${id}
-    on conflict (account_id, livemode, id) do update set priority = 0, due_at = least(queued.due_at, now())`
+    on conflict (account_id, livemode, id) do update
+    set
+      priority = 0,
+      due_at = least(queued.due_at, now()),
+      queued_at = clock_timestamp(),
+      -- Not when the transaction began: its lane was waited for since.
+      asked_at = clock_timestamp()`
 }
 
 export const testEndpoint = (webhooks: Webhooks): Endpoint =>

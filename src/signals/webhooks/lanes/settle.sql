@@ -1,3 +1,8 @@
+-- Whether it was asked for (asked_at) after a try of it had begun: that try is not what was asked for. In doubt it was.
+create or replace function webhook_asked_since(asked_at timestamptz, attempt_id uuid) returns boolean
+  language sql stable
+  return coalesce(attempt_id < uuid_floor(asked_at + interval '1 millisecond'), false);
+
 -- Writes what became of deliveries, of many lanes at once, each under its lane's epoch, and answers what comes next of
 -- each. A holder that was replaced writes nothing and hears so. Written again after an answer that was lost, it changes
 -- nothing: what is written does not depend on what was there.
@@ -30,6 +35,9 @@ declare
   at timestamptz;
   ours boolean[] := array_fill(false, array[cardinality(accounts)]);
   wants_left integer[] := array_fill(0, array[cardinality(accounts)]);
+  -- Of what somebody asks for again while it is under way: it does not wait, nor does its lane for its sake.
+  asked_lanes integer[];
+  is_late boolean;
   found_lane record;
 begin
   for found_lane in
@@ -52,7 +60,7 @@ begin
   perform set_config('enable_indexscan', 'off', true);
   with result as materialized (
     select
-      accounts[given.place] as account_id, livemodes[given.place] as livemode, endpoints[given.place] as endpoint_id,
+      given.place, accounts[given.place] as account_id, livemodes[given.place] as livemode, endpoints[given.place] as endpoint_id,
       blocks_ms[given.place] as block_ms,
       given.id, given.status, given.tries, given.number, given.retry_ms, given.attempt_id, given.is_counted,
       given.status_code, given.failure, given.message, given.address, given.is_reused, given.dns_ms, given.connect_ms,
@@ -71,6 +79,7 @@ begin
     using result
     where queue.account_id = result.account_id and queue.livemode = result.livemode and queue.id = result.id
       and result.status <> 'waiting'
+      and not (result.status = 'dead' and webhook_asked_since(queue.asked_at, result.attempt_id))
     returning
       queue.account_id, queue.livemode, queue.id, queue.endpoint_id, queue.event_id, queue.event_type,
       result.status, result.tries, result.status_code, result.failure
@@ -92,27 +101,58 @@ begin
   waiting as (
     update webhook_queue as queue
     set
-      tries = result.tries,
+      -- What was given up and is asked for has its whole schedule before it.
+      tries = case when result.status = 'dead' then 0 else result.tries end,
       attempts = result.number,
+      status_code = result.status_code,
+      failure = result.failure,
       due_at = case
         when result.retry_ms is null then queue.due_at
+        when webhook_asked_since(queue.asked_at, result.attempt_id) then at
         else at + result.retry_ms * interval '1 millisecond'
       end
     from result
     where queue.account_id = result.account_id and queue.livemode = result.livemode and queue.id = result.id
-      and result.status = 'waiting'
-  )
-  insert into webhook_attempts (
-    account_id, livemode, id, delivery_id, endpoint_id, number, is_counted, status_code, failure, message, address,
-    is_reused, dns_ms, connect_ms, tls_ms, wait_ms, duration_ms, response, is_response_cut, retry_at
+      and (
+        result.status = 'waiting'
+        or (result.status = 'dead' and webhook_asked_since(queue.asked_at, result.attempt_id))
+      )
+    returning result.place, result.id, webhook_asked_since(queue.asked_at, result.attempt_id) as is_asked
+  ),
+  asked as (
+    select place, id
+    from waiting
+    where is_asked
+  ),
+  tried as (
+    insert into webhook_attempts (
+      account_id, livemode, id, delivery_id, endpoint_id, number, is_counted, status_code, failure, message, address,
+      is_reused, dns_ms, connect_ms, tls_ms, wait_ms, duration_ms, response, is_response_cut, retry_at
+    )
+    select
+      account_id, livemode, attempt_id, id, endpoint_id, number, is_counted, status_code, failure, message, address,
+      is_reused, dns_ms, connect_ms, tls_ms, wait_ms, duration_ms, response, is_cut,
+      case
+        when id in (select asked.id from asked) then at
+        when status = 'waiting' then at + coalesce(retry_ms, block_ms, 0) * interval '1 millisecond'
+      end
+    from result
+    where attempt_id is not null
+    on conflict (account_id, livemode, id) do nothing
   )
   select
-    account_id, livemode, attempt_id, id, endpoint_id, number, is_counted, status_code, failure, message, address,
-    is_reused, dns_ms, connect_ms, tls_ms, wait_ms, duration_ms, response, is_cut,
-    case when status = 'waiting' then at + coalesce(retry_ms, block_ms, 0) * interval '1 millisecond' end
-  from result
-  where attempt_id is not null
-  on conflict (account_id, livemode, id) do nothing;
+    (select array_agg(asked.place) from asked),
+    (select count(*) from result where result.status = 'succeeded') > (select count(*) from done where done.status = 'succeeded')
+  into asked_lanes, is_late;
+  -- Taken back while it was under way, and accepted all the same. Rare, and it looks into every day's partition.
+  if is_late then
+    update webhook_deliveries as delivery
+    set status = 'succeeded', tries = given.tries, status_code = given.status_code, failure = null, finished_at = at
+    from unnest(places, ids, statuses, counts, status_codes) as given (place, id, status, tries, status_code)
+    where ours[given.place] and given.status = 'succeeded'
+      and delivery.account_id = accounts[given.place] and delivery.livemode = livemodes[given.place]
+      and delivery.id = given.id and delivery.status <> 'succeeded';
+  end if;
   perform set_config('enable_indexscan', 'on', true);
 
   for found_lane in
@@ -125,7 +165,13 @@ begin
       due_at = case when next.is_released then greatest(next.first_due, at) else lane.due_at end
     from (
       select
-        given.lane, given.account_id, given.livemode, given.endpoint_id, given.state, given.block_ms, first.due_at as first_due,
+        given.lane, given.account_id, given.livemode, given.endpoint_id, given.state, first.due_at as first_due,
+        -- A breaker, and what the endpoint asked for (429), hold whoever asks.
+        case
+          when given.lane = any (asked_lanes) and given.state ->> 'breaker' = 'closed' and given.state ->> 'throttled' = '0'
+          then null
+          else given.block_ms
+        end as block_ms,
         given.is_idle and (given.want = 0 or first.due_at > at) as is_released
       from unnest(accounts, livemodes, endpoints, states, blocks_ms, wants, are_idle)
         with ordinality as given (account_id, livemode, endpoint_id, state, block_ms, want, is_idle, lane)
@@ -222,7 +268,7 @@ begin
 end;
 $$;
 
--- What waits for an endpoint that is disabled is canceled, `most` at a time: visible, and replayable. When nothing is
+-- What waits for an endpoint that is disabled is taken back, `most` at a time: visible, and replayable. When nothing is
 -- left the lane is given back. Answers how many, or null to whoever does not hold the lane.
 create or replace function webhooks_cancel(
   account uuid, mode boolean, endpoint uuid, lane_epoch bigint, most integer, lease interval
@@ -253,15 +299,24 @@ begin
     delete from webhook_queue as queue
     using first
     where queue.account_id = account and queue.livemode = mode and queue.id = first.id
-    returning queue.id, queue.event_id, queue.event_type, queue.tries
+    returning
+      queue.id, queue.event_id, queue.event_type, queue.tries, queue.status_code, queue.failure, queue.former
   )
   insert into webhook_deliveries (
     account_id, livemode, id, endpoint_id, event_id, event_type, status, tries, status_code, failure, finished_at
   )
-  select account, mode, gone.id, endpoint, gone.event_id, gone.event_type, 'canceled', gone.tries, null, null, now()
+  select
+    account, mode, gone.id, endpoint, gone.event_id, gone.event_type,
+    became.status, became.tries, became.status_code, became.failure, became.finished_at
   from gone
+  cross join webhook_taken_back(gone.former, gone.tries, gone.status_code, gone.failure) as became
   on conflict (account_id, livemode, id) do update
-  set status = 'canceled', tries = excluded.tries, status_code = null, failure = null, finished_at = excluded.finished_at;
+  set
+    status = excluded.status,
+    tries = excluded.tries,
+    status_code = excluded.status_code,
+    failure = excluded.failure,
+    finished_at = excluded.finished_at;
   get diagnostics canceled = row_count;
   update webhook_lanes as lane
   set

@@ -44,7 +44,7 @@ export async function findDeliveries(
   const page = sql`order by id desc limit ${most}`
   const parts: Fragment[] = []
   if (status === undefined || status === 'pending') {
-    parts.push(sql`(select ${queuedColumns} from webhook_queue where ${found} ${of_lane} ${page})`)
+    parts.push(sql`(select ${queuedColumns} from webhook_queue as queued where ${found} ${of_lane} ${page})`)
   }
   if (status !== 'pending') {
     parts.push(sql`(select ${doneColumns} from webhook_deliveries where ${found} ${of_status} ${page})`)
@@ -54,7 +54,7 @@ export async function findDeliveries(
   return db.many<DeliveryRow>`
     select
       account_id, livemode, id, endpoint_id, event_id, event_type, status, tries, status_code, failure, due_at,
-      finished_at, replay_id
+      finished_at, replay_id, paused_until
     from (${all}) as delivery
     ${page}`
 }
@@ -65,12 +65,12 @@ export const findDeliveryOf = (db: Db, id: string): Promise<DeliveryRow | undefi
     select
       delivery.account_id, delivery.livemode, delivery.id, delivery.endpoint_id, delivery.event_id,
       delivery.event_type, delivery.status, delivery.tries, delivery.status_code, delivery.failure, delivery.due_at,
-      delivery.finished_at, delivery.replay_id
+      delivery.finished_at, delivery.replay_id, delivery.paused_until
     from accounts as account
     cross join (values (false), (true)) as mode (is_live)
     cross join lateral (
       select ${queuedColumns}
-      from webhook_queue
+      from webhook_queue as queued
       where account_id = account.id and livemode = mode.is_live and id = ${id}
       union all
       select ${doneColumns}

@@ -61,7 +61,12 @@ begin
         where pattern = '*' or pattern = page.type or (right(pattern, 2) = '.*' and starts_with(page.type, left(pattern, -1)))
       )
   ), chosen as (
-    select wanted.id, wanted.type, wanted.delivery_id, known.status
+    select
+      wanted.id, wanted.type, wanted.delivery_id, known.status,
+      case when known.status is not null then jsonb_build_object(
+        'status', known.status, 'tries', known.tries, 'status_code', known.status_code, 'failure', known.failure,
+        'finished_at', known.finished_at
+      ) end as former
     from wanted
     left join webhook_deliveries as known
       on known.account_id = of_account and known.livemode = of_mode and known.id = wanted.delivery_id
@@ -72,7 +77,7 @@ begin
     end
   ), added as (
     insert into webhook_queue as q (
-      account_id, livemode, id, endpoint_id, event_id, event_type, priority, attempts, due_at, replay_id
+      account_id, livemode, id, endpoint_id, event_id, event_type, priority, attempts, due_at, replay_id, former
     )
     select
       of_account, of_mode, chosen.delivery_id, replay.endpoint_id, chosen.id, chosen.type, 1,
@@ -82,7 +87,7 @@ begin
         from webhook_attempts as a
         where a.account_id = of_account and a.livemode = of_mode and a.delivery_id = chosen.delivery_id
       ) end,
-      now(), of_replay
+      now(), of_replay, chosen.former
     from chosen
     order by chosen.delivery_id
     on conflict (account_id, livemode, id) do nothing
@@ -106,6 +111,7 @@ begin
     queued = r.queued + webhook_replay_page.queued,
     status = case when done then 'succeeded' else 'running' end,
     finished_at = case when done then now() end,
+    worked_at = now(),
     version = r.version + 1
   where r.account_id = of_account and r.livemode = of_mode and r.id = of_replay;
   if queued > 0 then
