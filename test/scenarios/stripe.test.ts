@@ -162,6 +162,37 @@ describe('what Stripe tells', () => {
     expect(await openWork(world, account)).toEqual([])
   })
 
+  test('of a challenge that was given up at Stripe ends the payment, and of a hold that was let go nothing', async () => {
+    const account = await world.account()
+    const challenged = await pay(account, 'pm_card_authenticationRequired', {
+      return_url: 'https://shop.example/',
+    })
+    const canceled = await pay(account, 'pm_card_visa', { capture_method: 'manual' })
+    const since = at.told()
+    const page = challenged.next_action.redirect_to_url.url as string
+    // By hand, there.
+    const by_hand = await fetch(`${stripe.url}/v1/payment_intents/${page.split('/').at(-1)}/cancel`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${stripe.secret_key}`,
+        'idempotency-key': 'by hand',
+        'stripe-version': String(stripe.requests().at(-1)?.headers['stripe-version']),
+      },
+    })
+    expect(by_hand.status).toBe(200)
+    await account.api.post(`/v1/payment_intents/${canceled.id}/cancel`)
+    expect(
+      stripe
+        .events()
+        .slice(since)
+        .map(({ type }) => type),
+    ).toEqual(['payment_intent.canceled', 'payment_intent.canceled'])
+    await at.hear(since)
+    expect(await statusOf(account, challenged)).toBe('requires_payment_method')
+    expect(await statusOf(account, canceled)).toBe('canceled')
+    expect(await openWork(world, account)).toEqual([])
+  })
+
   test('is read from its feed when every webhook was lost', async () => {
     const { account, intent } = await silent()
     await world.catchUp()

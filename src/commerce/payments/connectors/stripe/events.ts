@@ -34,6 +34,7 @@ const READERS: Readonly<Record<string, Reader>> = {
   'payment_intent.payment_failed': readPaymentNews,
   'payment_intent.requires_action': readPaymentNews,
   'payment_intent.processing': readPaymentNews,
+  'payment_intent.canceled': readCancelNews,
   'refund.created': readRefundNews,
   'refund.updated': readRefundNews,
   'refund.failed': readRefundNews,
@@ -130,6 +131,14 @@ function readPaymentNews(intent: Fields): News | undefined {
     outcome,
     captured,
   }
+}
+
+/**
+ * A payment that was given up before it was paid, by hand or by Stripe: its customer did not come back from the bank. One
+ * that has a charge was held: to let that go was asked for by us and answered, or is known by the hold's own end.
+ */
+function readCancelNews(intent: Fields): News | undefined {
+  return idOf(intent.latest_charge) === undefined ? readPaymentNews(intent) : ignored('a hold was let go')
 }
 
 function readRefundNews(refund: Fields): News | undefined {

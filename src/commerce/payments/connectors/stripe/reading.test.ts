@@ -112,6 +112,15 @@ describe('an event of Stripe', () => {
       { outcome: { kind: 'pending', processor_id: 'pi_1' } },
     ],
     [
+      'payment_intent.canceled',
+      intent({ status: 'canceled', amount_received: 0, latest_charge: null }),
+      {
+        operation: 'authorize',
+        captured: false,
+        outcome: { kind: 'declined', processor_id: 'pi_1', decline: { code: 'canceled' } },
+      },
+    ],
+    [
       'refund.created',
       refund({ status: 'pending' }),
       { operation: 'refund', outcome: { kind: 'pending', processor_id: 're_1' } },
@@ -164,7 +173,11 @@ describe('an event of Stripe', () => {
     ['a type that nothing follows from', 'customer.created', { id: 'cus_1' }],
     ['a type of tomorrow', 'payment_intent.teleported', intent()],
     ['the name of something else', 'toString', intent()],
-    ['a cancel, which was answered', 'payment_intent.canceled', intent({ status: 'canceled' })],
+    [
+      'a hold that was let go',
+      'payment_intent.canceled',
+      intent({ status: 'canceled', latest_charge: 'ch_1' }),
+    ],
     ['a payment that is not ours', 'payment_intent.succeeded', intent({ metadata: {} })],
     ['a refund made by hand', 'refund.created', refund({ metadata: {} })],
     ['a payout that Stripe made by itself', 'payout.paid', payout({ metadata: {} })],
