@@ -16,6 +16,12 @@ as $$
 declare
   -- Not when the transaction began: it may have begun before the one whose events came first.
   at timestamptz := clock_timestamp();
+  added_accounts uuid[];
+  added_livemodes boolean[];
+  added_endpoints uuid[];
+  added_ids uuid[];
+  added_dues timestamptz[];
+  done_ids uuid[];
   lane_accounts uuid[];
   lane_livemodes boolean[];
   lane_endpoints uuid[];
@@ -39,16 +45,31 @@ begin
     insert into webhook_queue (account_id, livemode, id, endpoint_id, event_id, event_type, priority, due_at)
     select wanted.account_id, wanted.livemode, wanted.id, wanted.endpoint_id, wanted.event_id, wanted.type, 0, wanted.due_at
     from wanted
-    where not exists (
-      select from webhook_deliveries as done
-      where done.account_id = wanted.account_id and done.livemode = wanted.livemode and done.id = wanted.id
-    )
     on conflict (account_id, livemode, id) do nothing
-    returning account_id, livemode, endpoint_id, due_at
-  ),
-  lane as (
+    returning account_id, livemode, endpoint_id, id, due_at
+  )
+  select
+    array_agg(added.account_id), array_agg(added.livemode), array_agg(added.endpoint_id), array_agg(added.id), array_agg(added.due_at)
+  into added_accounts, added_livemodes, added_endpoints, added_ids, added_dues
+  from added;
+  -- What is done already is looked up afterwards, in a statement of its own: a delivery may have left the queue while this
+  -- waited for its row, and the statement that queued it again does not see where it went.
+  select array_agg(done.id)
+  into done_ids
+  from unnest(added_accounts, added_livemodes, added_ids) as added (account_id, livemode, id)
+  join webhook_deliveries as done
+    on done.account_id = added.account_id and done.livemode = added.livemode and done.id = added.id;
+  if done_ids is not null then
+    delete from webhook_queue as queue
+    using unnest(added_accounts, added_livemodes, added_ids) as added (account_id, livemode, id)
+    where queue.account_id = added.account_id and queue.livemode = added.livemode and queue.id = added.id
+      and added.id = any (done_ids);
+  end if;
+  with lane as (
     select account_id, livemode, endpoint_id, min(due_at) as due_at, count(*)::integer as queued
-    from added
+    from unnest(added_accounts, added_livemodes, added_endpoints, added_ids, added_dues)
+      as added (account_id, livemode, endpoint_id, id, due_at)
+    where done_ids is null or id <> all (done_ids)
     group by account_id, livemode, endpoint_id
   )
   select array_agg(lane.account_id), array_agg(lane.livemode), array_agg(lane.endpoint_id), array_agg(lane.due_at), coalesce(sum(lane.queued), 0)

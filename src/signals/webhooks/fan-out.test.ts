@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { encodeId, newId, systemClock } from '#kernel'
-import { fanOut, webhooksConsumer } from './fan-out.ts'
+import { encodeId, newId, sleep, systemClock } from '#kernel'
+import { type FannedEvent, fanOut, webhooksConsumer } from './fan-out.ts'
 import { useEngine } from './lanes/testing.ts'
 import { createWebhooks } from './webhooks.ts'
 import { useReceivers } from '../../../test/support/receiver.ts'
@@ -77,6 +77,47 @@ test('an event that is read again is one delivery, whether it waits or is done',
   await room.drain()
   expect(receiver.received).toHaveLength(3)
 })
+
+test('an event that is read again just as it is delivered is one delivery', async () => {
+  const endpoint = await room.endpoint(NOWHERE)
+  await room.emit(endpoint)
+  const events = await room.db.many<FannedEvent>`
+    select account_id, livemode, id, type from events where account_id = ${endpoint.account_id}`
+  const asked = Promise.withResolvers<void>()
+  let again: Promise<number> = Promise.resolve(0)
+  await room.db.transaction(async tx => {
+    // As whoever delivers does, not committed yet.
+    await tx.run`
+      with done as (
+        delete from webhook_queue where endpoint_id = ${endpoint.id}
+        returning account_id, livemode, id, endpoint_id, event_id, event_type
+      )
+      insert into webhook_deliveries (
+        account_id, livemode, id, endpoint_id, event_id, event_type, status, tries, finished_at
+      )
+      select account_id, livemode, id, endpoint_id, event_id, event_type, 'succeeded', 1, now() from done`
+    again = room.db.transaction(async other => {
+      const { pid } = await other.one<{ pid: number }>`select pg_backend_pid() as pid`
+      void waitsFor(pid).then(asked.resolve, asked.reject)
+      return fanOut(other, events)
+    })
+    await asked.promise
+  })
+  expect(await again).toBe(0)
+  expect(await room.queue(endpoint)).toEqual([])
+  expect(await room.deliveries(endpoint)).toMatchObject([{ status: 'succeeded' }])
+})
+
+/** Until this connection waits for a lock. */
+async function waitsFor(pid: number): Promise<void> {
+  for (let i = 0; i < 2_000; i++) {
+    const { waits } = await room.db.one<{ waits: boolean }>`
+      select exists (select from pg_locks where pid = ${pid} and not granted) as waits`
+    if (waits) return
+    await sleep(10)
+  }
+  throw new Error('it did not wait')
+}
 
 /** Three events of the endpoint's account, as the stream tells them. */
 async function eventsOfRoom(of: Awaited<ReturnType<typeof room.endpoint>>) {
