@@ -230,15 +230,45 @@ describe('a long replay', () => {
       AbortSignal.abort(),
     )
     expect(await shown(shop, replay_id)).toMatchObject({ status: 'running', examined: 0 })
-    const { waiting } = await world.db.transaction(async tx => {
+    const waiting = await jobsOf(replay_id)
+    // The one that was asked for first has not begun: asked for again it is still one.
+    expect(waiting).toBe(1)
+  })
+
+  /** How many jobs there are for it; `forget`: and none any more. */
+  const jobsOf = (replay_id: string, forget = false) =>
+    world.db.transaction(async tx => {
       // Whose the queue of jobs is.
       await tx.run`set local role none`
-      return tx.one<{ waiting: number }>`
-        select count(*)::integer as waiting
-        from graphile_worker._private_jobs
-        where payload::text like ${`%${uuidOf(replay_id)}%`}`
+      const of_replay = `%${uuidOf(replay_id)}%`
+      const { jobs } = await tx.one<{ jobs: number }>`
+        select count(*)::integer as jobs from graphile_worker._private_jobs where payload::text like ${of_replay}`
+      if (forget)
+        await tx.run`delete from graphile_worker._private_jobs where payload::text like ${of_replay}`
+      return jobs
     })
-    expect(waiting).toBe(2)
+
+  test('whose job is gone is taken up again, and ends', async () => {
+    const shop = await world.account()
+    const id = await made(shop)
+    await past(shop, 3)
+    const { id: replay_id } = await started(shop, id, { created_from: ago(3_600) })
+    expect(await jobsOf(replay_id, true)).toBe(1)
+    await world.runJob('webhooks.resume_replays')
+    // It has only just begun.
+    expect(await jobsOf(replay_id)).toBe(0)
+    await world.db
+      .run`update webhook_replays set worked_at = now() - interval '1 hour' where id = ${uuidOf(replay_id)}`
+    await world.runJob('webhooks.resume_replays')
+    await world.runJob('webhooks.resume_replays')
+    expect(await jobsOf(replay_id)).toBe(1)
+    await onePage(shop, replay_id, 2)
+    expect(await jobsOf(replay_id, true)).toBe(1)
+    // A page has moved it: whoever works on it is not disturbed.
+    await world.runJob('webhooks.resume_replays')
+    expect(await jobsOf(replay_id)).toBe(0)
+    await run(shop, replay_id)
+    expect((await shown(shop, replay_id)).status).toBe('succeeded')
   })
 
   test('worked on by two at once counts and queues each event once', async () => {

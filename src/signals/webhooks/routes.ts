@@ -10,7 +10,7 @@ import { disableEndpoint, enableEndpoint } from './endpoints/switch.ts'
 import { rotateSecret, updateEndpoint } from './endpoints/update.ts'
 import { createReplay } from './replays/create.ts'
 import { cancelReplay, listReplays, retrieveReplay } from './replays/read.ts'
-import { cancelJob, replayJob } from './replays/work.ts'
+import { cancelJob, replayJob, resumeJob } from './replays/work.ts'
 import { retentionJob } from './retention.ts'
 import { secretsVault } from './secrets.ts'
 import type { Webhooks } from './types.ts'
@@ -39,6 +39,9 @@ export function webhookEndpoints(webhooks: Webhooks): Endpoint[] {
 }
 
 export const webhookJobs = (): { jobs: Job[]; schedules: Schedule[] } => ({
-  jobs: [replayJob, cancelJob, removeJob, retentionJob],
-  schedules: [{ cron: '30 2 * * *', job: retentionJob }],
+  jobs: [replayJob, cancelJob, resumeJob, removeJob, retentionJob],
+  schedules: [
+    { cron: '30 2 * * *', job: retentionJob },
+    { cron: '*/10 * * * *', job: resumeJob },
+  ],
 })

@@ -2,13 +2,12 @@
 import { z } from 'zod'
 import { type Tx, violatedConstraint } from '#db'
 import { endpoint, type Endpoint, timestamp } from '#http'
-import { enqueue } from '#jobs'
 import { ApiError, newId, type Tenant } from '#kernel'
 import { wantedTypes } from '../endpoints/event-types.ts'
 import { demandEnabled, endpointPath, lockEndpoint } from '../endpoints/object.ts'
 import type { Webhooks } from '../types.ts'
 import { type ReplayRow, shownReplay, wantedStatuses, WebhookReplay } from './object.ts'
-import { replayJob } from './work.ts'
+import { askFor } from './work.ts'
 
 /** Events are kept for 30 days (#events). */
 const EVENTS_KEPT_MS = 30 * 86_400_000
@@ -77,7 +76,7 @@ export async function startReplay(
     finished_at: null,
   }
   await insertReplay(tx, row)
-  await enqueue(tx, replayJob, { account_id, livemode, replay_id: row.id })
+  await askFor(tx, { account_id, livemode, replay_id: row.id })
   return row
 }
 

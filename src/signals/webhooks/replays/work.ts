@@ -4,7 +4,7 @@
  * goes on where it stood.
  */
 import { z } from 'zod'
-import type { Db, Queries } from '#db'
+import type { Db, Queries, Tx } from '#db'
 import { defineJob, enqueue, type Job, type JobContext } from '#jobs'
 import { failpoint, type Tenant } from '#kernel'
 import { CANCEL_PAGE, cancelWaiting } from '../cancel-waiting.ts'
@@ -59,8 +59,40 @@ async function runSome(context: JobContext, replay: Payload): Promise<boolean> {
 }
 
 /** A job of its own and not a failure: being long is no reason to be tried ever more rarely. */
-const goOn = (db: Db, replay: Payload): Promise<string> =>
-  db.transaction(tx => enqueue(tx, replayJob, replay))
+const goOn = (db: Db, replay: Payload): Promise<string> => db.transaction(tx => askFor(tx, replay))
+
+/** The job that works a replay off; asked for again, one that waits is not joined by a second. */
+export const askFor = (tx: Tx, replay: Payload): Promise<string> =>
+  enqueue(tx, replayJob, replay, { key: replay.replay_id })
+
+/** Longer than a run takes before it is stopped (#jobs), and than one that failed waits at first. */
+const LOST_MINUTES = 20
+/** Sweeps come every ten minutes: what is more waits for the next. */
+const RESUMED_AT_ONCE = 100
+
+/**
+ * Asks again for the jobs of replays that run and have not moved for long: theirs failed as often as it may, or is gone.
+ * Until then they would hold up every other replay of their endpoint. Answers how many.
+ */
+export const resumeReplays = (db: Db): Promise<number> =>
+  db.transaction(async tx => {
+    const lost = await tx.many<Payload>`
+      select account_id, livemode, id as replay_id
+      from webhook_replays
+      where status = 'running' and worked_at < now() - ${LOST_MINUTES} * interval '1 minute'
+      order by worked_at
+      limit ${RESUMED_AT_ONCE}`
+    for (const replay of lost) await askFor(tx, replay)
+    return lost.length
+  })
+
+export const resumeJob = defineJob({
+  name: 'webhooks.resume_replays',
+  payload: z.object({}),
+  async run(context) {
+    context.note({ resumed: await resumeReplays(context.db) })
+  },
+})
 
 /** Takes back what a canceled replay queued and is not sent yet. Bears being run again. */
 export const cancelJob = defineJob({
