@@ -304,7 +304,8 @@ describe('a deleted endpoint', () => {
     await shop.api.delete(`${PATH}/${id}`)
     expect(await statusesOf(id)).toEqual({ canceled: 1_000, pending: 1_500 })
     const job = { account_id: shop.account_id, livemode: false, endpoint_id: uuidOf(id) }
-    await world.runJob('webhooks.remove_endpoint', job)
+    // It is run again until the row is gone.
+    await expect(world.runJob('webhooks.remove_endpoint', job)).rejects.toThrow('still there')
     expect(await statusesOf(id)).toEqual({ canceled: 2_500 })
     // A fan-out that began before the deletion may still add something.
     expect(await laneOf(id)).toBeDefined()
@@ -316,6 +317,26 @@ describe('a deleted endpoint', () => {
     const { jobs } = await world.db.one<{ jobs: number }>`
       select count(*)::integer as jobs from webhook_endpoints where id = ${uuidOf(id)}`
     expect(jobs).toBe(0)
+  })
+
+  test('whose job was given up is removed by the sweep, with what was queued after it was gone', async () => {
+    const shop = await world.account()
+    const [{ id: given_up }, { id: gone }, { id: kept }] = [
+      await made(shop),
+      await made(shop),
+      await made(shop),
+    ]
+    for (const id of [given_up, gone, kept]) await queue(shop, id, 3)
+    await shop.api.delete(`${PATH}/${given_up}`)
+    await queue(shop, given_up, 5)
+    await world.db
+      .run`update webhook_endpoints set deleted_at = now() - interval '2 days' where id = ${uuidOf(given_up)}`
+    await world.db.run`delete from webhook_endpoints where id = ${uuidOf(gone)}`
+    await world.runJob('webhooks.forget')
+    expect(await laneOf(given_up)).toBeUndefined()
+    expect(await statusesOf(given_up)).toEqual({ canceled: 8 })
+    expect(await statusesOf(gone)).toEqual({ canceled: 3 })
+    expect(await statusesOf(kept)).toEqual({ pending: 3 })
   })
 
   test('keeps out whoever holds its lane: a late result finds another epoch', async () => {

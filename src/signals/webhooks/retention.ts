@@ -5,6 +5,8 @@
 import { z } from 'zod'
 import type { Queries } from '#db'
 import { defineJob, type Job } from '#jobs'
+import { CANCEL_PAGE, cancelWaiting } from './cancel-waiting.ts'
+import type { LaneKey } from './types.ts'
 
 /** A batch locks this many rows for some ten milliseconds. */
 const BATCH = 1_000
@@ -37,6 +39,35 @@ export async function forgetReplays(db: Queries, signal?: AbortSignal): Promise<
   }
 }
 
+/**
+ * Takes back what waits for endpoints that are gone: queued by a fan-out that had begun before its endpoint was deleted and
+ * took longer than the row of that stayed; and removes the rows of those whose own job was given up. Answers how many.
+ */
+export async function takeBackLost(db: Queries, signal?: AbortSignal): Promise<number> {
+  const gone = await db.many<LaneKey>`
+    select distinct queued.account_id, queued.livemode, queued.endpoint_id
+    from webhook_queue as queued
+    where not exists (
+      select
+      from webhook_lanes as lane
+      where lane.account_id = queued.account_id and lane.livemode = queued.livemode
+        and lane.endpoint_id = queued.endpoint_id
+    )
+    union
+    select account_id, livemode, id as endpoint_id
+    from webhook_endpoints
+    where deleted_at < now() - interval '1 day'`
+  let taken = 0
+  for (const lane of gone) {
+    for (;;) {
+      const count = await cancelWaiting(db, lane)
+      taken += count
+      if (count < CANCEL_PAGE || signal?.aborted) break
+    }
+  }
+  return taken
+}
+
 export const retentionJob: Job = defineJob({
   name: 'webhooks.forget',
   payload: z.object({}),
@@ -44,6 +75,7 @@ export const retentionJob: Job = defineJob({
     const { db, signal } = context
     const secrets = await forgetSecrets(db)
     const replays = await forgetReplays(db, signal)
-    context.note({ secrets, replays, dropped: await maintainWebhooks(db) })
+    const taken_back = await takeBackLost(db, signal)
+    context.note({ secrets, replays, taken_back, dropped: await maintainWebhooks(db) })
   },
 })

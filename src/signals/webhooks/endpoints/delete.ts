@@ -75,10 +75,16 @@ export const removeJob = defineJob({
       const count = await cancelWaiting(context.db, lane)
       canceled += count
       context.note({ canceled })
-      if (count < CANCEL_PAGE) return
+      if (count < CANCEL_PAGE) break
       await failpoint('job.batch', 'webhooks.remove_endpoint')
       // Thrown, so that it is run again: a page that was canceled stays canceled.
       context.signal.throwIfAborted()
     }
+    // Its row goes with the last page, unless it is too early for that; then the job is tried again.
+    const is_left = await context.db.maybe`
+      select id
+      from webhook_endpoints
+      where account_id = ${lane.account_id} and livemode = ${lane.livemode} and id = ${lane.endpoint_id}`
+    if (is_left) throw new Error('the row of the deleted endpoint is still there')
   },
 }) satisfies Job<z.ZodType>
