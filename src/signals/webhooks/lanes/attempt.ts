@@ -82,6 +82,20 @@ export async function attempt(
   })
 }
 
+/**
+ * As it is kept. Of tries that do not count the first alone keeps the text of its answer: who answers 429 all day says the
+ * same each time.
+ */
+export const rowOf = (
+  { attempt }: Attempted,
+  { tries, attempts }: Pick<QueuedDelivery, 'tries' | 'attempts'>,
+  is_counted: boolean,
+): AttemptRow => ({
+  ...attempt,
+  is_counted,
+  ...(!is_counted && attempts > tries && { response: null, is_cut: false }),
+})
+
 /** What waited for longer than its tries last is given up without another. */
 export function expired(now_ms: number, waited_ms: number): Attempted {
   const hours = Math.round(waited_ms / 3_600_000)

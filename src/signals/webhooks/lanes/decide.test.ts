@@ -133,7 +133,7 @@ describe('429', () => {
     const pauses = Array.from({ length: 8 }, () => one.result('throttled'))
     expect(pauses.every(({ is_counted }) => !is_counted)).toBe(true)
     expect(pauses.map(({ block_ms }) => block_ms)).toEqual([
-      1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000,
+      1_000, 2_000, 4_000, 8_000, 30_000, 120_000, 300_000, 300_000,
     ])
     expect(one.state.breaker).toBe('closed')
     expect(one.slots).toBe(1)
@@ -143,6 +143,36 @@ describe('429', () => {
     const blockMs = (ms: number) => decide(given({ outcome: outcome('throttled', ms) })).block_ms
     expect(blockMs(90_000)).toBe(90_000)
     expect(blockMs(0)).toBe(500)
+  })
+
+  test('that says "at once" each time ends in few tries, and so does one that refuses a single delivery', () => {
+    const triesInADay = (between: Failure | null | 'nothing') => {
+      const one = lane()
+      let waited_ms = 0
+      let tries = 0
+      while (waited_ms < DAY_MS) {
+        const delivery = { id: 'refused', tries: 0, waited_ms }
+        const { verdict, block_ms } = one.result('throttled', { delivery, outcome: outcome('throttled', 0) })
+        const in_ms = verdict.status === 'waiting' ? (verdict.in_ms ?? 0) : 0
+        const wait_ms = Math.max(in_ms, block_ms ?? 0)
+        one.wait(wait_ms)
+        waited_ms += wait_ms
+        tries += 1
+        if (between !== 'nothing') one.result(between)
+      }
+      return tries
+    }
+    expect(triesInADay('nothing')).toBeLessThan(300)
+    expect(triesInADay(null)).toBeLessThan(500)
+  })
+
+  test('of a delivery that keeps its order is never overtaken', () => {
+    const config = { ...CONFIG, max_concurrency: 1 }
+    const delivery = { id: 'd', tries: 0, waited_ms: DAY_MS / 2 }
+    expect(decide(given({ config, delivery, outcome: outcome('throttled', 0) })).verdict).toEqual({
+      status: 'waiting',
+      in_ms: null,
+    })
   })
 
   test('counts once a delivery was held back for a day', () => {

@@ -4,7 +4,7 @@
  */
 import type { EndpointConfig, QueuedDelivery } from '../types.ts'
 import type { Outcome } from './outcome.ts'
-import { type Random, retryDelayMs, spread, THROTTLED_MOST_MS } from './schedule.ts'
+import { type Random, retryDelayMs, SCHEDULE_S, spread, THROTTLED_MOST_MS } from './schedule.ts'
 import type { LaneState } from './state.ts'
 
 /** What became of a delivery. `in_ms` null: it keeps its place at the head of its lane, which is blocked meanwhile. */
@@ -54,10 +54,14 @@ const STEP_SHARE = 0.95
 /** At least so long with these many slots: the doubling is felt before the next. */
 const STEP_MS = 1_000
 
-/** When an endpoint says 429 without saying how long: at first, and at most. */
-const THROTTLE_LEAST_MS = 500
+/** When an endpoint says 429 without saying how long: at first, and twice as long each time. */
 const THROTTLE_FIRST_MS = 1_000
-const THROTTLE_MOST_MS = 60_000
+/** However soon it asks for more: one that says "at once" each time is not asked a thousand times a second. */
+const THROTTLE_LEAST_MS = 500
+/** So often in a row it is asked again as soon as it says; then by the schedule at the soonest, as if it had failed. */
+const THROTTLE_FEW = 3
+/** Of the time a delivery has waited already: it alone is refused, while others get through, ever more rarely. */
+const THROTTLE_SHARE = 0.1
 
 const DAY_MS = 86_400_000
 /** Days without any success after which the account is warned, and after which its endpoint is disabled. */
@@ -155,9 +159,12 @@ function failed({ state, config, delivery, outcome, is_probe, now_ms, random }: 
 
 /** The endpoint is well and busy: the lane slows down, and no try is used up for a day. */
 function throttled({ state, config, delivery, outcome, is_probe, now_ms, random }: Given): Decision {
-  const backoff_ms = Math.min(THROTTLE_MOST_MS, THROTTLE_FIRST_MS * 2 ** state.throttled)
-  // However soon it asks for more: one that says "at once" each time is not asked a thousand times a second.
-  const block_ms = Math.max(outcome.retry_after_ms ?? spread(backoff_ms, random), THROTTLE_LEAST_MS)
+  const backoff_ms = Math.min(PAUSE_MOST_MS, THROTTLE_FIRST_MS * 2 ** state.throttled)
+  const asked_ms = outcome.retry_after_ms ?? spread(backoff_ms, random)
+  const block_ms = Math.max(asked_ms, throttleLeastMs(state.throttled, random))
+  // Its place at the head of the lane is kept, unless it is the only one that is refused.
+  const own_ms = Math.min(PAUSE_MOST_MS, delivery.waited_ms * THROTTLE_SHARE)
+  const in_ms = config.max_concurrency === 1 || own_ms <= block_ms ? null : own_ms
   const slots = Math.max(1, Math.floor(slotsOf(state, config) / 2))
   const next: LaneState = {
     ...state,
@@ -174,7 +181,14 @@ function throttled({ state, config, delivery, outcome, is_probe, now_ms, random 
   if (is_counted && retryDelayMs(config.retry_schedule, tries, random) === undefined) {
     return { state: next, verdict: { status: 'dead' }, is_counted, block_ms, notice: null }
   }
-  return { state: next, verdict: { status: 'waiting', in_ms: null }, is_counted, block_ms, notice: null }
+  return { state: next, verdict: { status: 'waiting', in_ms }, is_counted, block_ms, notice: null }
+}
+
+/** After so many answers 429 in a row; each is a row that is kept, and a day has many seconds. */
+function throttleLeastMs(throttled: number, random: Random): number {
+  if (throttled < THROTTLE_FEW) return THROTTLE_LEAST_MS
+  const scheduled_ms = (SCHEDULE_S[throttled - THROTTLE_FEW + 1] ?? Infinity) * 1_000
+  return spread(Math.min(scheduled_ms, PAUSE_MOST_MS), random)
 }
 
 /** A copy, with the counts of a window that is over forgotten. */

@@ -11,7 +11,7 @@ import type { LaneKey } from '../types.ts'
 import { DEADLINE_MS } from './attempt.ts'
 import { createDatabaseClock } from './database-clock.ts'
 import { createEndpoints } from './endpoint.ts'
-import { PROBE_EVERY_MS } from './fault.ts'
+import { PROBE_EVERY_MS, PROBES_AT_ONCE } from './fault.ts'
 import { createHolder, FAILED, LANES_MOST } from './holder.ts'
 import { appetiteOf, type Lane, newLane } from './lane.ts'
 import { cancelQueue, LANES_AT_ONCE, readQueues, renewLanes, takeLanes } from './queues.ts'
@@ -76,7 +76,7 @@ export function createEngine(options: EngineOptions): Engine {
   let renewing: NodeJS.Timeout | undefined
 
   async function take(): Promise<number> {
-    const most = fault.is_ours ? 1 : Math.min(LANES_AT_ONCE, LANES_MOST - lanes.size)
+    const most = fault.is_ours ? PROBES_AT_ONCE : Math.min(LANES_AT_ONCE, LANES_MOST - lanes.size)
     if (most <= 0 || holder.buffered >= BUFFERED_MOST) return 0
     const asked_ms = performance.now()
     const taken = await takeLanes(db, most, lease_ms)

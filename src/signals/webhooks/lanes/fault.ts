@@ -17,6 +17,10 @@ const NOT_SENT: ReadonlySet<Failure> = new Set(['payload', 'blocked', 'expired']
 export const FAULT_WINDOW_MS = 10_000
 /** Two may be down at once; three, and nobody else up, is no coincidence that is worth anybody's tries. */
 const ORIGINS_LEAST = 3
+/** What one account has down is perhaps one machine of its own: others say the same, or it is not ours. */
+const ACCOUNTS_LEAST = 2
+/** Where one account alone is sent to nobody else can say so: then not all of it is on one host. */
+const HOSTS_LEAST = 2
 /**
  * An endpoint that has failed for longer says nothing about our way out: three that are dead for good, and nobody else
  * with an event just now, would stop a quiet process again and again.
@@ -25,8 +29,17 @@ const NEWLY_FAILING_MS = 600_000
 
 /** While nothing gets out: often enough that the pause outlasts the fault by little. */
 export const PROBE_EVERY_MS = 3_000
+/** Different endpoints each time: some are dead for good, and one that answers is enough. */
+export const PROBES_AT_ONCE = 8
 /** A process that sends thousands a second finds out within a few hundred; the rest is only a bound. */
 const BLAMED_MOST = 10_000
+
+/** Where it was sent, and for whom. */
+export interface Place {
+  readonly account_id: string
+  /** Scheme, host and port. */
+  readonly origin: string
+}
 
 export interface Fault<Blamed> {
   readonly is_ours: boolean
@@ -35,7 +48,7 @@ export interface Fault<Blamed> {
    * of its endpoint, before this result; null when its last one succeeded.
    */
   observe(
-    origin: string,
+    place: Place,
     failure: Failure | null,
     now_ms: number,
     failing_since_ms?: number | null,
@@ -47,14 +60,26 @@ export interface Fault<Blamed> {
 export function createFault<Blamed>(): Fault<Blamed> {
   let is_ours = false
   let answered_ms = -Infinity
-  const failed = new Map<string, number>()
+  const failed = new Map<string, { account_id: string; at_ms: number }>()
+  /** When each account was last sent to, as far back as an endpoint counts as failing newly. */
+  const accounts = new Map<string, number>()
   let blamed: { at_ms: number; what: Blamed }[] = []
+  function isEverywhere(now_ms: number): boolean {
+    forget(failed, ({ at_ms }) => now_ms - at_ms > FAULT_WINDOW_MS)
+    forget(accounts, at_ms => now_ms - at_ms > NEWLY_FAILING_MS)
+    if (failed.size < ORIGINS_LEAST) return false
+    if (accounts.size > 1) {
+      return new Set([...failed.values()].map(({ account_id }) => account_id)).size >= ACCOUNTS_LEAST
+    }
+    return new Set([...failed.keys()].map(hostOf)).size >= HOSTS_LEAST
+  }
   return {
     get is_ours() {
       return is_ours
     },
-    observe(origin, failure, now_ms, failing_since_ms = null) {
+    observe({ account_id, origin }, failure, now_ms, failing_since_ms = null) {
       if (failure !== null && NOT_SENT.has(failure)) return null
+      accounts.set(account_id, now_ms)
       if (!isOnTheWay(failure)) {
         answered_ms = now_ms
         failed.clear()
@@ -65,9 +90,8 @@ export function createFault<Blamed>(): Fault<Blamed> {
       }
       if (is_ours) return null
       if (failing_since_ms !== null && now_ms - failing_since_ms > NEWLY_FAILING_MS) return null
-      failed.set(origin, now_ms)
-      for (const [other, at_ms] of failed) if (now_ms - at_ms > FAULT_WINDOW_MS) failed.delete(other)
-      if (failed.size < ORIGINS_LEAST || now_ms - answered_ms <= FAULT_WINDOW_MS) return null
+      failed.set(origin, { account_id, at_ms: now_ms })
+      if (!isEverywhere(now_ms) || now_ms - answered_ms <= FAULT_WINDOW_MS) return null
       is_ours = true
       const lately = blamed.filter(({ at_ms }) => now_ms - at_ms <= 2 * FAULT_WINDOW_MS)
       blamed = []
@@ -81,4 +105,10 @@ export function createFault<Blamed>(): Fault<Blamed> {
       if (blamed.length < BLAMED_MOST) blamed.push({ at_ms: now_ms, what })
     },
   }
+}
+
+const hostOf = (origin: string): string => (URL.canParse(origin) ? new URL(origin).hostname : origin)
+
+function forget<Value>(known: Map<string, Value>, isOver: (value: Value) => boolean): void {
+  for (const [name, value] of known) if (isOver(value)) known.delete(name)
 }

@@ -8,14 +8,14 @@ import type { Fetcher } from '#fetch'
 import { backoffMs, type BackoffPolicy, encodeId, failpoint, sleep } from '#kernel'
 import { counter, gauge, histogram, type Log } from '#metrics'
 import type { QueuedDelivery } from '../types.ts'
-import { attempt, type Attempted, expired } from './attempt.ts'
+import { attempt, type Attempted, expired, rowOf } from './attempt.ts'
 import type { DatabaseClock } from './database-clock.ts'
 import { decide, type Decision, slotsOf } from './decide.ts'
 import type { Endpoints } from './endpoint.ts'
 import { createFault, type Fault, isOnTheWay, PROBE_EVERY_MS } from './fault.ts'
 import { type Blamed, giveBackTries } from './give-back.ts'
 import { appetiteOf, block, hasSlot, isIdle, type Lane, pay, takeIn } from './lane.ts'
-import { retryDelayMs, waitMostMs } from './schedule.ts'
+import { isTooOld, retryDelayMs } from './schedule.ts'
 import { createSlots } from './slots.ts'
 import { type Answer, createWriter, type Item, type Plan, type Result } from './write.ts'
 
@@ -160,8 +160,7 @@ export function createHolder(options: HolderOptions): Holder {
     lane.under_way.add(delivery.id)
     slots.take(lane.key)
     const waited_ms = delivery.waited_ms + performance.now() - (delivery.read_ms ?? performance.now())
-    const is_too_old = waited_ms > waitMostMs(lane.endpoint.retry_schedule)
-    const tried = is_too_old
+    const tried = isTooOld(delivery, lane.endpoint.retry_schedule, waited_ms)
       ? expired(clock.now_ms(), waited_ms)
       : await attempt(fetcher, clock.now_ms, lane.endpoint, delivery)
     slots.free(lane.key)
@@ -178,7 +177,7 @@ export function createHolder(options: HolderOptions): Holder {
       lane.endpoint = { ...lane.endpoint, status: 'disabled' }
       lane.buffer = []
     }
-    const result = { delivery, verdict, notice, attempt: { ...tried.attempt, is_counted } }
+    const result = { delivery, verdict, notice, attempt: rowOf(tried, delivery, is_counted) }
     lane.unsettled.add(delivery.id)
     goOn(lane)
     const recorded = record(lane, result)
@@ -196,7 +195,7 @@ export function createHolder(options: HolderOptions): Holder {
     const now_ms = clock.now_ms()
     const unchanged = { state, is_counted: false, block_ms: null, notice: null }
     if (outcome.failure === 'expired') return { ...unchanged, verdict: { status: 'dead' } }
-    const change = fault.observe(endpoint.origin, outcome.failure, now_ms, state.failing_since)
+    const change = fault.observe(endpoint, outcome.failure, now_ms, state.failing_since)
     if (change !== null) onFault(change)
     if (fault.is_ours && isOnTheWay(outcome.failure)) {
       const in_ms = retryDelayMs(endpoint.retry_schedule, delivery.tries, Math.random) ?? PROBE_EVERY_MS

@@ -332,3 +332,63 @@ test('a lease is kept for as long as its holder lives, and lapses when it does n
   await worker.stop()
   expect(await room.attempts(endpoint)).toHaveLength(1)
 }, 60_000)
+
+test('what is refused by 429 all day keeps the text of the first answer alone', async () => {
+  const receiver = await receivers.open()
+  receiver.answer = answers(429, { 'retry-after': '0' }, 'too much')
+  const endpoint = await room.endpoint(receiver.url)
+  await room.emit(endpoint)
+  for (let tries = 0; tries < 3; tries++) {
+    await room.makeDue(endpoint)
+    await room.engine.runOnce()
+  }
+  expect(await room.attempts(endpoint)).toMatchObject([
+    { number: 1, is_counted: false, status_code: 429, response: 'too much' },
+    { number: 2, is_counted: false, status_code: 429, response: null },
+    { number: 3, is_counted: false, status_code: 429, response: null },
+  ])
+})
+
+test('a replay of an old event is given up neither for its age nor for how long it waited its turn', async () => {
+  const receiver = await receivers.open()
+  const endpoint = await room.endpoint(receiver.url)
+  await room.emit(endpoint, 2)
+  // One that happened waits for five days, and one that is replayed for ten.
+  await room.db.run`
+    update webhook_queue as queue
+    set queued_at = now() - (5 + 5 * place.priority) * interval '1 day', priority = place.priority
+    from (select id, (row_number() over (order by id) - 1)::smallint as priority from webhook_queue) as place
+    where queue.id = place.id`
+  await room.drain()
+  expect((await room.deliveries(endpoint)).map(({ status }) => status).sort()).toEqual(['dead', 'succeeded'])
+  expect(receiver.received).toHaveLength(1)
+})
+
+test('an account is warned once, also when nobody knows whether that was committed', async () => {
+  const receiver = await receivers.open()
+  receiver.answer = answers(500)
+  const endpoint = await room.endpoint(receiver.url)
+  const day_ago = Date.now() - 25 * 3_600_000
+  const state = JSON.stringify({ failing_since: day_ago, failed_at: Date.now() - 1_000 })
+  await room.db.run`update webhook_lanes set state = ${state}::jsonb where endpoint_id = ${endpoint.id}`
+  await room.emit(endpoint)
+  let unanswered = 0
+  const db = new Proxy(room.db, {
+    get(target, name, self: typeof room.db) {
+      if (name !== 'transaction') return Reflect.get(target, name, self) as unknown
+      return async (...work: Parameters<typeof target.transaction>) => {
+        const answer = await target.transaction(...work)
+        unanswered += 1
+        // Committed, and the answer is lost.
+        if (unanswered === 1) throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })
+        return answer
+      }
+    },
+  })
+  await room.another({ db }).runOnce()
+  expect(unanswered).toBe(2)
+  const told = await room.db.many`
+    select type from events where account_id = ${endpoint.account_id} and type = 'webhook_endpoint.failing'`
+  expect(told).toHaveLength(1)
+  expect((await room.lane(endpoint)).state.warned).toBe(1)
+})

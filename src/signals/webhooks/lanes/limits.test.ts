@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { failureOf, outcomeOf } from './outcome.ts'
-import { retryAfterMs, RETRY_AFTER_MOST_MS, SCHEDULE_S, waitMostMs } from './schedule.ts'
+import { isTooOld, retryAfterMs, RETRY_AFTER_MOST_MS, SCHEDULE_S, waitMostMs } from './schedule.ts'
 import { createSlots, SLOTS_MOST } from './slots.ts'
 import { FRESH_STATE } from './state.ts'
 import { takeToken } from './tokens.ts'
@@ -34,6 +34,13 @@ test('the schedule lasts some 71 hours, and a delivery may wait for a day more',
   expect(SCHEDULE_S.reduce((sum, seconds) => sum + seconds, 0) / 3_600).toBeCloseTo(70.7, 1)
   expect(waitMostMs(null) / 3_600_000).toBeCloseTo(94.7, 1)
   expect(waitMostMs([0, 60])).toBe(86_460_000)
+})
+
+test('what happened is given up when it has waited too long, and what is replayed never is', () => {
+  const most_ms = waitMostMs(null)
+  expect(isTooOld({ priority: 0 }, null, most_ms)).toBe(false)
+  expect(isTooOld({ priority: 0 }, null, most_ms + 1)).toBe(true)
+  expect(isTooOld({ priority: 1 }, null, 10 * most_ms)).toBe(false)
 })
 
 test.each([

@@ -23,15 +23,22 @@ for (const reason of ['gone', 'failing']) disabled.inc({ reason }, 0)
 
 /** One notice for each lane: what disables outweighs what warns. */
 export async function notify(tx: Tx, clock: Clock, items: readonly Item[]): Promise<void> {
-  const notices = new Map<Lane, Notice>()
+  const notices = new Map<Lane, Told>()
   for (const { lane, result } of items) {
     const notice = result?.notice ?? null
-    if (notice !== null && notices.get(lane) !== 'disable_gone') notices.set(lane, notice)
+    if (result === null || notice === null || notices.get(lane)?.notice === 'disable_gone') continue
+    notices.set(lane, { notice, attempt_id: result.attempt.id })
   }
   await lock(tx, items)
   // In the order of endpoints, as everybody locks them.
   const ordered = [...notices].sort(([a], [b]) => (a.key.endpoint_id < b.key.endpoint_id ? -1 : 1))
-  for (const [lane, notice] of ordered) await notifyOf(tx, clock, lane, notice)
+  for (const [lane, told] of ordered) await notifyOf(tx, clock, lane, told)
+}
+
+/** `attempt_id`: whose result says so. */
+interface Told {
+  notice: Notice
+  attempt_id: string
 }
 
 /** All lanes of the results, in their order: as everybody, before endpoints. */
@@ -50,26 +57,30 @@ function lock(tx: Tx, items: readonly Item[]): Promise<unknown> {
     for no key update of lane`
 }
 
-async function notifyOf(tx: Tx, clock: Clock, lane: Lane, notice: Notice): Promise<void> {
+async function notifyOf(tx: Tx, clock: Clock, lane: Lane, { notice, attempt_id }: Told): Promise<void> {
   const { account_id, livemode } = lane.key
   const cause = { tenant: { account_id, livemode }, clock, request_id: null, idempotency_key: null }
   if (notice === 'failing') {
-    const row = await change(tx, lane, null)
+    const row = await change(tx, lane, attempt_id, null)
     if (row === undefined) return
     await tellOf(tx, cause, 'webhook_endpoint.failing', row)
     return warned.inc(undefined)
   }
   const reason = notice === 'disable_gone' ? 'gone' : 'failing'
-  const row = await change(tx, lane, reason)
+  const row = await change(tx, lane, attempt_id, reason)
   if (row === undefined) return
   await tellOf(tx, cause, 'webhook_endpoint.disabled', row, { status: 'enabled', disabled_reason: null })
   disabled.inc({ reason })
 }
 
-/** Undefined: it is disabled already, or its lane is somebody else's by now. */
+/**
+ * Undefined: it is disabled already, its lane is somebody else's by now, or this very attempt has told already: it is
+ * written again, because nobody knows whether the first time was committed.
+ */
 function change(
   tx: Tx,
   { key, epoch }: Lane,
+  attempt_id: string,
   reason: DisabledReason | null,
 ): Promise<EndpointRow | undefined> {
   const { account_id, livemode, endpoint_id } = key
@@ -78,8 +89,10 @@ function change(
     set
       status = case when ${reason}::text is null then status else 'disabled' end,
       disabled_reason = ${reason}::text,
+      noticed_by = ${attempt_id},
       version = version + 1
     where account_id = ${account_id} and livemode = ${livemode} and id = ${endpoint_id} and status = 'enabled'
+      and noticed_by is distinct from ${attempt_id}
       and exists (
         select from webhook_lanes as lane
         where lane.account_id = ${account_id} and lane.livemode = ${livemode} and lane.endpoint_id = ${endpoint_id}

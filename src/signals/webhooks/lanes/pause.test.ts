@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Fetcher, FetchResult } from '#fetch'
 import { sleep } from '#kernel'
+import { PROBES_AT_ONCE } from './fault.ts'
 import { type TestEndpoint, useEngine } from './testing.ts'
 import { useReceivers, type Receiver } from '../../../../test/support/receiver.ts'
 
@@ -67,9 +68,9 @@ test('when nobody can be reached nothing is blamed on endpoints, and it goes on 
     expect(state.breaker ?? 'closed').toBe('closed')
     expect(state.failing_since ?? null).toBeNull()
   }
-  // Probes alone: one every few seconds.
+  // Probes alone: one of each, every few seconds.
   await sleep(1_000)
-  expect(way.calls - sent).toBeLessThanOrEqual(2)
+  expect(way.calls - sent).toBeLessThanOrEqual(2 * endpoints.length)
   way.is_cut = false
   await until(() => !worker.is_paused)
   await room.db.run`update webhook_queue set due_at = now()`
@@ -84,3 +85,20 @@ test('when nobody can be reached nothing is blamed on endpoints, and it goes on 
   for (const { receiver } of endpoints)
     expect(new Set(receiver.received.map(got => got.event_id)).size).toBe(20)
 }, 60_000)
+
+test('of many endpoints a few are probed at once', async () => {
+  const endpoints: TestEndpoint[] = []
+  for (let i = 0; i < 20; i++) {
+    const endpoint = await room.endpoint(`http://127.0.0.1:${10_000 + i}/`, { retry_schedule: [0, 3_600, 0] })
+    await room.emit(endpoint, 3)
+    endpoints.push(endpoint)
+  }
+  const way = cuttable(room.fetcher)
+  const worker = room.another({ fetcher: way })
+  await worker.runOnce()
+  expect(worker.is_paused).toBe(true)
+  for (const endpoint of endpoints) await room.makeDue(endpoint)
+  const before = way.calls
+  await worker.runOnce()
+  expect(way.calls - before).toBe(PROBES_AT_ONCE)
+})

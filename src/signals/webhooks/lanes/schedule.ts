@@ -1,4 +1,5 @@
 /** When a delivery is tried: how long between tries, how long in all, and what the receiver asked for instead. Pure. */
+import type { QueuedDelivery } from '../types.ts'
 
 /**
  * Seconds before each try. About 71 hours: whoever breaks something on a Friday evening still gets everything on Monday,
@@ -17,8 +18,8 @@ const DAY_MS = 86_400_000
 export const RETRY_AFTER_MOST_MS = DAY_MS
 
 /**
- * What waits longer than all its tries last, and a day, is given up: it was held back by an open breaker, a cap or a
- * replay in front of it, which use up no tries.
+ * What happened and waits longer than all its tries last, and a day, is given up: it was held back by an open breaker or a
+ * cap, which use up no tries.
  */
 const GRACE_MS = DAY_MS
 
@@ -43,6 +44,16 @@ export const spread = (delay_ms: number, random: Random): number =>
 /** How long a delivery may wait in all before it is given up. */
 export const waitMostMs = (schedule: readonly number[] | null): number =>
   (schedule ?? SCHEDULE_S).reduce((sum, seconds) => sum + seconds, 0) * 1_000 + GRACE_MS
+
+/**
+ * Whether it has waited too long to be sent. Its time counts from its queueing; how old its event is says nothing. What is
+ * replayed has no such end: somebody asked for all of it, and a million takes a slow receiver longer than that.
+ */
+export const isTooOld = (
+  { priority }: Pick<QueuedDelivery, 'priority'>,
+  schedule: readonly number[] | null,
+  waited_ms: number,
+): boolean => priority === 0 && waited_ms > waitMostMs(schedule)
 
 /** RFC 9110, 10.2.3: seconds or a date. Milliseconds from `now_ms`, at most a day; undefined when it says nothing. */
 export function retryAfterMs(header: string | undefined, now_ms: number): number | undefined {
