@@ -80,6 +80,23 @@ async function strikeExpiry(order: Arming): Promise<void> {
   await struck
 }
 
+/**
+ * As above, at the next commit of a payment after all three have come to `point`. Commits are not counted, because
+ * however many are ready at once share one.
+ */
+async function strikeCommitAfter(
+  point: 'attempt.prepared' | 'attempt.sent',
+  action: Arming['action'],
+): Promise<void> {
+  await lapsedHolds()
+  const gathered = await worker.arm({ arm: point, match: 'void', action: 'hang', together: HOLDS })
+  await runExpiry()
+  await gathered.struck
+  const { struck } = await worker.arm({ arm: 'commit.sent', match: 'payments_record', action })
+  await worker.release(point)
+  await struck
+}
+
 describe('a relay', () => {
   test('row 1: a job killed before its COMMIT has done nothing', { timeout: TEST_MS }, async () => {
     await strikeExpiry({ arm: 'transaction.open', match: 'payments_record', action: 'kill' })
@@ -140,12 +157,12 @@ describe('a relay', () => {
 
   // Of the resolver: "sent", and the outcome.
   test.for([
-    [0, 'kill'],
-    [HOLDS, 'kill'],
-    [0, 'drop_connection'],
-    [HOLDS, 'drop_connection'],
-  ] as const)('row 6: commit %i sent, then %s', { timeout: TEST_MS }, async ([after, action]) => {
-    await strikeExpiry({ arm: 'commit.sent', match: 'payments_record', after: HOLDS + after, action })
+    ['attempt.prepared', 'kill'],
+    ['attempt.sent', 'kill'],
+    ['attempt.prepared', 'drop_connection'],
+    ['attempt.sent', 'drop_connection'],
+  ] as const)('row 6: the commit after %s sent, then %s', { timeout: TEST_MS }, async ([point, action]) => {
+    await strikeCommitAfter(point, action)
     if (action === 'kill') await restartWorker()
     await expectVoided()
   })

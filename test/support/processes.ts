@@ -32,6 +32,8 @@ const SIMULATOR = join(PROJECT, 'simulator', 'main.ts')
 const START_MS = 90_000
 /** An order is carried out in the next turn of the event loop of the other process, once that gets a turn. */
 const ORDER_MS = 30_000
+/** What is armed is struck within seconds; where the code takes another way it never is, and that is to be said. */
+const STRUCK_MS = 120_000
 const CONNECTIONS = 4
 const PORTS_FROM = 20_000
 const PORTS = 12_000
@@ -365,10 +367,11 @@ function ordersTo(child: ChildProcess): Pick<ServerHandle, 'arm' | 'release' | '
         if (wanted.action === 'kill') await exitOf(child)
         return 'struck' in news ? news.detail : ''
       })
+      const in_time = inTime(struck, STRUCK_MS, `nobody came to what was armed: ${JSON.stringify(wanted)}`)
       // Whoever does not wait for it need not hear that it never came.
-      struck.catch(() => undefined)
+      in_time.catch(() => undefined)
       await order(wanted)
-      return { struck }
+      return { struck: in_time }
     },
     release: name => order({ release: name }),
     shiftClock: clock_offset_ms => order({ clock_offset_ms }),
@@ -389,6 +392,7 @@ const exitOf = (child: ChildProcess): Promise<void> =>
 async function inTime<T>(work: Promise<T>, most_ms: number, complaint: string): Promise<T> {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => late.reject(new Error(complaint)), most_ms)
+  timer.unref()
   try {
     return await Promise.race([work, late.promise])
   } finally {
