@@ -147,7 +147,7 @@ describe('a server is refused, and its people are told why, when', () => {
     const endpoint = keep(await misbehaving.acceptWithoutReading())
     const result = await trusting().post({
       ...call(endpoint.url.replace('http:', 'https:')),
-      deadline_ms: 300,
+      deadline_ms: 1_000,
     })
     expect(result).toMatchObject({ kind: 'failed', failure: 'timeout', is_reused: null, tls_ms: null })
     expect(result.connect_ms).toBeGreaterThan(0)

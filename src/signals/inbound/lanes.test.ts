@@ -189,12 +189,19 @@ test('news of a worker that was killed is taken over, and the worker that was on
 test('a lease is kept for as long as its holder works', async () => {
   const news = bankNews()
   await room.tell(news)
-  const holder = room.another({ lease_ms: 600 })
+  const holder = room.another({ lease_ms: 3_000 })
   const hung = hanging(news.about)
   room.deed.current = hung.deed
   holder.lanes.start()
   await hung.reached
-  await sleep(1_500)
+  const leasedUntil = async () =>
+    (
+      await room.db.one<{ leased_until: Date }>`
+        select leased_until from inbound_lanes where subject = ${news.about}`
+    ).leased_until.getTime()
+  const first_ms = await leasedUntil()
+  // Renewed more than once, each time before it lapsed.
+  while ((await leasedUntil()) < first_ms + 1_000) await sleep(20)
   expect(await room.inbound.lanes.runOnce()).toBe(0)
   hung.wake()
   await holder.lanes.stop()
