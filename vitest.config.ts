@@ -1,27 +1,36 @@
 /**
  * Which tests run where. A test file that speaks of a `testing` face (`#db/testing`, or a room's own `testing.ts`)
- * needs a database and runs twice: on the packaged PostgreSQL 18 and on 15, the oldest we support (what kills
- * processes or plays every order of steps: on 18 alone). All others run once.
+ * needs a database: the packaged PostgreSQL 18. It runs again on 15, the oldest we support, where what it tries is SQL:
+ *
+ * - beside the code (`src`), where a room tries its own statements and functions: always;
+ * - in `test`, which crosses rooms through the API: where the file says `@every-postgresql` and why. What the others try
+ *   is ours and not the database's (processes that die, orders, sockets, what is printed), and once is enough.
  */
 import { globSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import LongestFirst from './test/setup/order.ts'
 import { findPostgresql15 } from './test/setup/server.ts'
 
 const NEEDS_DATABASE = /from '[^']*\btesting(\.ts)?'/
+const EVERY_POSTGRESQL = /^ \* @every-postgresql \S/m
 
 const files = globSync('{src,simulator,test,scripts,bench}/**/*.test.ts').sort()
-const database_files = files.filter(file => NEEDS_DATABASE.test(readFileSync(file, 'utf8')))
-const unit_files = files.filter(file => !database_files.includes(file))
-/** Minutes of killing and of playing orders: once is enough, because what is tried there is ours and not the database's. */
-const ONLY_ON_18 = /^test\/(crash\/|simulation\/|scenarios\/races\.test\.ts$)/
-const files_on_15 = database_files.filter(file => !ONLY_ON_18.test(file))
+const texts = new Map(files.map(file => [file, readFileSync(file, 'utf8')]))
+const says = (file: string, what: RegExp) => what.test(texts.get(file) ?? '')
+const database_files = files.filter(file => says(file, NEEDS_DATABASE))
+const unit_files = files.filter(file => !says(file, NEEDS_DATABASE))
+const files_on_15 = database_files.filter(file => file.startsWith('src/') || says(file, EVERY_POSTGRESQL))
 
-/** They wait for processes to start and to die more than they compute: side by side, in a run of their own. */
+/** They start processes and wait for them to die: a project of their own, so that they can be run by themselves. */
 const crash_files = database_files.filter(file => file.startsWith('test/crash/'))
-const CRASHES_AT_ONCE = 2
 
-const WORKERS = Math.max(2, availableParallelism() - 1)
+/** One more than there are cores: a test waits for its database, its processes and its clock as well as it computes. */
+const WORKERS = availableParallelism() + 1
+
+/** The suite starts our programs some two hundred times, and half of what a start costs is compiling them. */
+process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules', '.cache', 'compiled')
 
 const has_15 = Boolean(process.env.BURSAR_TEST_DATABASE_URL) || findPostgresql15() !== null
 if (!has_15 && process.env.CI) {
@@ -33,9 +42,9 @@ if (!has_15) {
   )
 }
 
-const project = (name: string, include: string[], globalSetup: string[], more: object = {}) => ({
+const project = (name: string, include: string[], globalSetup: string[]) => ({
   extends: true as const,
-  test: { name, include, globalSetup, ...more },
+  test: { name, include, globalSetup },
 })
 
 export default defineConfig({
@@ -47,17 +56,16 @@ export default defineConfig({
         database_files.filter(file => !crash_files.includes(file)),
         ['test/setup/pg18.ts'],
       ),
-      project('crash', crash_files, ['test/setup/pg18.ts'], {
-        maxWorkers: CRASHES_AT_ONCE,
-        sequence: { groupOrder: 1 },
-      }),
+      project('crash', crash_files, ['test/setup/pg18.ts']),
       ...(has_15 ? [project('pg15', files_on_15, ['test/setup/pg15.ts'])] : []),
     ],
     // Forks: a test may change its working directory, its signals and its environment without touching the next.
     pool: 'forks',
-    // One more than vitest would take on two cores: a test waits for its database as long as it computes.
     maxWorkers: WORKERS,
-    testTimeout: 20_000, // crash and race tests do real work on a machine that may be busy
-    hookTimeout: 30_000, // cloning a database waits its turn
+    sequence: { sequencer: LongestFirst },
+    // No test is passed or failed by how quick the machine is: these only end what hangs.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 15_000 } },
   },
 })

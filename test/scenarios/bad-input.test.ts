@@ -399,20 +399,23 @@ describe('who is slow', () => {
     ])
     for (const text of heard)
       expect(parsed(text)).toMatchObject({ status: 408, error: { code: 'request_timeout' } })
+    // Sooner than the drops would have ended.
     expect(performance.now() - began).toBeLessThan(8_000)
   })
 
   test('keeps nobody else waiting, even two hundred at once', async () => {
-    const slow = Array.from({ length: 200 }, () =>
-      talk(['GET /v1/customers HTTP/1.1\r\nhost: localhost\r\nx-slow: '], 0),
-    )
-    const began = performance.now()
+    let let_go = 0
+    const slow = Array.from({ length: 200 }, async () => {
+      const text = await talk(['GET /v1/customers HTTP/1.1\r\nhost: localhost\r\nx-slow: '], 0)
+      let_go += 1
+      return text
+    })
     const answer = await fetch(`http://127.0.0.1:${port}/v1/balance`, {
       headers: { authorization: `Bearer ${shop.secret_key}` },
     })
     expect(answer.status).toBe(200)
     await answer.text()
-    expect(performance.now() - began).toBeLessThan(1_000)
+    expect(let_go).toBeLessThan(slow.length)
     for (const text of await Promise.all(slow)) expect(parsed(text).status).toBe(408)
   })
 })

@@ -1,6 +1,8 @@
 /**
  * What arrives at once on one payment: whatever the interleaving, the processor moves money once, the ledger agrees,
  * every answer is one the API documents, and nothing is left open.
+ *
+ * @every-postgresql row locks and their order are the database's.
  */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

@@ -1,6 +1,8 @@
 /**
  * Disputes, and refunds that bounce, through the API, the real database and the real simulator, whose feed of events
  * tells what happened there.
+ *
+ * @every-postgresql their statements are played here alone.
  */
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'

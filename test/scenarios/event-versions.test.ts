@@ -1,6 +1,8 @@
 /**
  * Every event is a version of its object, one after the other: what consumers of events stand on. Every other scenario is
  * asked the same when it ends (`world.close`); here is what once was told under one version, or not told at all.
+ *
+ * @every-postgresql versions are counted in SQL under locks.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { decodeId, newId, systemClock } from '#kernel'

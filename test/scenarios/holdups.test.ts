@@ -1,4 +1,8 @@
-/** What must not hold others up or last for ever: a row somebody holds, a challenge nobody takes, a method taken back. */
+/**
+ * What must not hold others up or last for ever: a row somebody holds, a challenge nobody takes, a method taken back.
+ *
+ * @every-postgresql lock timeouts and what waits for a row are the database's.
+ */
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { decodeId } from '#kernel'

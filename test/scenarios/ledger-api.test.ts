@@ -1,4 +1,8 @@
-/** The books through the API: reading them, adjusting them by hand, limits, closed accounts and closed periods. */
+/**
+ * The books through the API: reading them, adjusting them by hand, limits, closed accounts and closed periods.
+ *
+ * @every-postgresql the books' own functions, each reached by a request.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 

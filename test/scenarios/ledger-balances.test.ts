@@ -1,4 +1,8 @@
-/** Balances at past instants through the API, on the axis of when transfers count and that of when they were written. */
+/**
+ * Balances at past instants through the API, on the axis of when transfers count and that of when they were written.
+ *
+ * @every-postgresql balances at an instant are one function in SQL.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sleep } from '#kernel'
 import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'

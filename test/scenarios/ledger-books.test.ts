@@ -1,4 +1,8 @@
-/** Keeping the books through the API: closed accounts and periods, statements, and every entry of a payment. */
+/**
+ * Keeping the books through the API: closed accounts and periods, statements, and every entry of a payment.
+ *
+ * @every-postgresql closed periods and statements are functions in SQL.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 

@@ -1,6 +1,8 @@
 /**
  * The pages of docs/ledger show what each business event posts, with the amounts of an example. Every example is played
  * here, and what stands in its tables is compared with what is in the ledger: the pages cannot say anything else.
+ *
+ * @every-postgresql every kind of posting, once.
  */
 import { globSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'

@@ -1,4 +1,8 @@
-/** The lifecycle tables are the one source: of the CHECKs in the database, and of what the API allows in each state. */
+/**
+ * The lifecycle tables are the one source: of the CHECKs in the database, and of what the API allows in each state.
+ *
+ * @every-postgresql the CHECKs of the tables, and record.sql in every state.
+ */
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {

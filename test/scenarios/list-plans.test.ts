@@ -1,6 +1,8 @@
 /**
  * Every list, with every combination of its filters, costs what a page costs and not what the table holds. The SQL is
  * what the API really sends, caught at the driver; its plan is the generic one that the API's connections keep.
+ *
+ * @every-postgresql plans differ between planners.
  */
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'

@@ -1,6 +1,8 @@
 /**
  * A processor took money against what we say: the payment was declined, taken back, or is not known here at all. It is
  * booked, given back and visible, once, however it is told and whatever goes wrong on the way.
+ *
+ * @every-postgresql their statements are played here alone.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { applyProcessorEvent, type News } from '#payments'

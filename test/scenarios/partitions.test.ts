@@ -1,4 +1,8 @@
-/** Partitions that are missing are made by whoever maintains the table, at every start and every night. */
+/**
+ * Partitions that are missing are made by whoever maintains the table, at every start and every night.
+ *
+ * @every-postgresql partitions are the database's.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { raw } from '#db'
 import { startWorld, type World } from '../support/testing.ts'

@@ -1,4 +1,8 @@
-/** The payment path through HTTP, on the real database and the real simulator, audited from outside. */
+/**
+ * The payment path through HTTP, on the real database and the real simulator, audited from outside.
+ *
+ * @every-postgresql record.sql, in every way a payment takes.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { decodeId, encodeId } from '#kernel'
 import { eventually, type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'

@@ -1,4 +1,8 @@
-/** Payouts through the API, the real database and the real simulator: never more than is available, never twice. */
+/**
+ * Payouts through the API, the real database and the real simulator: never more than is available, never twice.
+ *
+ * @every-postgresql their statements and constraints are played here alone.
+ */
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { decodeId, encodeId, type FailpointName, watchFailpoints } from '#kernel'

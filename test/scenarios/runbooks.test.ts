@@ -1,6 +1,8 @@
 /**
  * The queries of the runbooks, run against the trouble that each page is about: they name what its reader looks for, and
  * say nothing where the page says that they do.
+ *
+ * @every-postgresql queries that people type, on whichever version they run.
  */
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,8 @@
-/** Two walls around an account: every query names it, and PostgreSQL would let nothing else through if one did not. */
+/**
+ * Two walls around an account: every query names it, and PostgreSQL would let nothing else through if one did not.
+ *
+ * @every-postgresql row-level security is the database's.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { raw } from '#db'
 import { applyProcessorEvent } from '#payments'

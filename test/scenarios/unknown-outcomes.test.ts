@@ -1,6 +1,8 @@
 /**
  * Nobody knows whether the processor did it. What is done then depends on what the processor can: it is asked, sent
  * again, waited for or taken back; and until there is proof the payment is `processing` and its funds stay held.
+ *
+ * @every-postgresql what is due is found and taken in SQL.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { applyProcessorEvent } from '#payments'

@@ -1,4 +1,8 @@
-/** Deliveries as they arrive at a real receiver, and as the API shows and repeats them. */
+/**
+ * Deliveries as they arrive at a real receiver, and as the API shows and repeats them.
+ *
+ * @every-postgresql what operators ask and change, in SQL.
+ */
 import { Webhook } from 'standardwebhooks'
 import { Stripe } from 'stripe'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

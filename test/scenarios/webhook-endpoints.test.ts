@@ -1,4 +1,8 @@
-/** Webhook endpoints over the API: what is taken, what is refused, what is shown once, and what is told of it. */
+/**
+ * Webhook endpoints over the API: what is taken, what is refused, what is shown once, and what is told of it.
+ *
+ * @every-postgresql their constraints, and the lanes that go with them.
+ */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { decodeId } from '#kernel'

@@ -1,4 +1,8 @@
-/** Replays: past events sent (again) to one endpoint, by the thousand, across restarts, and no more than was asked. */
+/**
+ * Replays: past events sent (again) to one endpoint, by the thousand, across restarts, and no more than was asked.
+ *
+ * @every-postgresql pages of a replay are functions in SQL.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { decodeId, encodeId } from '#kernel'
 import { openReceiver } from '../support/receiver.ts'

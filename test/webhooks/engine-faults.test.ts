@@ -1,6 +1,8 @@
 /**
  * What happens to the engine itself: rows 5, 10, 13 and 16 of the matrix in docs/testing.md. Nothing is lost: each event
  * ends as succeeded, dead or canceled.
+ *
+ * @every-postgresql deadlocks, timeouts and transactions held open are the database's.
  */
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { openDatabase } from '#db'
