@@ -8,7 +8,6 @@
  */
 import { globSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import LongestFirst from './test/setup/order.ts'
 import { findPostgresql15 } from './test/setup/server.ts'
@@ -28,9 +27,6 @@ const crash_files = database_files.filter(file => file.startsWith('test/crash/')
 
 /** One more than there are cores: a test waits for its database, its processes and its clock as well as it computes. */
 const WORKERS = availableParallelism() + 1
-
-/** The suite starts our programs some two hundred times, and half of what a start costs is compiling them. */
-process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules', '.cache', 'compiled')
 
 const has_15 = Boolean(process.env.BURSAR_TEST_DATABASE_URL) || findPostgresql15() !== null
 if (!has_15 && process.env.CI) {

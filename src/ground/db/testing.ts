@@ -1,7 +1,7 @@
 /**
  * A database of its own for each test file, cloned from a migrated template in some 50 ms. The server is started
  * once per run by vitest's global setup; a file that imports this room's `#db/testing`, or a room's own `testing.ts`
- * built on it, runs on the packaged PostgreSQL and again on the oldest one we support.
+ * built on it, runs on the packaged PostgreSQL and, where it tries SQL, on the oldest one we support (vitest.config.ts).
  */
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
