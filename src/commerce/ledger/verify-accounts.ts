@@ -54,20 +54,25 @@ const ZERO = '00000000-0000-0000-0000-000000000000'
 const findBrokenAccount = (tx: Tx, first: AccountKey, last: AccountKey) => tx.maybe<Broken>`
   with steps as (
     select e.account_id, e.livemode, e.ledger_account_id as id, e.sequence, e.amount, e.balance, e.side,
-      coalesce(lag(e.sequence) over in_order, 0) as sequence_before,
-      coalesce(lag(e.balance) over in_order, 0) as balance_before
+      row_number() over in_order as place, lag(e.balance, 1, 0::bigint) over in_order as balance_before
     from ledger_entries e
     where (e.account_id, e.livemode, e.ledger_account_id) >= (${first.account_id}, ${first.livemode}, ${first.id})
       and (e.account_id, e.livemode, e.ledger_account_id) <= (${last.account_id}, ${last.livemode}, ${last.id})
     window in_order as (partition by e.account_id, e.livemode, e.ledger_account_id order by e.sequence)
+  ), moved as (
+    select account_id, livemode, id, sequence, place, amount, side, case side when 'debit' then amount else -amount end as debit,
+      -- Of one sign their difference is a bigint for certain, which takes a fraction of numeric's time.
+      case when (balance < 0) = (balance_before < 0) then balance - balance_before end as by,
+      case when (balance < 0) <> (balance_before < 0) then balance::numeric - balance_before end as across_zero_by
+    from steps
   ), sums as (
     select account_id, livemode, id, count(*) as entries,
       coalesce(sum(amount) filter (where side = 'debit'), 0) as debits,
       coalesce(sum(amount) filter (where side = 'credit'), 0) as credits,
-      min(sequence) filter (where sequence <> sequence_before + 1) as gap_at,
-      min(sequence) filter (where balance::numeric <> balance_before + case when side = 'debit' then amount else -amount end) as debit_break_at,
-      min(sequence) filter (where balance::numeric <> balance_before + case when side = 'credit' then amount else -amount end) as credit_break_at
-    from steps
+      min(sequence) filter (where sequence <> place) as gap_at,
+      min(sequence) filter (where by <> debit or across_zero_by <> debit) as debit_break_at,
+      min(sequence) filter (where by <> -debit or across_zero_by <> -debit) as credit_break_at
+    from moved
     group by account_id, livemode, id
   )
   select 'ledger_accounts' as "table", account_id, livemode, id,

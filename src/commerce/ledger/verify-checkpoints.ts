@@ -2,8 +2,12 @@
 import type { Tx } from '#db'
 import type { Broken, Walk } from './verify-walk.ts'
 
-/** Checkpoints in a piece: with 64 entries each some tenths of a second. */
-const PIECE = 2_000
+/**
+ * Checkpoints in a piece at most, and entries under them, unless one alone has more: some seconds. Few large pieces cost
+ * less than many small ones, because the transfers of a piece are then found by going through them once.
+ */
+const PIECE = 16_000
+const PIECE_ENTRIES = 1_000_000n
 
 interface Key {
   account_id: string
@@ -18,58 +22,89 @@ const ZERO = '00000000-0000-0000-0000-000000000000'
 export async function checkCheckpoints({ tx, advance }: Walk): Promise<Broken | undefined> {
   let after: Key = { account_id: ZERO, livemode: false, ledger_account_id: ZERO, sequence: 0n }
   for (;;) {
-    const keys = await tx.many<Key>`
-      select account_id, livemode, ledger_account_id, sequence
-      from ledger_checkpoints
-      where (account_id, livemode, ledger_account_id, sequence)
-        > (${after.account_id}, ${after.livemode}, ${after.ledger_account_id}, ${after.sequence})
-      order by account_id, livemode, ledger_account_id, sequence
-      limit ${PIECE}`
-    const last = keys.at(-1)
-    if (last === undefined) return undefined
-    const broken = await findBroken(tx, after, last)
+    const { checkpoints, entries, last } = await nextCheckpoints(tx, after)
+    if (checkpoints === 0n) return undefined
+    const broken = await findBroken(tx, { after, last, entries })
     if (broken !== undefined) return broken
-    advance({ checkpoints: BigInt(keys.length) })
+    advance({ checkpoints })
     after = last
   }
 }
 
-const findBroken = (tx: Tx, after: Key, last: Key) => tx.maybe<Broken>`
-  select 'ledger_checkpoints' as "table", c.account_id, c.livemode, c.ledger_account_id as id,
-    'the checkpoint after its entry ' || c.sequence || ' does not follow from the one before and the entries between'
-      as reason
-  from ledger_checkpoints c
-  left join lateral (
-    select p.sequence, p.debits_posted, p.credits_posted, p.recorded_until, p.late_by
-    from ledger_checkpoints p
-    where p.account_id = c.account_id and p.livemode = c.livemode and p.ledger_account_id = c.ledger_account_id
-      and p.sequence < c.sequence
-    order by p.sequence desc
-    limit 1
-  ) before on true
-  cross join lateral (
-    select count(*) as entries,
-      coalesce(sum(e.amount) filter (where e.side = 'debit'), 0) as debits,
-      coalesce(sum(e.amount) filter (where e.side = 'credit'), 0) as credits,
-      min(t.recorded_at) as earliest, max(t.recorded_at) as latest
-    from ledger_entries e
-    join ledger_transfers t on t.account_id = e.account_id and t.livemode = e.livemode and t.id = e.transfer_id
-    where e.account_id = c.account_id and e.livemode = c.livemode and e.ledger_account_id = c.ledger_account_id
-      and e.sequence > coalesce(before.sequence, 0) and e.sequence <= c.sequence
-  ) between_them
-  where (c.account_id, c.livemode, c.ledger_account_id, c.sequence)
+/** The next piece: how many checkpoints, how many entries lie under them, and the last of them. */
+async function nextCheckpoints(tx: Tx, after: Key) {
+  const keys = await tx.many<Key>`
+    select account_id, livemode, ledger_account_id, sequence
+    from ledger_checkpoints
+    where (account_id, livemode, ledger_account_id, sequence)
       > (${after.account_id}, ${after.livemode}, ${after.ledger_account_id}, ${after.sequence})
-    and (c.account_id, c.livemode, c.ledger_account_id, c.sequence)
-      <= (${last.account_id}, ${last.livemode}, ${last.ledger_account_id}, ${last.sequence})
-    and (
-      between_them.entries <> c.sequence - coalesce(before.sequence, 0)
-      or c.debits_posted <> coalesce(before.debits_posted, 0) + between_them.debits
-      or c.credits_posted <> coalesce(before.credits_posted, 0) + between_them.credits
-      or c.recorded_until is distinct from greatest(before.recorded_until, between_them.latest)
-      or c.late_by is distinct from greatest(
-        coalesce(before.late_by, 0),
-        (extract(epoch from before.recorded_until - between_them.earliest) * 1000000)::bigint
-      )
-    )
-  order by c.account_id, c.livemode, c.ledger_account_id, c.sequence
+    order by account_id, livemode, ledger_account_id, sequence
+    limit ${PIECE}`
+  let [checkpoints, entries, last] = [0n, 0n, after]
+  for (const key of keys) {
+    const is_same = key.ledger_account_id === last.ledger_account_id
+    const below = is_same ? key.sequence - last.sequence : key.sequence
+    if (entries + below > PIECE_ENTRIES && checkpoints > 0n) break
+    checkpoints += 1n
+    entries += below
+    last = key
+  }
+  return { checkpoints, entries, last }
+}
+
+interface Piece {
+  after: Key
+  last: Key
+  entries: bigint
+}
+
+/** More entries than the sequences leave room for are as wrong as fewer, and the limit tells the planner how many come. */
+const findBroken = (tx: Tx, { after, last, entries }: Piece) => tx.maybe<Broken>`
+  with blocks as (
+    select c.account_id, c.livemode, c.ledger_account_id, c.sequence, c.debits_posted, c.credits_posted,
+      c.recorded_until, c.late_by, before.recorded_until as recorded_before, coalesce(before.sequence, 0) as sequence_before,
+      coalesce(before.debits_posted, 0) as debits_before, coalesce(before.credits_posted, 0) as credits_before,
+      coalesce(before.late_by, 0) as late_by_before
+    from ledger_checkpoints c
+    left join lateral (
+      select p.sequence, p.debits_posted, p.credits_posted, p.recorded_until, p.late_by
+      from ledger_checkpoints p
+      where p.account_id = c.account_id and p.livemode = c.livemode and p.ledger_account_id = c.ledger_account_id
+        and p.sequence < c.sequence
+      order by p.sequence desc
+      limit 1
+    ) before on true
+    where (c.account_id, c.livemode, c.ledger_account_id, c.sequence)
+        > (${after.account_id}, ${after.livemode}, ${after.ledger_account_id}, ${after.sequence})
+      and (c.account_id, c.livemode, c.ledger_account_id, c.sequence)
+        <= (${last.account_id}, ${last.livemode}, ${last.ledger_account_id}, ${last.sequence})
+  ), legs as (
+    select b.account_id, b.livemode, b.ledger_account_id, b.sequence, e.transfer_id, e.amount, e.side
+    from blocks b
+    join ledger_entries e
+      on e.account_id = b.account_id and e.livemode = b.livemode and e.ledger_account_id = b.ledger_account_id
+        and e.sequence > b.sequence_before and e.sequence <= b.sequence
+    limit ${entries + 1n}
+  ), sums as (
+    select legs.account_id, legs.livemode, legs.ledger_account_id, legs.sequence, count(*) as entries,
+      coalesce(sum(legs.amount) filter (where legs.side = 'debit'), 0) as debits,
+      coalesce(sum(legs.amount) filter (where legs.side = 'credit'), 0) as credits,
+      min(t.recorded_at) as earliest, max(t.recorded_at) as latest
+    from legs
+    join ledger_transfers t
+      on t.account_id = legs.account_id and t.livemode = legs.livemode and t.id = legs.transfer_id
+    group by legs.account_id, legs.livemode, legs.ledger_account_id, legs.sequence
+  )
+  select 'ledger_checkpoints' as "table", account_id, livemode, ledger_account_id as id,
+    'the checkpoint after its entry ' || sequence || ' does not follow from the one before and the entries between'
+      as reason
+  from blocks
+  left join sums using (account_id, livemode, ledger_account_id, sequence)
+  where sums.entries is distinct from sequence - sequence_before
+    or debits_posted <> debits_before + debits
+    or credits_posted <> credits_before + credits
+    or recorded_until is distinct from greatest(recorded_before, latest)
+    or late_by is distinct from
+      greatest(late_by_before, (extract(epoch from recorded_before - earliest) * 1000000)::bigint)
+  order by account_id, livemode, ledger_account_id, sequence
   limit 1`
