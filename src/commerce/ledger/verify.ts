@@ -1,9 +1,8 @@
 /**
  * Proves the books, on the live database, from the rows alone: in one snapshot, in bounded pieces, so that memory
  * does not grow with the history. Transfers are walked against their entries, in order of time; pendings against their
- * resolutions; checkpoints against the entries between them; beside that, on a second connection that sees the same
- * snapshot, accounts against their entries, in order of account, and batches against their seals. The first broken row
- * is named.
+ * resolutions; checkpoints against the entries between them; accounts against their entries; batches against their
+ * seals. Two connections that see the same snapshot share the walks. The first broken row is named.
  */
 import { type Db, raw, type Tx } from '#db'
 import { checkAccounts } from './verify-accounts.ts'
@@ -33,6 +32,27 @@ export interface VerifyOptions {
   onProgress?(done: bigint, total: bigint): void
 }
 
+/** What a walk found: `sealed` only of the one along the seals. */
+interface Found {
+  readonly broken?: Broken
+  readonly sealed?: SealedPart
+}
+type Check = (walk: Walk, options: VerifyOptions) => Promise<Found>
+
+/** By their order one finding is named before another: an entry that is gone explains the total that is wrong. */
+const CHECKS = {
+  transfers: async walk => found(await checkTransfers(walk)),
+  pendings: async walk => found(await checkPendings(walk)),
+  checkpoints: async walk => found(await checkCheckpoints(walk)),
+  accounts: async walk => found(await checkAccounts(walk)),
+  seals: async (walk, { head }) => checkSeals(walk, head),
+} satisfies Record<string, Check>
+
+const found = (broken: Broken | undefined): Found => (broken === undefined ? {} : { broken })
+
+/** Those that take longest first, so that two who share them end at nearly the same time. */
+const LONGEST_FIRST = ['seals', 'checkpoints', 'accounts', 'transfers', 'pendings'] as const
+
 /**
  * `db` must see every account (the owner of the process, not a tenant) and have two connections free. Reads only, and
  * blocks no writer.
@@ -42,27 +62,34 @@ export async function verify(db: Db, options: VerifyOptions = {}): Promise<Verif
     await begin(tx)
     const { snapshot } = await tx.one<{ snapshot: string }>`select pg_export_snapshot() as snapshot`
     const count = await counting(tx, options)
-    const [by_transfer, by_account] = await Promise.all([
-      walkTransfers({ tx, advance: count.advance }),
+    const waiting = LONGEST_FIRST.values()
+    const results: { [name in keyof typeof CHECKS]?: Found } = {}
+    const takeTurns = async (by: Tx) => {
+      for (const name of waiting)
+        results[name] = await CHECKS[name]({ tx: by, advance: count.advance }, options)
+    }
+    await Promise.all([
+      takeTurns(tx),
       db.transaction(async other => {
         await begin(other)
         await other.run`set transaction snapshot ${raw(`'${snapshot}'`)}`
-        return walkAccounts({ tx: other, advance: count.advance }, options)
+        await takeTurns(other)
       }),
     ])
-    return count.verification(by_transfer, by_account)
+    const { transfers, pendings, checkpoints, accounts, seals } = results
+    return count.verification([transfers, pendings, checkpoints, accounts, seals])
   })
 }
 
 /** The same over what a transaction sees, its own changes included. */
 export async function verifyIn(tx: Tx, options: VerifyOptions = {}): Promise<Verification> {
   const count = await counting(tx, options)
-  const walk = { tx, advance: count.advance }
-  const by_transfer = await walkTransfers(walk)
-  return count.verification(
-    by_transfer,
-    by_transfer ? { sealed: NOTHING } : await walkAccounts(walk, options),
-  )
+  const results: Found[] = []
+  for (const check of Object.values<Check>(CHECKS)) {
+    results.push(await check({ tx, advance: count.advance }, options))
+    if (results.at(-1)?.broken !== undefined) break
+  }
+  return count.verification(results)
 }
 
 async function begin(tx: Tx): Promise<void> {
@@ -76,17 +103,6 @@ async function begin(tx: Tx): Promise<void> {
 }
 
 const NOTHING: SealedPart = { seals: 0n, transfers: 0n, head: '0'.repeat(64) }
-
-const walkTransfers = async (walk: Walk): Promise<Broken | undefined> =>
-  (await checkTransfers(walk)) ?? (await checkPendings(walk)) ?? (await checkCheckpoints(walk))
-
-async function walkAccounts(
-  walk: Walk,
-  options: VerifyOptions,
-): Promise<{ broken?: Broken; sealed: SealedPart }> {
-  const broken = await checkAccounts(walk)
-  return broken === undefined ? checkSeals(walk, options.head) : { broken, sealed: NOTHING }
-}
 
 async function counting(tx: Tx, options: VerifyOptions) {
   const sizes = await tx.one<Required<Rows>>`
@@ -111,12 +127,9 @@ async function counting(tx: Tx, options: VerifyOptions) {
       done += transfers + entries + accounts + seals + sealed + checkpoints
       options.onProgress?.(done, total)
     },
-    verification: (
-      first: Broken | undefined,
-      second: { broken?: Broken; sealed: SealedPart },
-    ): Verification => {
-      const { sealed } = second
-      const broken = first ?? second.broken
+    verification: (results: readonly (Found | undefined)[]): Verification => {
+      const sealed = results.find(result => result?.sealed !== undefined)?.sealed ?? NOTHING
+      const broken = results.find(result => result?.broken !== undefined)?.broken
       return broken === undefined ? { ok: true, checked, sealed } : { ok: false, checked, sealed, broken }
     },
   }
