@@ -11,7 +11,7 @@ beforeAll(async () => {
   const busy = newTenant()
   await post(
     db(),
-    Array.from({ length: 70 }, () => transferOf(busy)),
+    Array.from({ length: 140 }, () => transferOf(busy)),
   )
   await sealAll(db())
 })
@@ -53,7 +53,19 @@ const tamperings: [name: string, reason: RegExp, tamper: (tx: Tx) => Promise<unk
           where t.account_id = a.account_id and a.id in (t.debit_account_id, t.credit_account_id)),
         c.late_by
       from ledger_checkpoints c
-      join ledger_accounts a on a.id = c.ledger_account_id`,
+      join ledger_accounts a on a.id = c.ledger_account_id
+      where c.sequence = 64`,
+  ],
+  [
+    'the later of two checkpoints made larger',
+    /checkpoint after its entry 128 does not follow/,
+    tx => tx.run`update ledger_checkpoints set debits_posted = debits_posted + 1 where sequence = 128`,
+  ],
+  [
+    'a transfer under a checkpoint recorded later',
+    /checkpoint after its entry 128 does not follow/,
+    tx => tx.run`
+      update ledger_transfers set recorded_at = recorded_at + interval '1 second' where debit_sequence = 100`,
   ],
   [
     'a checkpoint put to another time',

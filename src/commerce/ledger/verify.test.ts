@@ -56,6 +56,12 @@ const tamperings: [name: string, reason: RegExp, tamper: (tx: Tx) => Promise<unk
       from ledger_entries where transfer_id = ${capture}`,
   ],
   [
+    'an entry moved to another account',
+    /debit entry of 100 is not there/,
+    tx =>
+      tx.run`update ledger_entries set ledger_account_id = ${id()} where transfer_id = ${capture} and side = 'debit'`,
+  ],
+  [
     'the sides of two entries swapped',
     /is not there/,
     tx => tx.run`
@@ -101,6 +107,32 @@ const tamperings: [name: string, reason: RegExp, tamper: (tx: Tx) => Promise<unk
     /does not follow/,
     tx =>
       tx.run`update ledger_entries set balance = balance + 1 where transfer_id = ${capture} and side = 'credit'`,
+  ],
+  [
+    'a running balance on the other side rewritten',
+    /does not follow/,
+    tx =>
+      tx.run`update ledger_entries set balance = balance + 1 where transfer_id = ${capture} and side = 'debit'`,
+  ],
+  [
+    'a running balance turned negative',
+    /does not follow/,
+    tx =>
+      tx.run`update ledger_entries set balance = -balance where transfer_id = ${capture} and side = 'debit'`,
+  ],
+  [
+    'running balances as far apart as numbers go',
+    /does not follow/,
+    tx => tx.run`
+      update ledger_entries
+      set balance = case sequence % 2 when 0 then 9223372036854775807 else -9223372036854775808 end
+      where account_id = ${tenant.account_id}`,
+  ],
+  [
+    'an account moved to another currency',
+    /another currency/,
+    tx =>
+      tx.run`update ledger_accounts set currency = 'eur' where account_id = ${tenant.account_id} and normal_side = 'debit'`,
   ],
   [
     'a total rewritten',

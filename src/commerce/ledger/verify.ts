@@ -62,13 +62,18 @@ export async function verify(db: Db, options: VerifyOptions = {}): Promise<Verif
     await begin(tx)
     const { snapshot } = await tx.one<{ snapshot: string }>`select pg_export_snapshot() as snapshot`
     const count = await counting(tx, options)
-    const waiting = LONGEST_FIRST.values()
+    const waiting = [...LONGEST_FIRST]
     const results: { [name in keyof typeof CHECKS]?: Found } = {}
     const takeTurns = async (by: Tx) => {
-      for (const name of waiting)
-        results[name] = await CHECKS[name]({ tx: by, advance: count.advance }, options)
+      try {
+        for (let name = waiting.shift(); name !== undefined; name = waiting.shift())
+          results[name] = await CHECKS[name]({ tx: by, advance: count.advance }, options)
+      } catch (error) {
+        waiting.length = 0
+        throw error
+      }
     }
-    await Promise.all([
+    const ends = await Promise.allSettled([
       takeTurns(tx),
       db.transaction(async other => {
         await begin(other)
@@ -76,6 +81,8 @@ export async function verify(db: Db, options: VerifyOptions = {}): Promise<Verif
         await takeTurns(other)
       }),
     ])
+    // Only now: whoever still walks uses a connection that must not be given back meanwhile.
+    for (const end of ends) if (end.status === 'rejected') throw end.reason
     const { transfers, pendings, checkpoints, accounts, seals } = results
     return count.verification([transfers, pendings, checkpoints, accounts, seals])
   })
