@@ -170,7 +170,7 @@ test('no index holds what the steps of a payment change in its attempt: seeing w
 })
 
 /** Seven processes in a row, on a machine that has other things to do. */
-const SPAWNING_MS = 60_000
+const SPAWNING_MS = 180_000
 
 async function bursar(...args: string[]): Promise<{ out: string; json: Json }> {
   const { stdout } = await promisify(execFile)(
@@ -203,7 +203,7 @@ describe('bursar attempts', () => {
     SPAWNING_MS,
   )
 
-  test('has a failed orphan capture given back once more', async () => {
+  test('has a failed orphan capture given back once more', { timeout: SPAWNING_MS }, async () => {
     const account = await world.account()
     await unknown(account)
     const [attempt] = await openOf(account)

@@ -12,7 +12,7 @@ import { eventually, type Json, startWorld, type TestAccount, type World } from 
 
 let world: World
 beforeAll(async () => {
-  world = await startWorld({ stops: createStops({ patience_ms: 250 }), webhooks: 'unanswered' })
+  world = await startWorld({ stops: createStops(), webhooks: 'unanswered' })
 })
 afterEach(async () => {
   await world.clearFaults()
@@ -41,7 +41,7 @@ const statusOf = async ({ api }: TestAccount, { id }: Json): Promise<string> =>
 /** A payment that was made, and of which nobody here heard: its answer was lost, and asking failed too. */
 async function silent(): Promise<{ account: TestAccount; intent: Json }> {
   const account = await world.account()
-  await world.fault({ operation: 'authorize', kind: 'drop_response', count: 1 })
+  await world.fault({ operation: 'authorize', kind: 'reset', moment: 'after', count: 1 })
   await world.fault({ operation: 'lookup', kind: 'error', moment: 'before', count: 1 })
   const intent = await pay(account)
   return { account, intent }

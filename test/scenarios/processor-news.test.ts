@@ -9,7 +9,7 @@ import { eventOf, newsOf, type OperationNews } from '../support/news.ts'
 import { createStops } from '../support/stops.ts'
 import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 
-const stops = createStops({ patience_ms: 250 })
+const stops = createStops()
 let world: World
 beforeAll(async () => {
   world = await startWorld({ stops })
@@ -36,7 +36,7 @@ const intentOf = async ({ api }: TestAccount, { id }: Json): Promise<Json> =>
 /** A payment that was made, and of which nobody here heard: its answer was lost, and asking failed too. */
 async function silent(more: object = {}): Promise<{ account: TestAccount; intent: Json }> {
   const account = await world.account()
-  await world.fault({ operation: 'authorize', kind: 'drop_response', count: 1 })
+  await world.fault({ operation: 'authorize', kind: 'reset', moment: 'after', count: 1 })
   await world.fault({ operation: 'lookup', kind: 'error', moment: 'before', count: 1 })
   const intent = await pay(account, more)
   expect(intent.status).toBe('processing')
@@ -93,7 +93,7 @@ test.each([
 ] as const)('a webhook settles a %s whose answer was lost', async (operation, path, body, status) => {
   const account = await world.account()
   const held = await pay(account, { capture_method: 'manual' })
-  await world.fault({ operation, kind: 'drop_response', count: 1 })
+  await world.fault({ operation, kind: 'reset', moment: 'after', count: 1 })
   await world.fault({ operation: 'lookup', kind: 'error', moment: 'before', count: 1 })
   const asked = await account.api.post(`/v1/payment_intents/${held.id}/${path}`, body)
   expect(asked.body.status).toBe('processing')

@@ -16,7 +16,9 @@ import {
   type World,
 } from '../support/testing.ts'
 
-const stops = createStops({ patience_ms: 250 })
+const stops = createStops()
+/** Of a call that is never answered: longer than any answer takes, so that only silence is given up. */
+const SILENCE_MS = 1_000
 let world: World
 beforeAll(async () => {
   world = await startWorld({ stops })
@@ -256,6 +258,7 @@ describe.each(names)('%s whose processor', name => {
     const { path, body } = await work.prepare(account)
     const headers = { 'idempotency-key': randomUUID() }
     for (const fault of faults) await world.fault({ count: 1, operation: work.asks, ...fault })
+    stops.giveUpNext(SILENCE_MS)
     const answer = await account.api.post(path, body, headers)
     return { wanted, account, answer, retry: () => account.api.post(path, body, headers) }
   }
@@ -281,7 +284,7 @@ describe.each(names)('%s whose processor', name => {
       'has done it and cannot be asked',
       [{ kind: 'drop_response' }, { kind: 'error', operation: 'lookup', moment: 'before' }],
     ],
-    ['does it late', [{ kind: 'late_success', ms: 600 }]],
+    ['does it late', [{ kind: 'late_success', ms: 4 * SILENCE_MS }]],
   ])('%s: open until there is proof, then done once', async (_what, faults) => {
     const { wanted, account, answer, retry } = await strike(...faults)
     expect(answer.status).toBe(200)

@@ -12,7 +12,7 @@ import { otherProcessor } from '../support/processors.ts'
 import { createStops } from '../support/stops.ts'
 import { eventually, type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 
-const processor = otherProcessor(createStops({ patience_ms: 500 }))
+const processor = otherProcessor(createStops())
 let world: World
 beforeAll(async () => {
   world = await startWorld({ stops: processor })

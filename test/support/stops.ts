@@ -25,15 +25,24 @@ export interface Gates {
 export interface Stops extends Gates {
   /** The next runner that comes to the point hangs there; only that one. */
   at(point: Point): Stop
+  /** The next operation asked of the processor is given up so soon, for one that keeps silent; only that one. */
+  giveUpNext(patience_ms: number): void
 }
 
-/** Has every runner pass the points; `patience_ms` shortens its calls to the processor. */
-export function gated(pass: (point: Point) => Promise<void>, patience_ms = 15_000): Gates {
+/** As long as any call may take. */
+const PATIENT_MS = 15_000
+
+/** Has every runner pass the points; `patience` shortens each operation, and `patience_ms` every call. */
+export function gated(
+  pass: (point: Point) => Promise<void>,
+  patience_ms = PATIENT_MS,
+  patience: () => number = () => patience_ms,
+): Gates {
   const call =
     <Request, Outcome>(ask: (request: Request, deadline_ms: number) => Promise<Outcome>) =>
     async (request: Request, deadline_ms: number): Promise<Outcome> => {
       await pass('sent')
-      const outcome = await ask(request, Math.min(deadline_ms, patience_ms))
+      const outcome = await ask(request, Math.min(deadline_ms, patience()))
       await pass('done')
       return outcome
     }
@@ -57,8 +66,15 @@ export function gated(pass: (point: Point) => Promise<void>, patience_ms = 15_00
 }
 
 /** `patience_ms` shortens every call to the processor: tests of its silence need not wait for the real deadline. */
-export function createStops({ patience_ms = 15_000 } = {}): Stops {
+export function createStops({ patience_ms = PATIENT_MS } = {}): Stops {
   let armed: { point: Point; reached: () => void; woken: Promise<void> } | undefined
+  let next_ms: number | undefined
+
+  function patience(): number {
+    const most_ms = next_ms ?? patience_ms
+    next_ms = undefined
+    return most_ms
+  }
 
   async function pass(point: Point): Promise<void> {
     if (armed?.point !== point) return
@@ -75,6 +91,9 @@ export function createStops({ patience_ms = 15_000 } = {}): Stops {
       armed = { point, reached: reached.resolve, woken: woken.promise }
       return { reached: reached.promise, wake: woken.resolve }
     },
-    ...gated(pass, patience_ms),
+    giveUpNext(most_ms) {
+      next_ms = most_ms
+    },
+    ...gated(pass, patience_ms, patience),
   }
 }

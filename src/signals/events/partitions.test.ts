@@ -67,13 +67,20 @@ describe('with 30 days of events', () => {
     ]
   }
 
-  /** Pages that a question touches, the second time: the first one loads the catalog. */
+  const ASKED_TIMES = 5
+
+  /**
+   * Pages that a question touches, the least of some times: the first one loads the catalog, and what else runs on the
+   * server (a vacuum, transactions of other databases that a snapshot names) adds to any.
+   */
   async function pages(question: string): Promise<number> {
-    const ask = () => reader.run(`explain (analyze, buffers, timing off, format json) ${question}`, [])
-    await ask()
-    const { rows } = await ask()
-    const { Plan } = (rows as [Explained])[0]['QUERY PLAN'][0]
-    return Plan['Shared Hit Blocks'] + Plan['Shared Read Blocks']
+    const counts: number[] = []
+    for (let time = 0; time < ASKED_TIMES; time++) {
+      const { rows } = await reader.run(`explain (analyze, buffers, timing off, format json) ${question}`, [])
+      const { Plan } = (rows as [Explained])[0]['QUERY PLAN'][0]
+      counts.push(Plan['Shared Hit Blocks'] + Plan['Shared Read Blocks'])
+    }
+    return Math.min(...counts)
   }
 
   test('to look for new ones, and to read ten, costs the same whether few or many were read before', async () => {
