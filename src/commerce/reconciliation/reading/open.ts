@@ -1,11 +1,14 @@
 /** Opens a statement: finds out what it is, and reads it piece by piece. */
+import { Bai2Reader } from './bai2/reader.ts'
 import { ByteSource, ByteTrouble, peek, PIECE_BYTES } from './bytes.ts'
+import { Camt053Reader } from './camt053/reader.ts'
 import { guessMapping } from './csv/guess.ts'
 import { CsvReader } from './csv/reader.ts'
 import { Utf8Source } from './encoding.ts'
 import { findFormat } from './format.ts'
 import { guessJsonMapping } from './jsonl/guess.ts'
 import { JsonLinesReader } from './jsonl/reader.ts'
+import { Mt940Reader } from './mt940/reader.ts'
 import { countLineEnds, type Reader } from './reader.ts'
 import { Sink } from './sink.ts'
 import {
@@ -88,8 +91,10 @@ function readerOf(
     case 'jsonl':
       return new JsonLinesReader(guessJsonMapping(sample, is_whole, options, encoding, fail), sink)
     case 'camt053':
+      return new Camt053Reader(options, sink)
     case 'mt940':
+      return new Mt940Reader(options, sink)
     case 'bai2':
-      return fail(null, `${format} is not read yet`)
+      return new Bai2Reader(options, sink)
   }
 }

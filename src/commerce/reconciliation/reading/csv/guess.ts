@@ -11,9 +11,9 @@ import {
   type Mapping,
   type ReadOptions,
 } from '../statement.ts'
-import { type Fail, findLayout, type Layout, type SampleRow } from './layout.ts'
+import { type Fail, findLayout, type Layout, namesIn, type SampleRow } from './layout.ts'
 import { currencyIn } from './names.ts'
-import { isDirection } from './signs.ts'
+import { directionOf } from './signs.ts'
 
 export interface Guess {
   mapping: Mapping
@@ -30,7 +30,7 @@ export function guessMapping(
   const given = options.mapping ?? {}
   checkGiven(given, fail)
   const layout = findLayout(sample, is_whole, given, fail)
-  const columns = withoutUselessSign(layout, given.columns)
+  const columns = withDirections(layout, given.columns, fail)
   const { header, header_line, delimiter, preset, rows } = layout
   const code = currencyOf(options, columns, layout, fail)
   const decimal = given.decimal ?? (preset === null ? decimalOf(layout, columns, code, fail) : 'minor')
@@ -78,18 +78,43 @@ export function placeOf(
 const cellOf = (header: readonly string[], row: SampleRow, name: string): string =>
   row.cells[header.includes(name) ? header.indexOf(name) : Number(name.slice(1)) - 1] ?? ''
 
-/** A guessed column of signs counts when every row has one and no amount has its own. */
-function withoutUselessSign({ columns, header, rows }: Layout, given: Partial<Columns> | undefined): Columns {
-  const { sign, amount } = columns
-  if (sign === undefined || amount === undefined || given?.sign !== undefined) return columns
-  const is_useful = rows.every(
-    row =>
-      isDirection(cellOf(header, row, sign)) &&
-      bareNumber(cellOf(header, row, amount), null)?.is_negative !== true,
+/**
+ * Whether a column says the direction of the amount beside it. One that the names or the values point to is used when
+ * the amounts have no signs, and left alone when they have the same ones; who differs is asked.
+ */
+function withDirections(layout: Layout, given: Partial<Columns> | undefined, fail: Fail): Columns {
+  const { columns, header, rows, preset } = layout
+  const { amount } = columns
+  if (amount === undefined || preset !== null || given?.amount !== undefined || given?.sign !== undefined)
+    return columns
+  const { sign: named, ...rest } = columns
+  const sign =
+    named ?? header.find(name => !namesIn(columns).includes(name) && saysDirections(header, rows, name))
+  if (sign === undefined) return rest
+  const known = rows.flatMap(row => {
+    const direction = directionOf(cellOf(header, row, sign))
+    const is_negative = bareNumber(cellOf(header, row, amount), null)?.is_negative
+    return direction === undefined || is_negative === undefined ? [] : [{ row, direction, is_negative }]
+  })
+  if (known.length === 0) return rest
+  if (!known.some(({ is_negative }) => is_negative)) return { ...rest, sign }
+  const differing = known.find(({ direction, is_negative }) => (direction === -1) !== is_negative)
+  if (differing === undefined) return rest
+  return fail(
+    differing.row.line,
+    `amounts have signs, and column ${quote(sign)} says another direction: say the columns of the amount and of the sign`,
   )
-  if (is_useful && rows.length > 0) return columns
-  const { sign: _, ...rest } = columns
-  return rest
+}
+
+/**
+ * Most of its cells do: one that does not is a bad row, and no reason to read the others without a direction. Letters
+ * that may be anything have to be of both directions; whole words need not.
+ */
+function saysDirections(header: readonly string[], rows: readonly SampleRow[], name: string): boolean {
+  const texts = rows.map(row => cellOf(header, row, name)).filter(text => text !== '')
+  const known = texts.filter(text => directionOf(text) !== undefined)
+  const is_clear = new Set(known.map(directionOf)).size === 2 || known.some(text => text.length > 2)
+  return is_clear && known.length * 2 > texts.length
 }
 
 function currencyOf(options: ReadOptions, columns: Columns, layout: Layout, fail: Fail): string | null {

@@ -91,7 +91,8 @@ function isByPlace(columns: Partial<Columns>): boolean {
   return isComplete(columns) && names.every(name => /^#\d+$/.test(name))
 }
 
-const namesIn = ({ id = [], ...rest }: Partial<Columns>): string[] => [
+/** Of all columns that say something. */
+export const namesIn = ({ id = [], ...rest }: Partial<Columns>): string[] => [
   ...id,
   ...Object.values(rest).filter((name): name is string => typeof name === 'string'),
 ]

@@ -20,4 +20,3 @@ const DIRECTIONS: Record<string, 1 | -1> = {
 
 /** 1 when money came in, -1 when it left; undefined when the text says neither. */
 export const directionOf = (text: string): 1 | -1 | undefined => DIRECTIONS[text.toLowerCase()]
-export const isDirection = (text: string) => directionOf(text) !== undefined
