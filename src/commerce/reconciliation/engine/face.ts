@@ -5,6 +5,7 @@
 import type { Decision } from '../decision.ts'
 import type { Suggestion } from '../home.ts'
 import type { BadRow, Line, Side } from '../line.ts'
+import type { Format, Mapping, ReadOptions } from '../reading/statement.ts'
 import type { Pass, Rules, Status } from '../rules.ts'
 
 /** One side of a run, as a file. What is absent is guessed by the reader, and said in the answer. */
@@ -12,11 +13,14 @@ export interface FileSide {
   path: string
   /** As shown to people: of the file, without its folders. */
   name: string
-  format?: 'csv' | 'jsonl' | 'camt053' | 'mt940' | 'bai2'
-  /** How columns are meant, as the reader takes it. */
-  mapping?: unknown
+  format?: Format
+  /** How columns are meant, as far as it is not to be guessed. */
+  mapping?: Partial<Mapping>
   /** Of rows that name none. */
   currency?: string
+  id_from?: ReadOptions['id_from']
+  /** A file with a header alone is refused unless it is meant. */
+  is_empty_allowed?: boolean
 }
 
 export interface RunFilesOptions {
@@ -52,6 +56,7 @@ export interface StatusSum {
   sum: bigint
 }
 
+/** What a statement says of itself, and whether it holds. */
 export interface Control {
   name: string
   expected: string
@@ -64,7 +69,7 @@ export interface SideSummary {
   name: string
   format: string
   /** As used, also when it was guessed. Null where a format needs none. */
-  mapping: unknown
+  mapping: Mapping | null
   /** Of the raw bytes. */
   sha256: string
   /** Rows read, without the bad and the carried. */
@@ -101,9 +106,12 @@ export interface FileRun {
   /** No findings, no bad row, every control met. */
   is_clean: boolean
   directory: string
-  /** Every row of both sides, left first, in the order of reading. */
+  /**
+   * Every row of both sides in the order of reading, what the right has alone behind the left. A right row that says
+   * the same as the left row it was matched with follows it at once. Texts are left out.
+   */
   items(): AsyncIterable<Item>
-  /** Those whose status somebody must look at, in the same order. */
+  /** Those whose status somebody must look at, with their texts: by status, those of one group together. */
   findings(): AsyncIterable<Item>
 }
 

@@ -29,6 +29,17 @@ export function placeAll(
   return table.homes()
 }
 
+/** Pass 1 alone: the homes of the rows that decisions take. Rows that no decision names may be absent. */
+export function replay(
+  left: readonly Line[],
+  right: readonly Line[],
+  decisions: readonly Decision[],
+): Home[] {
+  const table = new Table(left, right)
+  replayDecisions(table, decisions)
+  return table.placed()
+}
+
 /** Pass 1. */
 function replayDecisions(table: Table, decisions: readonly Decision[]): void {
   const named = {

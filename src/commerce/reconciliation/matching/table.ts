@@ -47,6 +47,11 @@ export class Table {
     this.#twins[side].set(line.row, twin)
   }
 
+  /** Of the rows that have one so far. */
+  placed(): Home[] {
+    return [...Object.values(this.#homes.left), ...Object.values(this.#homes.right)]
+  }
+
   /** Of every row, in the order of both sides. */
   homes(): Record<Side, Home[]> {
     const homeIn =

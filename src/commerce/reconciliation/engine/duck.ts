@@ -1,0 +1,85 @@
+/**
+ * DuckDB inside this process, and nothing of it before a run needs it: a server that never reconciles files does not
+ * carry its 70 MB.
+ */
+import { availableParallelism } from 'node:os'
+import type { DuckDBConnection, DuckDBType, DuckDBValue } from '@duckdb/node-api'
+
+/** What DuckDB keeps in memory before it spills to disk. With the process around it a run stays below 512 MB. */
+const MEMORY_LIMIT = '160MB'
+/** More would hold more buffers than the limit has room for. */
+const THREADS_MOST = 4
+
+export type Cell = DuckDBValue
+
+export class Duck {
+  readonly #connection: DuckDBConnection
+  readonly #close: () => void
+
+  private constructor(connection: DuckDBConnection, close: () => void) {
+    this.#connection = connection
+    this.#close = close
+  }
+
+  static async open(spill_directory: string): Promise<Duck> {
+    const { DuckDBInstance } = await import('@duckdb/node-api')
+    const instance = await DuckDBInstance.create(':memory:', {
+      threads: `${Math.min(availableParallelism(), THREADS_MOST)}`,
+      memory_limit: MEMORY_LIMIT,
+      temp_directory: spill_directory,
+      // Row numbers are given by the place in a table, so that order must be the file's.
+      preserve_insertion_order: 'true',
+      // Files that a run was not given are not read, and nothing is fetched.
+      autoinstall_known_extensions: 'false',
+      autoload_known_extensions: 'false',
+    })
+    const connection = await instance.connect()
+    return new Duck(connection, () => {
+      connection.closeSync()
+      instance.closeSync()
+    })
+  }
+
+  async run(sql: string): Promise<void> {
+    await this.#connection.run(sql)
+  }
+
+  /** For answers that are short. */
+  async rows<Row extends readonly Cell[]>(sql: string): Promise<Row[]> {
+    const result = await this.#connection.run(sql)
+    return (await result.getRows()) as unknown as Row[]
+  }
+
+  /** For answers of any length, in pieces. */
+  async *stream<Row extends readonly Cell[]>(sql: string): AsyncIterable<Row[]> {
+    const result = await this.#connection.stream(sql)
+    for await (const rows of result.yieldRows()) yield rows as unknown as Row[]
+  }
+
+  /** Columns of equal length, of the types of the table's columns. */
+  async appender(table: string, types: (duck: typeof import('@duckdb/node-api')) => DuckDBType[]) {
+    const duck = await import('@duckdb/node-api')
+    const appender = await this.#connection.createAppender(table)
+    const column_types = types(duck)
+    return {
+      append(columns: Cell[][]): void {
+        const chunk = duck.DuckDBDataChunk.create(column_types)
+        chunk.setColumns(columns)
+        appender.appendDataChunk(chunk)
+      },
+      close(): void {
+        appender.closeSync()
+      },
+    }
+  }
+
+  close(): void {
+    this.#close()
+  }
+}
+
+/** Rows of one chunk, DuckDB's own vector size. */
+export const CHUNK_ROWS = 2_048
+
+/** A text in SQL. */
+export const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`

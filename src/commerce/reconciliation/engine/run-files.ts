@@ -1,0 +1,165 @@
+/**
+ * A run over files: read, match, write, each whole before the next. A run that was killed begins again, because all
+ * it has done is seconds old and in memory or in its working files; the same command ends with the same bytes.
+ */
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { type Rules, RULES_VERSION } from '../rules.ts'
+import { Directory } from './directory.ts'
+import { Duck } from './duck.ts'
+import type { FileRun, FileSide, Item, Progress, RunFiles, RunFilesOptions } from './face.ts'
+import { loadSide } from './load.ts'
+import { match } from './match.ts'
+import { fileRun, parseRun, runText, summarize } from './stored.ts'
+import { suggestions, sumUp, writeFindings, writeItems } from './write.ts'
+
+/** Raised whenever the same input would be written as other bytes. Part of every run's key. */
+const ENGINE_VERSION = 1
+
+/** No result was written: the disk is full, or may not be written to. The directory holds nothing half. */
+export class RunFailed extends Error {
+  override readonly name = 'RunFailed'
+}
+
+/**
+ * Throws `StatementError` when a file cannot be read as a whole and `RunFailed` when its result cannot be kept. The
+ * key is known once both files were read, so a stored run is found by their digests before anything else is done.
+ */
+export const runFiles: RunFiles = async options => {
+  const directory = new Directory(options.directory)
+  const found = await findStored(directory, options)
+  if (found !== null) return found
+  let duck: Duck | null = null
+  try {
+    await directory.clear()
+    duck = await Duck.open(directory.work('spill'))
+    const run = await work(duck, directory, options)
+    duck.close()
+    duck = null
+    await directory.commit(runText(run))
+    tell(options, { stage: 'done', done: run.left.rows + run.right.rows, total: null })
+    return fileRun(run, directory, false)
+  } catch (error) {
+    duck?.close()
+    await directory.tidy()
+    throw failure(error)
+  }
+}
+
+async function work(duck: Duck, directory: Directory, options: RunFilesOptions) {
+  const { rules, decisions } = options
+  const total = (await sizeOf(options.left)) + (await sizeOf(options.right))
+  let before = 0
+  let read = 0
+  const onBytes = (bytes: number) => {
+    read = bytes
+    tell(options, { stage: 'read', done: before + bytes, total })
+  }
+  const left = await loadSide(duck, 'left', options.left, carriedOf(options, 'left'), onBytes)
+  before = read
+  const right = await loadSide(duck, 'right', options.right, carriedOf(options, 'right'), onBytes)
+  const rows = left.summary.rows + right.summary.rows
+  tell(options, { stage: 'match', done: 0, total: rows })
+  await match(duck, { left: left.columns, right: right.columns }, rules, decisions)
+  tell(options, { stage: 'write', done: 0, total: rows })
+  const sums = await sumUp(duck)
+  await writeItems(duck, directory.work('items.csv'))
+  await writeFindings(duck, directory.work('findings.csv'))
+  const found = await suggestions(duck, rules)
+  const key = await keyOf(options, left.summary.sha256, right.summary.sha256)
+  return summarize(key, rules, left.summary, right.summary, sums, found)
+}
+
+const tell = ({ on_progress }: RunFilesOptions, progress: Progress) => on_progress?.(progress)
+
+const sizeOf = async (file: FileSide): Promise<number> => {
+  try {
+    return (await stat(file.path)).size
+  } catch (error) {
+    // The reader says what is wrong with it, and where.
+    if (error instanceof Error) return 0
+    throw error
+  }
+}
+
+/** What the earlier run left for this one. */
+function carriedOf({ carried }: RunFilesOptions, side: Item['side']): AsyncIterable<Item> | null {
+  return carried === undefined ? null : timingOf(carried, side)
+}
+
+async function* timingOf(path: string, side: Item['side']): AsyncIterable<Item> {
+  for await (const item of (await openRun(path)).items()) {
+    if (item.side === side && item.status === 'timing') yield item
+  }
+}
+
+/** A run that a directory holds. Throws when it holds none. */
+export async function openRun(path: string): Promise<FileRun> {
+  const directory = new Directory(path)
+  const text = await directory.stored()
+  if (text === null) throw new RunFailed(`${path} holds no whole run`)
+  return fileRun(parseRun(text), directory, true)
+}
+
+async function findStored(directory: Directory, options: RunFilesOptions): Promise<FileRun | null> {
+  const text = await directory.stored()
+  if (text === null) return null
+  const run = parseRun(text)
+  try {
+    const left = await digestOf(options.left.path)
+    const right = await digestOf(options.right.path)
+    return run.key === (await keyOf(options, left, right)) ? fileRun(run, directory, true) : null
+  } catch (error) {
+    // A file that cannot be read is for the reader to refuse.
+    if (error instanceof Error && 'code' in error) return null
+    throw error
+  }
+}
+
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
+  return hash.digest('hex')
+}
+
+/** Of content and meaning: what a file is called makes no difference. */
+async function keyOf(options: RunFilesOptions, left: string, right: string): Promise<string> {
+  const { rules, decisions, carried } = options
+  const meaning = ({ path: _, name: __, ...meant }: FileSide) => meant
+  const parts = {
+    versions: [RULES_VERSION, ENGINE_VERSION],
+    sides: [left, meaning(options.left), right, meaning(options.right)],
+    carried: carried === undefined ? null : (await openRun(carried)).key,
+    rules: rulesText(rules),
+    decisions: decisions.map(({ id, kind, left: l, right: r }) => ({ id, kind, left: l, right: r })),
+  }
+  const text = JSON.stringify(parts, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value))
+  return createHash('sha256').update(text).digest('hex')
+}
+
+const rulesText = ({ date_window_days, tolerance, as_of, timing_days }: Rules) => [
+  date_window_days,
+  `${tolerance.amount}`,
+  tolerance.basis_points,
+  as_of,
+  timing_days,
+]
+
+const FULL = /no space left|ENOSPC|EDQUOT|EFBIG|file too large|disk quota|max_temp_directory_size/i
+const DENIED = /EACCES|EROFS|EPERM|permission denied|read-only/i
+
+/** What a person can do something about, in words. */
+function failure(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  const told = `${(error as NodeJS.ErrnoException).code ?? ''} ${error.message}`
+  if (FULL.test(told)) {
+    return new RunFailed('no space is left on the disk of the run: nothing of its result was kept', {
+      cause: error,
+    })
+  }
+  if (error.name !== 'StatementError' && DENIED.test(told)) {
+    return new RunFailed('the directory of the run may not be written to', { cause: error })
+  }
+  return error
+}
