@@ -3,20 +3,20 @@
  * carry its 70 MB.
  */
 import { availableParallelism } from 'node:os'
-import type { DuckDBConnection, DuckDBType, DuckDBValue } from '@duckdb/node-api'
+import type * as DuckApi from '@duckdb/node-api'
 
 /** What DuckDB keeps in memory before it spills to disk. With the process around it a run stays below 512 MB. */
 const MEMORY_LIMIT = '160MB'
 /** More would hold more buffers than the limit has room for. */
 const THREADS_MOST = 4
 
-export type Cell = DuckDBValue
+export type Cell = DuckApi.DuckDBValue
 
 export class Duck {
-  readonly #connection: DuckDBConnection
+  readonly #connection: DuckApi.DuckDBConnection
   readonly #close: () => void
 
-  private constructor(connection: DuckDBConnection, close: () => void) {
+  private constructor(connection: DuckApi.DuckDBConnection, close: () => void) {
     this.#connection = connection
     this.#close = close
   }
@@ -57,7 +57,7 @@ export class Duck {
   }
 
   /** Columns of equal length, of the types of the table's columns. */
-  async appender(table: string, types: (duck: typeof import('@duckdb/node-api')) => DuckDBType[]) {
+  async appender(table: string, types: (duck: typeof DuckApi) => DuckApi.DuckDBType[]) {
     const duck = await import('@duckdb/node-api')
     const appender = await this.#connection.createAppender(table)
     const column_types = types(duck)

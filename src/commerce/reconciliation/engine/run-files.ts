@@ -126,7 +126,13 @@ async function digestOf(path: string): Promise<string> {
 /** Of content and meaning: what a file is called makes no difference. */
 async function keyOf(options: RunFilesOptions, left: string, right: string): Promise<string> {
   const { rules, decisions, carried } = options
-  const meaning = ({ path: _, name: __, ...meant }: FileSide) => meant
+  const meaning = ({ format, mapping, currency, id_from, is_empty_allowed }: FileSide) => [
+    format ?? null,
+    mapping ?? null,
+    currency ?? null,
+    id_from ?? null,
+    is_empty_allowed ?? false,
+  ]
   const parts = {
     versions: [RULES_VERSION, ENGINE_VERSION],
     sides: [left, meaning(options.left), right, meaning(options.right)],
