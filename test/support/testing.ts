@@ -352,14 +352,17 @@ async function post(url: string, body: object): Promise<void> {
   if (!reply.ok) throw new Error(await reply.text())
 }
 
-/** Tries until the assertion holds; for what happens by itself a little later. Bounded: ten seconds. */
+/** Half a minute, on a machine that may be busy. */
+const EVENTUALLY_TRIES = 300
+
+/** Tries until the assertion holds; for what happens by itself a little later. */
 export async function eventually(assertion: () => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       await assertion()
       return
     } catch (error) {
-      if (attempt === 100) throw error
+      if (attempt === EVENTUALLY_TRIES) throw error
       await sleep(100)
     }
   }
