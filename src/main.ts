@@ -175,6 +175,7 @@ async function start(
     log,
     secret,
     request_log,
+    upload_directory: uploadDirectory(settings.data_dir),
     proxies: settings.proxies,
     isReady: async () => is_started && (await answersSoon(db.one`select 1 as one`)),
   })
@@ -229,6 +230,13 @@ async function start(
       return closed
     },
   }
+}
+
+/** Where files are received: beside the database, where there is room. What is in it has no name and leaves nothing. */
+function uploadDirectory(data_dir: string): string {
+  const directory = join(data_dir, 'uploads')
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  return directory
 }
 
 /** The simulator that settings name, or one of our own. */

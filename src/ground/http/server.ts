@@ -89,8 +89,8 @@ export interface InjectedRequest {
   method: string
   url: string
   headers?: Record<string, string>
-  /** An object is sent as JSON. */
-  body?: object | string
+  /** An object is sent as JSON, bytes as they are. */
+  body?: object | string | Buffer
 }
 
 export interface InjectedResponse {
@@ -365,11 +365,12 @@ export function createServer(options: ServerOptions): Server {
       return { port: (app.server.address() as AddressInfo).port }
     },
     async inject({ method, url, headers, body }) {
+      const is_json = typeof body === 'object' && !Buffer.isBuffer(body)
       const response = await app.inject({
         method: method as 'POST',
         url,
-        headers: { ...(typeof body === 'object' && { 'content-type': 'application/json' }), ...headers },
-        ...(body !== undefined && { payload: typeof body === 'object' ? JSON.stringify(body) : body }),
+        headers: { ...(is_json && { 'content-type': 'application/json' }), ...headers },
+        ...(body !== undefined && { payload: is_json ? JSON.stringify(body) : body }),
       })
       return {
         status: response.statusCode,
