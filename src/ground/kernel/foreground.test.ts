@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest'
+import { createForeground, deference, NOBODY, pieceMost, restMs } from './foreground.ts'
+
+function foregroundAt() {
+  let at_ms = 0
+  const foreground = createForeground(() => at_ms)
+  return { foreground, pass: (ms: number) => (at_ms += ms) }
+}
+
+test('the share is the part of the time lately in which somebody waited', () => {
+  const { foreground, pass } = foregroundAt()
+  expect(foreground.share).toBe(0)
+  for (let second = 0; second < 10; second++) {
+    const leave = foreground.enter()
+    pass(10)
+    leave()
+    pass(30)
+  }
+  // A quarter, as far as it is remembered: 400 ms of 500.
+  expect(foreground.share).toBeGreaterThan(0.1)
+  expect(foreground.share).toBeLessThan(0.2)
+  const leave = foreground.enter()
+  pass(5_000)
+  expect(foreground.share).toBeGreaterThan(0.99)
+  leave()
+  pass(5_000)
+  expect(foreground.share).toBeLessThan(0.01)
+})
+
+test('two who wait at once are one time of waiting, and leaving twice is leaving once', () => {
+  const { foreground, pass } = foregroundAt()
+  const [first, second] = [foreground.enter(), foreground.enter()]
+  first()
+  first()
+  pass(5_000)
+  expect(foreground.share).toBeGreaterThan(0.99)
+  second()
+  pass(5_000)
+  expect(foreground.share).toBeLessThan(0.01)
+})
+
+test('what is a minute late gives way no more', () => {
+  const { foreground, pass } = foregroundAt()
+  foreground.enter()
+  pass(60_000)
+  expect(deference(foreground, 0)).toBeCloseTo(1)
+  expect(deference(foreground, 30_000)).toBeCloseTo(0.5)
+  expect(deference(foreground, 60_000)).toBe(0)
+  expect(deference(foreground, 3_600_000)).toBe(0)
+  expect(deference(NOBODY, 0)).toBe(0)
+})
+
+test('who gives way takes little and rests, who does not takes all and goes on', () => {
+  expect(pieceMost(0, 500)).toBe(500)
+  expect(pieceMost(1, 500)).toBe(64)
+  expect(pieceMost(1, 10)).toBe(10)
+  expect(restMs(0, 100)).toBe(0)
+  expect(restMs(1, 20)).toBe(80)
+  expect(restMs(1, 10_000)).toBe(500)
+})
