@@ -184,22 +184,13 @@ class Run {
       is_file && this.#caller
         ? await this.#filed(context, this.#caller, raw, params, path)
         : this.#endpoint.is_write && this.#caller
-          ? await this.#waitedFor(this.#keyed(context, this.#caller, raw, params, path))
+          ? await this.#options.foreground.during(this.#keyed(context, this.#caller, raw, params, path))
           : await definition.run(context, params as never, path as never)
     // An older version's answer has another shape than the endpoint declares.
     if (this.#options.check_answers && this.#version.changes.length === 0) {
       assertMatches(definition, answer)
     }
     return answer
-  }
-
-  async #waitedFor<T>(work: Promise<T>): Promise<T> {
-    const leave = this.#options.foreground.enter()
-    try {
-      return await work
-    } finally {
-      leave()
-    }
   }
 
   #readParams(): Record<string, unknown> {

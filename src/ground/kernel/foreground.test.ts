@@ -7,41 +7,47 @@ function foregroundAt() {
   return { foreground, pass: (ms: number) => (at_ms += ms) }
 }
 
-test('the share is the part of the time lately in which somebody waited', () => {
+test('the share is the part of the time lately in which somebody waited', async () => {
   const { foreground, pass } = foregroundAt()
   expect(foreground.share).toBe(0)
   for (let second = 0; second < 10; second++) {
-    const leave = foreground.enter()
+    const work = Promise.withResolvers<void>()
+    const waited = foreground.during(work.promise)
     pass(10)
-    leave()
+    work.resolve()
+    await waited
     pass(30)
   }
   // A quarter, as far as it is remembered: 400 ms of 500.
   expect(foreground.share).toBeGreaterThan(0.1)
   expect(foreground.share).toBeLessThan(0.2)
-  const leave = foreground.enter()
+  const failing = Promise.withResolvers<void>()
+  const waited = foreground.during(failing.promise)
   pass(5_000)
   expect(foreground.share).toBeGreaterThan(0.99)
-  leave()
+  failing.reject(new Error('as it does'))
+  await expect(waited).rejects.toThrow('as it does')
   pass(5_000)
   expect(foreground.share).toBeLessThan(0.01)
 })
 
-test('two who wait at once are one time of waiting, and leaving twice is leaving once', () => {
+test('two who wait at once are one time of waiting', async () => {
   const { foreground, pass } = foregroundAt()
-  const [first, second] = [foreground.enter(), foreground.enter()]
-  first()
-  first()
+  const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const waited = [foreground.during(first.promise), foreground.during(second.promise)]
+  first.resolve()
+  await waited[0]
   pass(5_000)
   expect(foreground.share).toBeGreaterThan(0.99)
-  second()
+  second.resolve()
+  await waited[1]
   pass(5_000)
   expect(foreground.share).toBeLessThan(0.01)
 })
 
 test('what is a minute late gives way no more', () => {
   const { foreground, pass } = foregroundAt()
-  foreground.enter()
+  void foreground.during(new Promise<void>(() => undefined))
   pass(60_000)
   expect(deference(foreground, 0)).toBeCloseTo(1)
   expect(deference(foreground, 30_000)).toBeCloseTo(0.5)

@@ -17,8 +17,8 @@ const REST_MOST_MS = 500
 const PIECE_LEAST = 64
 
 export interface Foreground {
-  /** Somebody waits, until the function it answers is called. */
-  enter(): () => void
+  /** Somebody waits for this work until it is done; answers as it does. */
+  during<Result>(work: Promise<Result>): Promise<Result>
   /** Of the time lately, the part in which somebody waited: 0 to 1. */
   readonly share: number
 }
@@ -38,13 +38,12 @@ export function createForeground(now_ms: () => number = () => performance.now())
   }
 
   return {
-    enter() {
+    async during(work) {
       settle()
       waiting += 1
-      let is_left = false
-      return () => {
-        if (is_left) return
-        is_left = true
+      try {
+        return await work
+      } finally {
         settle()
         waiting -= 1
       }
@@ -57,7 +56,7 @@ export function createForeground(now_ms: () => number = () => performance.now())
 }
 
 /** Nobody ever waits: for processes that serve no callers. */
-export const NOBODY: Foreground = { enter: () => () => undefined, share: 0 }
+export const NOBODY: Foreground = { during: work => work, share: 0 }
 
 /** How much work that is `late_ms` late gives way: from 0, not at all, to 1. */
 export const deference = (foreground: Foreground, late_ms: number): number =>

@@ -105,7 +105,7 @@ test('while callers wait without a pause deliveries go on in small pieces, and a
   }
   const worker = room.another({
     db: { ...db, many },
-    foreground: { enter: () => () => undefined, share: 1 },
+    foreground: { during: work => work, share: 1 },
   })
   worker.start()
   await until(async () => (await room.deliveries(endpoint)).length === 300)
