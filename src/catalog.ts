@@ -68,12 +68,6 @@ export const routes = [
   'GET /v1/ledger/trial_balance',
   'POST /v1/ledger/closings',
   'GET /v1/ledger/acts',
-  // #reconciliation: statements of both sides
-  'POST /v1/reconciliation_statements',
-  'POST /v1/reconciliation_statements/snapshot',
-  'GET /v1/reconciliation_statements',
-  'GET /v1/reconciliation_statements/:id',
-  'DELETE /v1/reconciliation_statements/:id',
   // #events: what happened
   'GET /v1/events',
   'GET /v1/events/:id',
@@ -120,7 +114,6 @@ export const jobNames = [
   'ledger.seal',
   'ledger.verify',
   'webhooks.send_notice',
-  'reconciliation.forget_statement',
 ] as const
 
 /** The endpoints themselves. */
@@ -135,19 +128,16 @@ export async function endpoints(
     { eventsEndpoints },
     { requestLogEndpoints },
     { webhookEndpoints },
-    { reconciliationEndpoints },
   ] = await Promise.all([
     import('#payments'),
     import('#ledger'),
     import('#events'),
     import('#http'),
     import('#webhooks'),
-    import('#reconciliation'),
   ])
   return [
     ...paymentsEndpoints(payments),
     ...ledgerEndpoints(ledgerSourcesOf),
-    ...reconciliationEndpoints(),
     ...eventsEndpoints(),
     ...inbound.endpoints,
     ...webhookEndpoints(webhooks),
@@ -161,28 +151,20 @@ export async function jobs(
   inbound: Inbound,
   { request_log_days, mailer = null }: { request_log_days: number; mailer?: Mailer | null },
 ): Promise<{ jobs: Job[]; schedules: Schedule[] }> {
-  const [
-    { paymentsJobs },
-    { eventsJobs },
-    { ledgerJobs },
-    { requestLogJobs },
-    { noticeJob, webhookJobs },
-    { reconciliationJobs },
-  ] = await Promise.all([
-    import('#payments'),
-    import('#events'),
-    import('#ledger'),
-    import('#http'),
-    import('#webhooks'),
-    import('#reconciliation'),
-  ])
+  const [{ paymentsJobs }, { eventsJobs }, { ledgerJobs }, { requestLogJobs }, { noticeJob, webhookJobs }] =
+    await Promise.all([
+      import('#payments'),
+      import('#events'),
+      import('#ledger'),
+      import('#http'),
+      import('#webhooks'),
+    ])
   const rooms = [
     paymentsJobs(payments),
     eventsJobs(),
     inbound.jobs,
     webhookJobs(),
     ledgerJobs(payments.clock, payments.db),
-    reconciliationJobs(payments.clock),
     requestLogJobs(request_log_days),
     { jobs: [noticeJob(mailer)], schedules: [] },
   ]
@@ -204,5 +186,6 @@ export const verbs = {
   requests: 'Read the request log, and see which clients reuse Idempotency-Keys.',
   id: 'Tell what an id names, and how the database and the API write it.',
   ledger: 'Read, adjust, export, seal and prove the books.',
+  reconcile: 'Compare two files, the ledger and a statement, and say what became of every row.',
 } as const
 export type VerbName = keyof typeof verbs

@@ -25,6 +25,7 @@ const files: Record<VerbName, () => Promise<Verb>> = {
   id: () => import('./cli/id.ts'),
   inbound: () => import('./cli/inbound.ts'),
   ledger: () => import('./cli/ledger.ts'),
+  reconcile: () => import('./cli/reconcile.ts'),
   requests: () => import('./cli/requests.ts'),
   webhooks: () => import('./cli/webhooks.ts'),
 }

@@ -20,24 +20,25 @@ import { STYLE } from './style.ts'
 import { rulesInWords, STATUSES_SHOWN, statusWords } from './words.ts'
 
 export interface PageOptions {
-  /** Where all findings are, for what does not fit the page. */
+  /** Where all findings are, and all rows, for what does not fit the page. */
   findings_file: string
+  items_file: string
 }
 
-export function reportPage(run: ReportedRun, { findings_file }: PageOptions): string {
+export function reportPage(run: ReportedRun, files: PageOptions): string {
   const names = namesOf(run)
   const page = html`<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="robots" content="noindex"><title>Reconciliation: ${names.left} and ${names.right}</title>
+<meta name="robots" content="noindex"><meta name="bursar-run" content="${run.key}"><title>Reconciliation: ${names.left} and ${names.right}</title>
 <style>${{ markup: STYLE }}</style></head>
 <body><main>
 ${head(run, names)}
 <div id="totals">${currenciesOf(run).map(currency => totalsSection(run, names, currency))}</div>
 ${badRows(run, names)}
 ${controlsFailed(run, names)}
-${STATUSES_SHOWN.map(status => statusSection(run, names, status, findings_file))}
+${STATUSES_SHOWN.map(status => statusSection(run, names, status, files))}
 ${suggestionsSection(run.suggestions, names)}
 ${inputs(run, names)}
 <footer>Run ${run.id}. Amounts are exact: they were read as text and added as whole numbers. The same inputs and
@@ -138,10 +139,11 @@ function sumOf(sums: readonly StatusSum[], side: Side): Summed {
 }
 
 /** Of what only one side has each side is a list of its own: they are two different questions. */
-function statusSection(run: ReportedRun, names: Names, status: Status, findings_file: string): Html {
+function statusSection(run: ReportedRun, names: Names, status: Status, files: PageOptions): Html {
   const rows = rowsOf(run.sums, status)
   if (status === 'matched' || rows === 0) return html``
   const groups = run.samples.get(status) ?? []
+  const file = CLEAN_STATUSES.includes(status) ? files.items_file : files.findings_file
   const { label, meaning } = statusWords[status]
   const lists: { title: string | null; rows: number; groups: readonly ReportedGroup[] }[] =
     status === 'unmatched'
@@ -158,8 +160,8 @@ ${lists
   .map(list => {
     const shown = list.groups.reduce((sum, group) => sum + group.items.length, 0)
     return html`${list.title === null ? '' : html`<h3>${list.title}: ${counted(list.rows, 'row')}</h3>`}
-${groupsTable(list.groups, names)}
-${shown < list.rows ? html`<p class="more">${shownCount(list.rows - shown)} more in ${findings_file}, under the status ${status}.</p>` : ''}`
+${shown === 0 ? '' : groupsTable(list.groups, names)}
+${shown < list.rows ? html`<p class="more">${shownCount(list.rows - shown)}${shown === 0 ? '' : ' more'} in ${file}, under the status ${status}.</p>` : ''}`
   })}</section>
 `
 }

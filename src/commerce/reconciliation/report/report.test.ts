@@ -7,7 +7,8 @@ import { createSampler, GROUPS_MOST, ROWS_OF_GROUP_MOST } from './sample.ts'
 import { item, line, runOf, side } from './report.fixture.ts'
 import { statusWords, STATUSES_SHOWN } from './words.ts'
 
-const page = (...of: Parameters<typeof runOf>) => reportPage(runOf(...of), { findings_file: 'findings.csv' })
+const page = (...of: Parameters<typeof runOf>) =>
+  reportPage(runOf(...of), { findings_file: 'findings.csv', items_file: 'items.csv' })
 /** As a person reads it: no tags, one space between words. */
 const textOf = (markup: string) =>
   markup
@@ -66,7 +67,13 @@ test('findings are counted, summed and shown beside each other, with their diffe
 
 test('a bad row, and a control that is not met, keep a run from being clean', () => {
   const bad = side('bank.csv', { bad_rows: 1, bad: [{ line: 17, reason: 'the id is empty' }] })
-  const control = { name: 'opening + movements = closing', expected: '90.01', found: '90.02', is_met: false }
+  const control = {
+    name: 'opening + movements = closing',
+    expected: '90.01',
+    found: '90.02',
+    is_met: false,
+    line: 3,
+  }
   const torn = side('bank.csv', { controls: [control] })
   expect(isClean(runOf(matched))).toBe(true)
   expect(isClean(runOf(matched, { right: bad }))).toBe(false)

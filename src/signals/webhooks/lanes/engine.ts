@@ -4,7 +4,7 @@
  */
 import type { Database, Tx } from '#db'
 import type { Fetcher } from '#fetch'
-import { backoffMs, type Foreground, pieceMost, restMs, sleep } from '#kernel'
+import { backoffMs } from '#kernel'
 import type { Log } from '#metrics'
 import type { Vault } from '#secrets'
 import type { LaneKey } from '../types.ts'
@@ -24,8 +24,6 @@ export interface EngineOptions {
   readonly fetcher: Fetcher
   readonly vault: Vault
   readonly notify: (tx: Tx, items: readonly Item[]) => Promise<void>
-  /** To whom deliveries give way. */
-  readonly foreground: Foreground
   /** For tests of what takes long. */
   readonly timing?: Partial<Timing>
 }
@@ -64,21 +62,11 @@ export interface Engine {
 }
 
 export function createEngine(options: EngineOptions): Engine {
-  const { db, log, fetcher, notify, foreground } = options
+  const { db, log, fetcher, notify } = options
   const { lease_ms, poll_ms } = { ...TIMING, ...options.timing }
   const clock = createDatabaseClock()
   const endpoints = createEndpoints(db, options.vault)
-  const holder = createHolder({
-    db,
-    log,
-    fetcher,
-    clock,
-    endpoints,
-    lease_ms,
-    foreground,
-    notify,
-    onResumed: nudge,
-  })
+  const holder = createHolder({ db, log, fetcher, clock, endpoints, lease_ms, notify, onResumed: nudge })
   const { fault, lanes } = holder
   const cancelations = new Set<Promise<void>>()
   let is_stopping = false
@@ -87,9 +75,8 @@ export function createEngine(options: EngineOptions): Engine {
   let looping: Promise<void> = Promise.resolve()
   let renewing: NodeJS.Timeout | undefined
 
-  /** Takes lanes that are ready, `at_once` at most; answers how many. */
-  async function take(at_once: number): Promise<number> {
-    const most = Math.min(at_once, LANES_MOST - lanes.size)
+  async function take(): Promise<number> {
+    const most = fault.is_ours ? PROBES_AT_ONCE : Math.min(LANES_AT_ONCE, LANES_MOST - lanes.size)
     if (most <= 0 || holder.buffered >= BUFFERED_MOST) return 0
     const asked_ms = performance.now()
     const taken = await takeLanes(db, most, lease_ms)
@@ -109,8 +96,6 @@ export function createEngine(options: EngineOptions): Engine {
     held.forEach((lane, i) => holder.hold(lane, queues[i] ?? [], wants[i] ?? 0))
     return taken.length
   }
-
-  const lanesAtOnce = () => (fault.is_ours ? PROBES_AT_ONCE : pieceMost(holder.deference, LANES_AT_ONCE))
 
   /** Of an endpoint that was disabled, or deleted: what waits is canceled. */
   function cancel(lane: LaneKey, epoch: bigint): void {
@@ -165,16 +150,13 @@ export function createEngine(options: EngineOptions): Engine {
       if (is_nudged) idle_ms = BUSY_POLL_MS
       is_nudged = false
       try {
-        const at_once = lanesAtOnce()
-        const started_ms = performance.now()
-        const count = await take(at_once)
+        const count = await take()
         failures = 0
         idle_ms = count > 0 ? BUSY_POLL_MS : Math.min(poll_ms, idle_ms * 2)
         if (fault.is_ours) {
           is_nudged = false
           await pause(PROBE_EVERY_MS)
-        } else if (count < at_once) await pause(idle_ms)
-        else await sleep(restMs(holder.deference, performance.now() - started_ms))
+        } else if (count < LANES_AT_ONCE) await pause(idle_ms)
       } catch (error) {
         failures += 1
         const retry_in_ms = backoffMs(FAILED, failures)
@@ -192,7 +174,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
     nudge,
     async runOnce() {
-      await take(lanesAtOnce())
+      await take()
       await holder.emptied()
       await Promise.all(cancelations)
     },

@@ -1,0 +1,113 @@
+/**
+ * `bursar reconcile`: two files, and of every row of both what became of it. Exit code 0: clean; 1: findings; 2: it could
+ * not run, and then nothing was decided.
+ */
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import { declareOptions, type ReconcileOptions } from './reconcile/options.ts'
+
+const FINDINGS = 1
+const COULD_NOT_RUN = 2
+
+/** Without --out nobody reads further than the first findings. */
+const FINDINGS_READ_MOST = 100_000
+
+export function declare(command: Command): void {
+  command
+    .argument('<left>', 'what we believe: the ledger')
+    .argument('<right>', 'what somebody else says: the statement of a bank or a processor')
+    .exitOverride(error => process.exit(error.exitCode === 0 ? 0 : COULD_NOT_RUN))
+  declareOptions(command)
+  command
+    .addHelpText(
+      'after',
+      '\n--format, --map, --decimal, --delimiter, --date-format, --encoding, --currency and --id-from are said of both\n' +
+        'files, or of one: --left-map, --right-currency. Files with the header id,amount,currency need none of them\n' +
+        '(amounts in minor units: 1099 is 10.99 usd). What is not said is guessed, and the guess is shown.\n\n' +
+        'Exit code 0: clean; 1: findings; 2: it could not run.\n' +
+        'Examples:\n  bursar reconcile ledger.csv bank.csv\n' +
+        '  bursar reconcile ledger.csv statement.xml --as-of 2026-11-21 --out november-21\n' +
+        '  bursar reconcile ledger.csv bank.csv --right-map id=Referenz,amount=Betrag --right-decimal comma \\\n' +
+        '    --right-currency eur',
+    )
+    .action(run)
+}
+
+async function run(left: string, right: string, options: ReconcileOptions): Promise<void> {
+  try {
+    process.exitCode = (await reconcile(left, right, options)) ? 0 : FINDINGS
+  } catch (error) {
+    await tell(error, options)
+    process.exitCode = COULD_NOT_RUN
+  }
+}
+
+/** Answers whether it is clean. */
+async function reconcile(left: string, right: string, options: ReconcileOptions): Promise<boolean> {
+  const [
+    { reportOf, runFiles },
+    { namesOfFiles, rulesOf, sideOf },
+    { openWorkplace },
+    { runJson, runText },
+    { print },
+  ] = await Promise.all([
+    import('#reconciliation/files'),
+    import('./reconcile/options.ts'),
+    import('./reconcile/workplace.ts'),
+    import('./reconcile/show.ts'),
+    import('./output.ts'),
+  ])
+  const names = namesOfFiles(left, right)
+  const asked = {
+    left: sideOf(options, 'left', left, names.left),
+    right: sideOf(options, 'right', right, names.right),
+    rules: rulesOf(options),
+    decisions: options.decisions === undefined ? [] : await decisionsOf(options.decisions),
+    ...(options.carry !== undefined && { carried: options.carry }),
+  }
+  const { out } = options
+  const workplace = openWorkplace(out)
+  const watching = process.stderr.isTTY && !options.json ? await watch() : undefined
+  try {
+    const { directory } = workplace
+    const run = await runFiles({
+      ...asked,
+      directory,
+      ...(watching && { on_progress: progress => watching.hear(progress) }),
+    })
+    watching?.end()
+    if (run.is_stored) process.stderr.write(`This run is kept in ${directory}: nothing had to be done.\n`)
+    const report =
+      out === undefined
+        ? await reportOf(run, { findings_most: FINDINGS_READ_MOST })
+        : await (await import('./reconcile/outputs.ts')).writeOutputs(run, out)
+    const files =
+      out === undefined
+        ? []
+        : ['', `Report    ${join(out, 'report.html')}`, `Findings  ${join(out, 'findings.csv')}`]
+    print(options.json, runJson(run, report, out ?? null), () => runText(run, report, files))
+    return run.is_clean
+  } finally {
+    watching?.end()
+    workplace.leave()
+  }
+}
+
+const decisionsOf = async (path: string) => (await import('./reconcile/decisions.ts')).readDecisions(path)
+
+const watch = async () => (await import('./reconcile/progress.ts')).watchRun()
+
+/** For people always, and for a script too. */
+async function tell(error: unknown, { json = false }: ReconcileOptions): Promise<void> {
+  const [{ redactText }, { StatementError, visible }] = await Promise.all([
+    import('#metrics'),
+    import('#reconciliation/files'),
+  ])
+  const message = visible(redactText(error instanceof Error ? error.message : String(error)))
+  const place = error instanceof StatementError ? { file: error.file, line: error.line } : {}
+  process.stderr.write(`bursar: ${message}\n`)
+  if (json) process.stdout.write(`${JSON.stringify({ error: { message, ...place } })}\n`)
+  if (process.env.BURSAR_LOG_LEVEL === 'debug' && error instanceof Error) {
+    process.stderr.write(`${redactText(error.stack ?? '')}\n`)
+  }
+}

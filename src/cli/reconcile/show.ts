@@ -1,0 +1,194 @@
+/** What the command says of a run: one object for scripts, totals and the first findings for people. */
+import {
+  CLEAN_STATUSES,
+  counted,
+  type FileRun,
+  type Names,
+  namesOf,
+  type ReportedGroup,
+  type ReportedRun,
+  rowsOf,
+  runIdOf,
+  shownAmount,
+  shownCount,
+  STATUSES_SHOWN,
+  statusWords,
+  visible,
+} from '#reconciliation/files'
+import { table } from '../output.ts'
+
+/** Enough to see what kind of day it was. */
+const FINDINGS_SHOWN = 10
+/** What a script may want to put into a message. */
+const FINDINGS_IN_JSON = 20
+const BAD_ROWS_SHOWN = 5
+
+/**
+ * The contract's members first, all counts: `matched` and `discrepant` of the left side's rows (each has its counterpart
+ * on the right), the others of the rows that are so. The same run gives the same text.
+ */
+export function runJson(run: FileRun, report: ReportedRun, out: string | null): object {
+  const { counts, left, right } = run
+  const both = (status: keyof (typeof counts)['left']) => counts.left[status] + counts.right[status]
+  const shown = groupsOf(report).slice(0, FINDINGS_IN_JSON)
+  return {
+    matched: counts.left.matched,
+    unmatched_left: counts.left.unmatched,
+    unmatched_right: counts.right.unmatched,
+    discrepant: counts.left.discrepant,
+    duplicates: both('duplicate'),
+    ambiguous: both('ambiguous'),
+    bad_rows: left.bad_rows + right.bad_rows,
+    run_id: runIdOf(run),
+    matched_with_tolerance: counts.left.matched_with_tolerance,
+    timing: both('timing'),
+    manual: both('manual'),
+    is_clean: run.is_clean,
+    key: run.key,
+    out,
+    counts,
+    sums: run.sums,
+    left: { ...left, bad: left.bad.slice(0, FINDINGS_IN_JSON) },
+    right: { ...right, bad: right.bad.slice(0, FINDINGS_IN_JSON) },
+    findings: shown.map(({ items }) => ({
+      status: items[0]?.status,
+      reason: items[0]?.reason,
+      rows: items.map(({ side, line, id, amount, currency, date }) => ({
+        side,
+        line,
+        id,
+        amount,
+        currency,
+        date,
+      })),
+    })),
+  }
+}
+
+/** Files, totals, findings, and where everything is. */
+export function runText(run: FileRun, report: ReportedRun, files: readonly string[]): string {
+  const names = shownNames(report)
+  return [
+    ...readAs(report, names),
+    '',
+    totals(report, names),
+    '',
+    ...verdict(report),
+    ...troubles(report, names),
+    ...findings(report, names),
+    ...files,
+    '',
+    `Run ${runIdOf(run)}`,
+  ].join('\n')
+}
+
+const shownNames = (report: ReportedRun): Names => {
+  const { left, right } = namesOf(report)
+  return { left: visible(left), right: visible(right) }
+}
+
+/** What was read, and how it was understood: who mapped wrongly sees it here first. */
+function readAs(report: ReportedRun, names: Names): string[] {
+  return (['left', 'right'] as const).map(side => {
+    const { rows, carried_rows, format, mapping } = report[side]
+    const carried = carried_rows === 0 ? '' : ` and ${counted(carried_rows, 'row')} of the run before`
+    const read = mapping === null ? '' : `: ${visible(mapping)}`
+    return `${names[side]}: ${counted(rows, 'row')}${carried}, ${format}${read}`
+  })
+}
+
+function totals({ sums }: ReportedRun, names: Names): string {
+  const currencies = [...new Set(sums.map(({ currency }) => currency))].sort()
+  const rows = currencies.flatMap(currency => {
+    const of_currency = sums.filter(sum => sum.currency === currency)
+    const line = (label: string, of: typeof sums): string[] => {
+      const total = (side: 'left' | 'right') =>
+        of.filter(sum => sum.side === side).reduce((all, { sum }) => all + sum, 0n)
+      const count = (side: 'left' | 'right') =>
+        of.filter(sum => sum.side === side).reduce((all, sum) => all + sum.count, 0)
+      return [
+        currency.toUpperCase(),
+        label,
+        shownCount(count('left')),
+        shownAmount(total('left'), currency),
+        shownCount(count('right')),
+        shownAmount(total('right'), currency),
+        shownAmount(total('left') - total('right'), currency),
+      ]
+    }
+    const statuses = STATUSES_SHOWN.toReversed().filter(status => rowsOf(of_currency, status) > 0)
+    return [
+      ...statuses.map(status =>
+        line(
+          statusWords[status].label,
+          of_currency.filter(sum => sum.status === status),
+        ),
+      ),
+      line('All rows', of_currency),
+    ]
+  })
+  const header = ['', 'what became of them', names.left, 'amount', names.right, 'amount', 'difference']
+  return rows.length === 0 ? 'Neither side has a row.' : table(header, rows, [2, 3, 4, 5, 6])
+}
+
+function verdict(report: ReportedRun): string[] {
+  const open = STATUSES_SHOWN.filter(status => !CLEAN_STATUSES.includes(status))
+  const rows = open.map(status => [status, rowsOf(report.sums, status)] as const).filter(([, n]) => n > 0)
+  if (rows.length > 0) {
+    return [
+      `✗ ${rows.map(([status, n]) => `${shownCount(n)} ${status}`).join(', ')}: these rows need somebody.`,
+    ]
+  }
+  const has_trouble = [report.left, report.right].some(
+    side => side.bad_rows > 0 || side.controls.some(({ is_met }) => !is_met),
+  )
+  return has_trouble ? ['✗ What was read matches, but not everything could be trusted:'] : ['✓ Clean.']
+}
+
+/** What keeps a run from being clean although rows match. */
+function troubles(report: ReportedRun, names: Names): string[] {
+  return (['left', 'right'] as const).flatMap(side => {
+    const { bad, bad_rows, controls } = report[side]
+    const shown = bad.slice(0, BAD_ROWS_SHOWN)
+    return [
+      ...controls
+        .filter(({ is_met }) => !is_met)
+        .map(({ name, expected, found }) =>
+          visible(`  ${names[side]}: ${name}: expected ${expected}, found ${found}`),
+        ),
+      ...shown.map(({ line, reason }) => visible(`  ${names[side]}:${line}: not readable: ${reason}`)),
+      ...(bad_rows > shown.length
+        ? [`  ${names[side]}: ${shownCount(bad_rows - shown.length)} more rows that are not readable`]
+        : []),
+    ]
+  })
+}
+
+const groupsOf = ({ samples }: ReportedRun): ReportedGroup[] => {
+  const lists = STATUSES_SHOWN.filter(status => !CLEAN_STATUSES.includes(status)).map(
+    status => samples.get(status) ?? [],
+  )
+  // A few of each kind say more than many of the first.
+  const longest = Math.max(0, ...lists.map(list => list.length))
+  return Array.from({ length: longest }, (_, i) => lists.flatMap(list => list[i] ?? [])).flat()
+}
+
+function findings(report: ReportedRun, names: Names): string[] {
+  const groups = groupsOf(report)
+  const lines = groups.slice(0, FINDINGS_SHOWN).map(({ items, more }) => {
+    const [first] = items
+    const rows = items
+      .slice(0, 2)
+      .map(
+        ({ side, line, id, amount, currency }) =>
+          `${names[side]}:${line} ${visible(id)} ${shownAmount(amount, currency)} ${visible(currency.toUpperCase())}`,
+      )
+    const others = items.length + more - rows.length
+    const absent =
+      first?.status === 'unmatched' ? `not in ${names[first.side === 'left' ? 'right' : 'left']}` : null
+    const why = first?.reason ?? absent
+    const reason = why === null ? '' : `: ${visible(why)}`
+    return `  ${first?.status}  ${rows.join(' and ')}${others > 0 ? ` and ${counted(others, 'more row')}` : ''}${reason}`
+  })
+  return groups.length > FINDINGS_SHOWN ? [...lines, '  …'] : lines
+}

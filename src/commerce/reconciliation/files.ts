@@ -1,0 +1,31 @@
+/** #reconciliation/files: reconciliation of two files, and its report, for programs that need no database. */
+import type { RunFiles } from './engine/face.ts'
+
+export type { Decision } from './decision.ts'
+export type { FileRun, FileSide, Item, Progress, SideSummary, StatusSum } from './engine/face.ts'
+export type { Side } from './line.ts'
+export {
+  ENCODINGS,
+  FORMATS,
+  ID_SOURCES,
+  type Mapping,
+  StatementError,
+} from './reading/statement.ts'
+export { counted, shownAmount, shownCount } from './report/amounts.ts'
+export { visible } from './report/html.ts'
+export { reportOf, runIdOf } from './report/of-run.ts'
+export { isClean, reportPage } from './report/page.ts'
+export { namesOf, type Names, type ReportedGroup, type ReportedRun, rowsOf } from './report/report.ts'
+export { STATUSES_SHOWN, statusWords } from './report/words.ts'
+export {
+  CLEAN_STATUSES,
+  DATE_WINDOW_DAYS_MOST,
+  DEFAULT_RULES,
+  type Rules,
+  STATUSES,
+  type Status,
+  TOLERANCE_BASIS_POINTS_MOST,
+} from './rules.ts'
+
+/** Its engine is native code, loaded only for a run: whoever asks for help waits for nothing. */
+export const runFiles: RunFiles = async options => (await import('./engine/run-files.ts')).runFiles(options)
