@@ -107,6 +107,7 @@ export const jobNames = [
   'inbound.catch_up',
   'inbound.forget',
   'webhooks.replay',
+  'webhooks.resume_replays',
   'webhooks.cancel_replay',
   'webhooks.remove_endpoint',
   'webhooks.forget',

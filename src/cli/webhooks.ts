@@ -72,6 +72,30 @@ export function declare(command: Command): void {
       withDatabase('webhooks', async db => (await import('./webhooks/replay.ts')).retry(db, ids, options)),
     )
   command
+    .command('enable <endpoint>')
+    .description('Enable a disabled endpoint (we_…). What it missed can be replayed.')
+    .option(...JSON_OPTION)
+    .addHelpText('after', '\nExample:\n  bursar webhooks enable we_01jd3x0yfae4qa9vrf2kz5m8wt')
+    .action((id: string, options: { json?: boolean }) =>
+      withDatabase('webhooks', async db => (await import('./webhooks/switch.ts')).enable(db, id, options)),
+    )
+  command
+    .command('disable <endpoint>')
+    .description('Disable an endpoint (we_…). What waits for it is canceled, and can be replayed.')
+    .option(...JSON_OPTION)
+    .addHelpText('after', '\nExample:\n  bursar webhooks disable we_01jd3x0yfae4qa9vrf2kz5m8wt')
+    .action((id: string, options: { json?: boolean }) =>
+      withDatabase('webhooks', async db => (await import('./webhooks/switch.ts')).disable(db, id, options)),
+    )
+  command
+    .command('test <endpoint>')
+    .description('Send a webhook_endpoint.test event to one endpoint (we_…).')
+    .option(...JSON_OPTION)
+    .addHelpText('after', '\nExample:\n  bursar webhooks test we_01jd3x0yfae4qa9vrf2kz5m8wt')
+    .action((id: string, options: { json?: boolean }) =>
+      withDatabase('webhooks', async db => (await import('./webhooks/switch.ts')).test(db, id, options)),
+    )
+  command
     .command('replay <endpoint>')
     .description('Send past events (again) to an endpoint (we_…), after all that happens now.')
     .requiredOption('--from <time>', 'the oldest event: 2026-11-21 or 2026-11-21T09:00:00Z (UTC)')

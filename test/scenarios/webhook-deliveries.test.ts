@@ -145,13 +145,35 @@ describe('what arrives is proven by public libraries, and is the event as it is 
     expect(own(one, second.secret)).toBeNull()
   })
 
-  test('headers of the account arrive with it', async () => {
+  test('headers of the account arrive with it, and their values lie nowhere open', async () => {
     const shop = await world.account()
     const to = await receiver()
-    await endpoint(shop, to.url, { headers: { 'X-Gateway': 'Bearer abc' } })
-    await shop.api.post('/v1/customers', {})
-    await world.deliver()
-    expect(to.received[0]?.headers['x-gateway']).toBe('Bearer abc')
+    const { id } = await endpoint(shop, to.url, { headers: { 'X-Gateway': 'Bearer abc' } })
+    const arrived = async () => {
+      await shop.api.post('/v1/customers', {})
+      await world.deliver()
+      return to.received.at(-1)?.headers['x-gateway']
+    }
+    const row = () => world.db.one<{ text: string; sealed: Buffer | null }>`
+      select endpoint::text as text, headers_sealed as sealed
+      from webhook_endpoints as endpoint
+      where id = ${decodeId('we_', id)}`
+    expect(await arrived()).toBe('Bearer abc')
+    expect((await row()).text).not.toContain('abc')
+    expect((await row()).sealed?.includes('abc')).toBe(false)
+    // Of one that was made before they were sealed they are sent as well, and sealed when it is next changed.
+    await world.db.run`
+      update webhook_endpoints
+      set headers = '{"x-gateway":"Bearer old"}', headers_sealed = null, version = version + 1
+      where id = ${decodeId('we_', id)}`
+    expect(await arrived()).toBe('Bearer old')
+    const { body } = await shop.api.post(`${ENDPOINTS}/${id}`, { description: 'moved' })
+    expect(body.headers).toEqual({ 'x-gateway': '***' })
+    expect((await row()).text).not.toContain('old')
+    expect(await arrived()).toBe('Bearer old')
+    await shop.api.post(`${ENDPOINTS}/${id}`, { headers: {} })
+    expect(await arrived()).toBeUndefined()
+    expect((await row()).sealed).toBeNull()
   })
 })
 
@@ -202,7 +224,13 @@ describe('a delivery', () => {
     await shop.api.post('/v1/customers', {})
     await world.deliver()
     const [waiting] = await list(shop)
-    expect(waiting).toMatchObject({ status: 'pending', tries: 1, finished_at: null })
+    expect(waiting).toMatchObject({
+      status: 'pending',
+      tries: 1,
+      status_code: 503,
+      failure: 'failed',
+      finished_at: null,
+    })
     expect(new Date(waiting.due_at).getTime()).toBeGreaterThan(Date.now() + 1_000_000)
     to.answer = answers(200)
     const retried = await shop.api.post(`${DELIVERIES}/${waiting.id}/retry`)

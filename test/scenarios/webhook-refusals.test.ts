@@ -98,6 +98,26 @@ describe('what is not fit to be sent to is refused, and nothing is kept', () => 
     expect(await eventsOf(shop, id)).toHaveLength(1)
   })
 
+  test.each([
+    ['shop.example/webhooks', 'begins with https://'],
+    ['https://shop.example:99999/', 'a port from 1 to 65535'],
+    ['https://user:pass@shop.example:1x/a?b', 'a port from 1 to 65535'],
+    ['https://[2001:db8::1]:70000', 'a port from 1 to 65535'],
+    ['https://exa mple.com/', 'must name a host'],
+    ['https://', 'must name a host'],
+  ])('says which part of %s is wrong', async (url, sentence) => {
+    const shop = await world.account()
+    const { body } = await shop.api.post(PATH, { ...wanted, url })
+    expect(body.error).toMatchObject({ code: 'webhook_url_invalid', param: 'url' })
+    expect(body.error.message).toContain(sentence)
+  })
+
+  test('no events at all, in words that are right of one', async () => {
+    const shop = await world.account()
+    const { body } = await shop.api.post(PATH, { ...wanted, event_types: [] })
+    expect(body.error.message).toContain('at least 1 element.')
+  })
+
   test('in live mode http, and addresses beside the server only where the operator allows them', async () => {
     const shop = await world.account()
     const live = world.client(await world.key(shop, { kind: 'secret', livemode: true }))

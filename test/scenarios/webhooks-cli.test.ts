@@ -189,6 +189,52 @@ describe('whoever runs Bursar', () => {
     for (const { id } of [well, ill, off]) await account.api.delete(`/v1/webhook_endpoints/${id}`)
   })
 
+  test('sees of what waits how its last try ended, and that its endpoint is paused until then', {
+    timeout: SPAWNING_MS,
+  }, async () => {
+    const { id } = await endpoint({ retry_schedule: [0, 3_600] })
+    answers.set('customer.created', 503)
+    await happen('Ada')
+    await eventually(async () => expect((await deliveriesOf(id))[0]).toMatchObject({ status_code: 503 }))
+    answers.clear()
+    const paused_until = new Date(systemClock.now().getTime() + 7_200_000).toISOString()
+    await world.db.run`
+      update webhook_lanes set blocked_until = ${paused_until} where endpoint_id = ${decodeId('we_', id)}`
+    const { json } = await bursar('deliveries', '--endpoint', id, '--json')
+    expect(json.data).toMatchObject([
+      { status: 'pending', status_code: 503, failure: 'failed', due_at: paused_until, paused_until },
+    ])
+    expect((await bursar('deliveries', '--endpoint', id)).out).toMatch(`${paused_until} (paused)`)
+    expect((await deliveriesOf(id))[0]).toMatchObject({ due_at: paused_until, failure: 'failed' })
+    await account.api.delete(`/v1/webhook_endpoints/${id}`)
+  })
+
+  test('switches an endpoint off and on for its account, which is told, and tests it', {
+    timeout: SPAWNING_MS,
+  }, async () => {
+    const { id } = await endpoint()
+    await bursar('disable', id)
+    const state = async () => (await account.api.get(`/v1/webhook_endpoints/${id}`)).body
+    expect(await state()).toMatchObject({ status: 'disabled', disabled_reason: 'requested' })
+    await expect(bursar('test', id)).rejects.toThrow('is disabled')
+    expect((await bursar('enable', id, '--json')).json).toEqual({ id, status: 'enabled' })
+    expect(await state()).toMatchObject({ status: 'enabled', disabled_reason: null })
+    const { json } = await bursar('test', id, '--json')
+    await done(id, ['succeeded'])
+    expect((await deliveriesOf(id))[0]).toMatchObject({
+      id: json.delivery_id,
+      event_type: 'webhook_endpoint.test',
+    })
+    const { body } = await account.api.get(`/v1/events?object_id=${id}`)
+    expect(body.data.map(({ type }: Json) => type)).toEqual([
+      'webhook_endpoint.test',
+      'webhook_endpoint.enabled',
+      'webhook_endpoint.disabled',
+      'webhook_endpoint.created',
+    ])
+    await account.api.delete(`/v1/webhook_endpoints/${id}`)
+  })
+
   test('has a range sent again, and watches', { timeout: SPAWNING_MS }, async () => {
     const from = new Date(systemClock.now().getTime() - 60_000).toISOString()
     const { id } = await endpoint()
@@ -233,8 +279,12 @@ describe('whoever runs Bursar', () => {
       [['deliveries', '--endpoint', id, '--dead', '--status', 'pending'], 'name one of them'],
       [['list', '--limit', '0'], '--limit must be'],
       [['replay', unknown.we, '--from', '2026-11-21'], 'there is no webhook endpoint'],
-      [['replay', id, '--from', 'yesterday'], 'a time is written like'],
-      [['replay', id, '--from', '2090-01-01'], 'lies in the future'],
+      [['deliveries', '--endpoint', unknown.we], 'there is no webhook endpoint'],
+      [['enable', unknown.we], 'there is no webhook endpoint'],
+      [['enable', id], 'is enabled already'],
+      [['replay', id, '--from', 'yesterday'], '--from: a time is written like'],
+      [['replay', id, '--from', '2090-01-01'], '--from lies in the future'],
+      [['replay', id, '--from', '2026-11-20', '--to', '2026-11-19'], '--to must be later than --from'],
       [['replay', id, '--from', '2026-11-21', '--types', 'nothing.happened'], '--types must be'],
       [['replay', id, '--from', '2026-11-21', '--status', 'lost'], '--status must be one of'],
       [['listen', '--port', '70000'], '--port must be'],
@@ -305,7 +355,7 @@ describe('listening', () => {
       forwarded: { status: 503 },
     })
     // Its receiver can prove it with the secret that was printed.
-    expect(received).toMatchObject([{ id: first.id, signature: expect.stringMatching(/^t=\d+,v1=/) }])
+    expect(received[0]).toMatchObject({ id: first.id, signature: expect.stringMatching(/^t=\d+,v1=/) })
     // What the receiver answered is what we answered: so it is tried again.
     answers.clear()
     const uuid = decodeId('we_', listening.endpoint_id)

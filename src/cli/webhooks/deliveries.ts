@@ -36,7 +36,8 @@ export async function deliveries(db: Database, options: DeliveriesOptions): Prom
     throw new Error(`--status must be one of ${shownStatuses.join(', ')}`)
   }
   const endpoint_id = options.endpoint && (await uuidOf('we_', options.endpoint))
-  const found = await findDeliveries(db, await tenantOfList(db, options, endpoint_id), {
+  const tenant = await tenantOfList(db, options, endpoint_id)
+  const found = await findDeliveries(db, tenant, {
     status,
     endpoint_id,
     event_id: options.event && (await uuidOf('evt_', options.event)),
@@ -48,6 +49,7 @@ export async function deliveries(db: Database, options: DeliveriesOptions): Prom
     before: options.before && (await uuidOf('del_', options.before)),
     most: countOf(options.limit),
   })
+  if (endpoint_id && found.length === 0) await demandKnown(db, tenant, options.endpoint ?? '', endpoint_id)
   const shown = await Promise.all(found.map(toShow))
   print(options.json, { data: shown }, () =>
     shown.length === 0
@@ -63,7 +65,9 @@ export async function deliveries(db: Database, options: DeliveriesOptions): Prom
             String(delivery.tries),
             delivery.status_code === null ? (delivery.failure ?? '') : String(delivery.status_code),
             delivery.created_at,
-            delivery.due_at ?? '',
+            delivery.due_at === null
+              ? ''
+              : `${delivery.due_at}${delivery.paused_until === null ? '' : ' (paused)'}`,
           ]),
           [5],
         ),
@@ -84,6 +88,18 @@ async function tenantOfList(
   return owner ?? tenantOf(db, options)
 }
 
+/** That there is nothing is an answer about an endpoint that exists, or did; about a mistyped one it is not. */
+async function demandKnown(db: Database, tenant: Tenant, name: string, endpoint_id: string): Promise<void> {
+  const { findDeliveries, findEndpointOwner } = await import('#webhooks')
+  if (await findEndpointOwner(db, endpoint_id)) return
+  const [any] = await findDeliveries(db, tenant, { endpoint_id, most: 1 })
+  if (any === undefined) {
+    throw new Error(
+      `there is no webhook endpoint ${name}, and nothing is kept of one: see "bursar webhooks list"`,
+    )
+  }
+}
+
 export async function show(db: Database, name: string, options: { json?: boolean }): Promise<void> {
   const [{ attemptsOf }, { print, table }] = await Promise.all([import('#webhooks'), import('../output.ts')])
   const delivery = await findDelivery(db, name)
@@ -93,7 +109,7 @@ export async function show(db: Database, name: string, options: { json?: boolean
   }
   print(options.json, shown, () => {
     const { attempts, ...fields } = shown
-    const lines = Object.entries(fields).map(([field, value]) => `${field.padEnd(11)}  ${value ?? '–'}`)
+    const lines = Object.entries(fields).map(([field, value]) => `${field.padEnd(12)}  ${value ?? '–'}`)
     if (attempts.length === 0)
       return [...lines, '', 'It has not been tried, or its tries are no longer kept.'].join('\n')
     const tries = table(
@@ -151,7 +167,7 @@ const phase = (ms: number | null): string => (ms === null ? '' : ms.toFixed(ms <
 const printable = (text: string): string => text.replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim()
 
 async function toShow(row: DeliveryRow) {
-  const { encodeId, instantOfId } = await import('#kernel')
+  const [{ encodeId, instantOfId }, { dueOf }] = await Promise.all([import('#kernel'), import('#webhooks')])
   return {
     id: encodeId('del_', row.id),
     status: row.status,
@@ -164,7 +180,8 @@ async function toShow(row: DeliveryRow) {
     status_code: row.status_code,
     failure: row.failure,
     created_at: instantOfId(row.id).toISOString(),
-    due_at: row.due_at?.toISOString() ?? null,
+    due_at: dueOf(row)?.toISOString() ?? null,
+    paused_until: row.paused_until?.toISOString() ?? null,
     finished_at: row.finished_at?.toISOString() ?? null,
     replay_id: row.replay_id === null ? null : encodeId('wrp_', row.replay_id),
   }

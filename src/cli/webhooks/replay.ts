@@ -36,12 +36,9 @@ export async function retry(
 }
 
 export async function replay(db: Database, name: string, options: ReplayOptions): Promise<void> {
-  const [webhooks, { encodeId, systemClock }, { print }, { instantOf, uuidOf }] = await Promise.all([
-    import('#webhooks'),
-    import('#kernel'),
-    import('../output.ts'),
-    import('../ledger/tenant.ts'),
-  ])
+  const [webhooks, { ApiError, encodeId, systemClock }, { print }, { instantOf, uuidOf }] = await Promise.all(
+    [import('#webhooks'), import('#kernel'), import('../output.ts'), import('../ledger/tenant.ts')],
+  )
   const endpoint_id = await uuidOf('we_', name)
   const owner = await webhooks.findEndpointOwner(db, endpoint_id)
   if (owner === undefined) throw new Error(`there is no webhook endpoint ${name}: see "bursar webhooks list"`)
@@ -54,14 +51,29 @@ export async function replay(db: Database, name: string, options: ReplayOptions)
     throw new Error('--types must be "*", a resource such as "charge.*", or a type such as "charge.captured"')
   const { account_id, livemode } = owner
   const tenant: Tenant = { account_id, livemode }
-  const started = await db.transaction(tx =>
-    webhooks.startReplay(tx, systemClock.now(), tenant, endpoint_id, {
-      event_types: types?.data,
-      delivery_status,
-      created_from: instantOf(options.from),
-      created_before: options.to === undefined ? undefined : instantOf(options.to),
-    }),
-  )
+  const instant = (option: string, text: string): Date => {
+    try {
+      return instantOf(text)
+    } catch (error) {
+      throw new TypeError(`${option}: ${(error as Error).message}`, { cause: error })
+    }
+  }
+  const wanted = {
+    event_types: types?.data,
+    delivery_status,
+    created_from: instant('--from', options.from),
+    created_before: options.to === undefined ? undefined : instant('--to', options.to),
+  }
+  const started = await db
+    .transaction(tx => webhooks.startReplay(tx, systemClock.now(), tenant, endpoint_id, wanted))
+    .catch((error: unknown) => {
+      if (!(error instanceof ApiError)) throw error
+      // By the names that were typed, and not by those of the API.
+      throw new Error(
+        error.message.replaceAll('created_from', '--from').replaceAll('created_before', '--to'),
+        { cause: error },
+      )
+    })
   const id = encodeId('wrp_', started.id)
   if (!options.watch) {
     print(options.json, { id, status: started.status }, () =>

@@ -128,10 +128,18 @@ function explain(issue: z.core.$ZodIssue, given: unknown, above: readonly Proper
 function limited(origin: string, path: PropertyKey[], limit: string): Explanation {
   switch (origin) {
     case 'string':
-      return { code: 'parameter_invalid', path, message: `must be ${limit} characters long.` }
+      return {
+        code: 'parameter_invalid',
+        path,
+        message: `must be ${limit} ${isOne(limit) ? 'character' : 'characters'} long.`,
+      }
     case 'array':
     case 'set':
-      return { code: 'parameter_invalid', path, message: `must have ${limit} elements.` }
+      return {
+        code: 'parameter_invalid',
+        path,
+        message: `must have ${limit} ${isOne(limit) ? 'element' : 'elements'}.`,
+      }
     case 'number':
     case 'int':
     case 'bigint':
@@ -140,6 +148,9 @@ function limited(origin: string, path: PropertyKey[], limit: string): Explanatio
       return { code: 'parameter_invalid', path, message: `must be ${limit}.` }
   }
 }
+
+/** `at least 1`, and not `at least 11`. */
+const isOne = (limit: string): boolean => limit.split(' ').at(-1) === '1'
 
 function oneOf(values: readonly unknown[]): string {
   const texts = values.map(value => JSON.stringify(value))

@@ -21,7 +21,7 @@ export function webhookEndpoints(webhooks: Webhooks): Endpoint[] {
     createEndpoint(webhooks, vault),
     listEndpoints,
     retrieveEndpoint,
-    updateEndpoint(webhooks),
+    updateEndpoint(webhooks, vault),
     deleteEndpoint(),
     rotateSecret(webhooks, vault),
     enableEndpoint(webhooks),

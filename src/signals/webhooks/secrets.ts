@@ -1,6 +1,6 @@
 /**
- * The secrets of endpoints at rest: made here, sealed for their own row, opened to sign. A text is shown once, in the
- * answer that made it.
+ * The secrets of endpoints at rest: made here, sealed for their own row, opened to sign; and the headers that an account
+ * wants sent. A secret's text is shown once, in the answer that made it; a header's value never.
  */
 import type { Queries } from '#db'
 import { newId, type Tenant } from '#kernel'
@@ -18,6 +18,24 @@ const identityOf = ({ account_id, livemode }: Tenant, id: string): string =>
 /** Ready to sign with. Throws when the installation's secret is not the one it was sealed under. */
 export const openSecret = (vault: Vault, tenant: Tenant, { id, sealed }: SealedSecret): SigningSecret =>
   signingSecret(vault.open(sealed, identityOf(tenant, id)))
+
+const headersOf = ({ account_id, livemode, id }: Tenant & { id: string }): string =>
+  `webhook_endpoints.headers ${account_id} ${livemode} ${id}`
+
+/** Headers with their values, which may be secrets of somebody's gateway; null: there are none. */
+export const sealHeaders = (
+  vault: Vault,
+  endpoint: Tenant & { id: string },
+  headers: Readonly<Record<string, string>>,
+): Uint8Array | null =>
+  Object.keys(headers).length === 0 ? null : vault.seal(JSON.stringify(headers), headersOf(endpoint))
+
+/** Throws when the installation's secret is not the one they were sealed under. */
+export const openHeaders = (
+  vault: Vault,
+  endpoint: Tenant & { id: string },
+  sealed: Uint8Array,
+): Record<string, string> => JSON.parse(vault.open(sealed, headersOf(endpoint))) as Record<string, string>
 
 /** What is shown of a new secret: `secret` only to those who share it. */
 export interface NewSecret {

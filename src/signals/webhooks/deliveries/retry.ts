@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import type { Tx } from '#db'
+import type { Cause } from '#events'
 import { endpoint, type Endpoint } from '#http'
 import { ApiError, type Tenant } from '#kernel'
 import {
@@ -110,23 +111,26 @@ export const testEndpoint = (webhooks: Webhooks): Endpoint =>
     params: z.strictObject({}),
     returns: WebhookDelivery,
     async run(context, _params, { id }) {
-      const answer = await context.finish('tested', async tx => {
-        const lane: LaneKey = { ...context.tenant, endpoint_id: id }
-        await lockLane(tx, lane)
-        const known = await lockEndpoint(tx, context.tenant, id)
-        demandEnabled(known)
-        // Each event of an object has a version of its own, also one that changes nothing.
-        const row = { ...known, version: known.version + 1n }
-        await saveVersion(tx, row)
-        const event_id = await tellOf(tx, context, 'webhook_endpoint.test', row)
-        const delivery = await queueTest(tx, lane, event_id)
-        await wakeLane(tx, lane)
-        return shownDelivery(await findDelivery(tx, context.tenant, delivery.id))
-      })
+      const answer = await context.finish('tested', async tx => shownDelivery(await testNow(tx, context, id)))
       webhooks.nudge()
       return answer
     },
   })
+
+/** Queues a test event for an endpoint of the cause's tenant; answers its delivery. Throws what an account must know. */
+export async function testNow(tx: Tx, cause: Cause, id: string): Promise<DeliveryRow> {
+  const lane: LaneKey = { ...cause.tenant, endpoint_id: id }
+  await lockLane(tx, lane)
+  const known = await lockEndpoint(tx, cause.tenant, id)
+  demandEnabled(known)
+  // Each event of an object has a version of its own, also one that changes nothing.
+  const row = { ...known, version: known.version + 1n }
+  await saveVersion(tx, row)
+  const event_id = await tellOf(tx, cause, 'webhook_endpoint.test', row)
+  const delivery = await queueTest(tx, lane, event_id)
+  await wakeLane(tx, lane)
+  return findDelivery(tx, cause.tenant, delivery.id)
+}
 
 /** The fan-out leaves these events alone (their type says so): whoever asked for one queues it. */
 const queueTest = (tx: Tx, { account_id, livemode, endpoint_id }: LaneKey, event_id: string) =>

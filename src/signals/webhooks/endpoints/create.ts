@@ -4,8 +4,9 @@ import type { Tx } from '#db'
 import { endpoint, type Endpoint, metadata } from '#http'
 import { ApiError, newId } from '#kernel'
 import type { Vault } from '#secrets'
-import { addSecret } from '../secrets.ts'
+import { addSecret, sealHeaders } from '../secrets.ts'
 import type { SignatureScheme, Webhooks } from '../types.ts'
+import { maskedHeaders } from './headers.ts'
 import { type EndpointRow, shownEndpoint, tellOf, WebhookEndpoint } from './object.ts'
 import { demandUrl, newEndpoint } from './params.ts'
 
@@ -30,14 +31,16 @@ export const createEndpoint = (webhooks: Webhooks, vault: Vault): Endpoint =>
       demandUrl(webhooks, context.tenant, params.url)
       return context.finish('created', async tx => {
         const now = context.clock.now()
+        const key = { ...context.tenant, id: newId(now) }
         const row: EndpointRow = {
-          ...context.tenant,
-          id: newId(now),
+          ...key,
           ...params,
-          headers,
+          headers: maskedHeaders(headers),
+          headers_sealed: sealHeaders(vault, key, headers),
           status: 'enabled',
           disabled_reason: null,
           version: 1n,
+          deleted_at: null,
           created_at: now,
         }
         await insertEndpoint(tx, row)
@@ -56,12 +59,13 @@ async function insertEndpoint(tx: Tx, row: EndpointRow): Promise<void> {
   const inserted = await tx.run`
     insert into webhook_endpoints (
       account_id, livemode, id, url, description, status, event_types, payload, signature, max_per_second,
-      max_concurrency, retry_schedule, headers, notification_email, metadata, version, created_at
+      max_concurrency, retry_schedule, headers, headers_sealed, notification_email, metadata, version, created_at
     )
     select
       ${row.account_id}, ${row.livemode}, ${row.id}, ${row.url}, ${row.description}, ${row.status}, ${row.event_types},
       ${row.payload}, ${row.signature}, ${row.max_per_second}, ${row.max_concurrency}, ${row.retry_schedule},
-      ${row.headers}, ${row.notification_email}, ${row.metadata}, ${row.version}, ${row.created_at}
+      ${row.headers}, ${row.headers_sealed}, ${row.notification_email}, ${row.metadata}, ${row.version},
+      ${row.created_at}
     where (
       select count(*)
       from webhook_endpoints

@@ -45,11 +45,13 @@ export const deleteEndpoint = (): Endpoint =>
         }
         const { account_id, livemode } = row
         await closeLane(tx, lane)
-        await tx.run`
+        const { deleted_at } = await tx.one<{ deleted_at: Date }>`
           update webhook_endpoints
-          set status = ${row.status}, disabled_reason = ${row.disabled_reason}, headers = '{}', version = ${row.version},
-            deleted_at = now()
-          where account_id = ${account_id} and livemode = ${livemode} and id = ${id}`
+          set status = ${row.status}, disabled_reason = ${row.disabled_reason}, headers = '{}', headers_sealed = null,
+            version = ${row.version}, deleted_at = now()
+          where account_id = ${account_id} and livemode = ${livemode} and id = ${id}
+          returning deleted_at`
+        row.deleted_at = deleted_at
         await tx.run`
           delete from webhook_secrets
           where account_id = ${account_id} and livemode = ${livemode} and endpoint_id = ${id}`

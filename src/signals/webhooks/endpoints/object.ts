@@ -24,16 +24,20 @@ export interface EndpointRow extends Tenant {
   max_per_second: number | null
   max_concurrency: number
   retry_schedule: number[] | null
+  /** Names with their values masked; of one that was last written before they were sealed: the values. */
   headers: Record<string, string>
+  headers_sealed: Uint8Array | null
   notification_email: string | null
   metadata: Record<string, string>
   version: bigint
+  deleted_at: Date | null
   created_at: Date
 }
 
 export const endpointColumns = raw(
   `account_id, livemode, id, url, description, status, disabled_reason, event_types, payload, signature, max_per_second,
-    max_concurrency, retry_schedule, headers, notification_email, metadata, version, created_at`,
+    max_concurrency, retry_schedule, headers, headers_sealed, notification_email, metadata, version, deleted_at,
+    created_at`,
 )
 
 export const WebhookEndpoint = object('webhook_endpoint', 'we_', {
@@ -62,6 +66,9 @@ export const WebhookEndpoint = object('webhook_endpoint', 'we_', {
     'What proves an ed25519 signature. Shown with the pair of keys it belongs to; null otherwise.',
   ),
   metadata,
+  deleted_at: nullable(timestamp).describe(
+    'It is gone: nothing is sent to it, and nobody finds it any more.',
+  ),
   livemode: z.boolean(),
   created_at: timestamp,
 })

@@ -28,12 +28,24 @@ const url = z
   .max(URL_LENGTH_MAX)
   .transform((given, check) => {
     if (URL.canParse(given)) return new URL(given).href
-    const sentence = 'must be a URL, such as "https://shop.example/webhooks".'
-    refuse({ value: given, issues: check.issues }, 'webhook_url_invalid', sentence)
+    refuse({ value: given, issues: check.issues }, 'webhook_url_invalid', whyNoUrl(given))
     return z.NEVER
   })
   .meta({ format: 'uri', examples: ['https://shop.example/webhooks'] })
   .describe('Where deliveries are sent: https, in test mode http as well. Private addresses are refused.')
+
+const SCHEME = /^[a-z][a-z\d+.-]*:\/\//i
+const PORT = /^([^/?#]+\/\/[^/?#]*):[^:\]/?#]*(?=[/?#]|$)/
+
+/** Which part of it is wrong. Never quotes it: it may hold a password. */
+function whyNoUrl(given: string): string {
+  if (!SCHEME.test(given)) {
+    return 'must be a URL that begins with https://, such as "https://shop.example/webhooks".'
+  }
+  if (URL.canParse(given.replace(PORT, '$1')))
+    return 'must have a port from 1 to 65535 after the host, or none.'
+  return 'must name a host after https://, such as "https://shop.example/webhooks".'
+}
 
 /** What is wrong with it before anybody dials it. Throws `webhook_url_invalid`. */
 export function demandUrl({ fetcher }: Webhooks, { livemode }: Tenant, url: string): void {

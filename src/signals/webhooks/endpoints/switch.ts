@@ -4,6 +4,8 @@
  * between.
  */
 import { z } from 'zod'
+import type { Tx } from '#db'
+import type { Cause } from '#events'
 import { endpoint, type Endpoint } from '#http'
 import { ApiError } from '#kernel'
 import { alarmLane, lockLane, openLane } from '../lane.ts'
@@ -35,7 +37,7 @@ const WORDS = {
 } as const
 
 function switchTo(webhooks: Webhooks, status: EndpointRow['status']): Endpoint {
-  const { route, summary, type } = WORDS[status]
+  const { route, summary } = WORDS[status]
   return endpoint({
     route,
     summary,
@@ -44,32 +46,42 @@ function switchTo(webhooks: Webhooks, status: EndpointRow['status']): Endpoint {
     params: z.strictObject({}),
     returns: WebhookEndpoint,
     async run(context, _params, { id }) {
-      const answer = await context.finish(status, async tx => {
-        const lane = { ...context.tenant, endpoint_id: id }
-        await lockLane(tx, lane)
-        const known = await lockEndpoint(tx, context.tenant, id)
-        if (known.status === status) {
-          throw new ApiError('webhook_endpoint_unexpected_state', {
-            param: 'id',
-            message: `The webhook endpoint is ${status} already.`,
-          })
-        }
-        const row: EndpointRow = {
-          ...known,
-          status,
-          disabled_reason: status === 'disabled' ? 'requested' : null,
-          version: known.version + 1n,
-        }
-        await tx.run`
-          update webhook_endpoints
-          set status = ${row.status}, disabled_reason = ${row.disabled_reason}, version = ${row.version}
-          where account_id = ${row.account_id} and livemode = ${row.livemode} and id = ${row.id}`
-        await (status === 'enabled' ? openLane(tx, lane) : alarmLane(tx, lane))
-        await tellOf(tx, context, type, row)
-        return shownEndpoint(row)
-      })
+      const answer = await context.finish(status, async tx =>
+        shownEndpoint(await switchNow(tx, context, id, status)),
+      )
       webhooks.nudge()
       return answer
     },
   })
+}
+
+/** Switches an endpoint of the cause's tenant, and tells of it. Throws what an account must know. */
+export async function switchNow(
+  tx: Tx,
+  cause: Cause,
+  id: string,
+  status: EndpointRow['status'],
+): Promise<EndpointRow> {
+  const lane = { ...cause.tenant, endpoint_id: id }
+  await lockLane(tx, lane)
+  const known = await lockEndpoint(tx, cause.tenant, id)
+  if (known.status === status) {
+    throw new ApiError('webhook_endpoint_unexpected_state', {
+      param: 'id',
+      message: `The webhook endpoint is ${status} already.`,
+    })
+  }
+  const row: EndpointRow = {
+    ...known,
+    status,
+    disabled_reason: status === 'disabled' ? 'requested' : null,
+    version: known.version + 1n,
+  }
+  await tx.run`
+    update webhook_endpoints
+    set status = ${row.status}, disabled_reason = ${row.disabled_reason}, version = ${row.version}
+    where account_id = ${row.account_id} and livemode = ${row.livemode} and id = ${row.id}`
+  await (status === 'enabled' ? openLane(tx, lane) : alarmLane(tx, lane))
+  await tellOf(tx, cause, WORDS[status].type, row)
+  return row
 }

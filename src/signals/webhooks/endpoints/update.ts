@@ -5,7 +5,7 @@ import { changedFrom } from '#events'
 import { endpoint, type Endpoint, integer, mergeMetadata, metadataChange } from '#http'
 import { ApiError } from '#kernel'
 import type { Vault } from '#secrets'
-import { addSecret } from '../secrets.ts'
+import { addSecret, sealHeaders } from '../secrets.ts'
 import type { Webhooks } from '../types.ts'
 import { secretKindOf } from './create.ts'
 import {
@@ -17,9 +17,10 @@ import {
   tellOf,
   WebhookEndpoint,
 } from './object.ts'
+import { maskedHeaders } from './headers.ts'
 import { changedEndpoint, demandUrl } from './params.ts'
 
-export const updateEndpoint = (webhooks: Webhooks): Endpoint =>
+export const updateEndpoint = (webhooks: Webhooks, vault: Vault): Endpoint =>
   endpoint({
     route: 'POST /v1/webhook_endpoints/:id',
     summary: 'Update a webhook endpoint. What is not sent stays; headers are replaced as a whole.',
@@ -27,7 +28,7 @@ export const updateEndpoint = (webhooks: Webhooks): Endpoint =>
     path: endpointPath,
     params: z.strictObject({ ...changedEndpoint, metadata: metadataChange.optional() }),
     returns: WebhookEndpoint,
-    async run(context, { metadata, ...params }, { id }) {
+    async run(context, { metadata, headers, ...params }, { id }) {
       const answer = await context.finish('updated', async tx => {
         const known = await lockEndpoint(tx, context.tenant, id)
         if (params.url !== undefined) demandUrl(webhooks, context.tenant, params.url)
@@ -35,6 +36,7 @@ export const updateEndpoint = (webhooks: Webhooks): Endpoint =>
         const row: EndpointRow = {
           ...known,
           ...definedOnly(params),
+          ...headersOf(vault, known, headers),
           metadata: mergeMetadata(known.metadata, metadata),
           version: known.version + 1n,
         }
@@ -43,7 +45,7 @@ export const updateEndpoint = (webhooks: Webhooks): Endpoint =>
           set url = ${row.url}, description = ${row.description}, event_types = ${row.event_types},
             payload = ${row.payload}, signature = ${row.signature}, max_per_second = ${row.max_per_second},
             max_concurrency = ${row.max_concurrency}, retry_schedule = ${row.retry_schedule}, headers = ${row.headers},
-            notification_email = ${row.notification_email}, metadata = ${row.metadata}, version = ${row.version}
+            headers_sealed = ${row.headers_sealed}, notification_email = ${row.notification_email}, metadata = ${row.metadata}, version = ${row.version}
           where account_id = ${row.account_id} and livemode = ${row.livemode} and id = ${row.id}`
         const previous = changedFrom(WebhookEndpoint, shownEndpoint(known), shownEndpoint(row))
         await tellOf(tx, context, 'webhook_endpoint.updated', row, previous)
@@ -53,6 +55,13 @@ export const updateEndpoint = (webhooks: Webhooks): Endpoint =>
       return answer
     },
   })
+
+/** As they are kept; those that lie open from before they were sealed are sealed at this occasion. */
+function headersOf(vault: Vault, known: EndpointRow, given: EndpointRow['headers'] | undefined) {
+  if (given === undefined && known.headers_sealed !== null) return {}
+  const headers = given ?? known.headers
+  return { headers: maskedHeaders(headers), headers_sealed: sealHeaders(vault, known, headers) }
+}
 
 /** The receiver has the other kind of secret, and would be sent what it cannot prove. */
 function demandSameKind(known: EndpointRow, signature: EndpointRow['signature']): void {

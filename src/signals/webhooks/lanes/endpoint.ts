@@ -1,7 +1,7 @@
 /** Endpoints as deliveries need them: read once a version, their secrets opened, ready to sign with. */
 import { plainArray, type Queries } from '#db'
 import type { Vault } from '#secrets'
-import { openSecret } from '../secrets.ts'
+import { openHeaders, openSecret } from '../secrets.ts'
 import type { SigningSecret } from '../signing/secret.ts'
 import type { EndpointConfig, LaneKey } from '../types.ts'
 
@@ -22,7 +22,7 @@ interface SecretRow {
   expires_ms: number | null
 }
 
-type Row = Omit<EndpointConfig, 'secrets'> & { secrets: SecretRow[] }
+type Row = Omit<EndpointConfig, 'secrets'> & { secrets: SecretRow[]; headers_sealed: Uint8Array | null }
 
 /** Those that are still there, as they are now. */
 export async function readEndpoints(
@@ -35,7 +35,7 @@ export async function readEndpoints(
     select
       endpoint.account_id, endpoint.livemode, endpoint.id as endpoint_id, endpoint.version, endpoint.url,
       endpoint.status, endpoint.payload, endpoint.signature, endpoint.max_per_second, endpoint.max_concurrency,
-      endpoint.retry_schedule, endpoint.headers,
+      endpoint.retry_schedule, endpoint.headers, endpoint.headers_sealed,
       (
         select coalesce(jsonb_agg(jsonb_build_object(
           'id', secret.id, 'kind', secret.kind, 'sealed', encode(secret.sealed, 'base64'),
@@ -67,9 +67,18 @@ function prepare(vault: Vault, row: Row): Endpoint {
       secret: openSecret(vault, row, secrets[i] as (typeof secrets)[number]),
       expires_ms,
     }))
-    return { ...prepared, keys, trouble: keys.length === 0 ? 'it has no signing secret' : null }
+    const headers =
+      row.headers_sealed === null
+        ? row.headers
+        : openHeaders(vault, { ...row, id: row.endpoint_id }, row.headers_sealed)
+    return { ...prepared, headers, keys, trouble: keys.length === 0 ? 'it has no signing secret' : null }
   } catch {
-    return { ...prepared, keys: [], trouble: 'its signing secret cannot be opened by this installation' }
+    return {
+      ...prepared,
+      headers: {},
+      keys: [],
+      trouble: 'its signing secret cannot be opened by this installation',
+    }
   }
 }
 
