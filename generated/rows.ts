@@ -752,6 +752,179 @@ export interface PayoutRow {
   created_at: Date
 }
 
+export interface ReconciliationCarriedRowRow {
+  account_id: string
+  livemode: boolean
+  run_id: string
+  side: string
+  /** Goes on behind the last row of the statement. */
+  row: number
+  line: number
+  amount: bigint
+  date: string | null
+  currency: string
+  id: string
+  batch: string | null
+  text: string | null
+}
+
+export interface ReconciliationDecidedRowRow {
+  account_id: string
+  livemode: boolean
+  run_id: string
+  side: string
+  row: number
+  decision_id: string
+}
+
+export interface ReconciliationDecisionRow {
+  account_id: string
+  livemode: boolean
+  /** uuid v7; rdc_… outside. */
+  id: string
+  /** The run whose findings were looked at. */
+  run_id: string
+  /** match: these belong together; write_off: accepted as it is; suspense: accepted, and the difference posted to a suspense account. */
+  kind: string
+  /** The rows by what they say (id, amount, currency, date), so that another file is found to have them. */
+  left: unknown
+  right: unknown
+  author: string
+  reason: string
+  /** What suspense posted. */
+  transfer_ids: string[]
+  created_at: Date
+}
+
+export interface ReconciliationItemRow {
+  account_id: string
+  livemode: boolean
+  run_id: string
+  side: string
+  row: number
+  status: string
+  pass: string
+  /** Rows that were decided together share it: the smallest row among them, left before right. */
+  group: string
+  /** In words, for whoever must act. */
+  reason: string | null
+  /** The decision that made it manual. */
+  decision_id: string | null
+}
+
+export interface ReconciliationRestRow {
+  account_id: string
+  livemode: boolean
+  run_id: string
+  side: string
+  row: number
+  amount: bigint
+  date: string | null
+  /** Of a duplicate: the row of its id that went on, whose group it shares wherever that ends. */
+  twin_of: number | null
+  currency: string
+  id: string
+  batch: string | null
+  /** Of a duplicate. */
+  reason: string | null
+}
+
+export interface ReconciliationRowRow {
+  account_id: string
+  livemode: boolean
+  statement_id: string
+  /** From 1, in the order of reading. */
+  row: number
+  /** Where it stands in the file; of a cut of the books the same as row. */
+  line: number
+  /** Minor units, negative when money leaves. */
+  amount: bigint
+  /** The day it was booked; null where the source has none. */
+  date: string | null
+  currency: string
+  /** What both sides call it. Compares by bytes, as everywhere in reconciliation. */
+  id: string
+  /** The payout or settlement batch it belongs to. */
+  batch: string | null
+  /** What people read; only suggestions look at it. */
+  text: string | null
+}
+
+export interface ReconciliationRunRow {
+  account_id: string
+  livemode: boolean
+  /** uuid v7; rec_… outside. */
+  id: string
+  /** What we believe. */
+  left_statement_id: string
+  /** What somebody else says. */
+  right_statement_id: string
+  /** The run whose timing rows join the sides here, after their own. */
+  carry_from: string | null
+  /** What it was told: window, tolerance, the day it looks from. */
+  rules: unknown
+  /** Of the specification that it follows. */
+  rules_version: number
+  /** The decisions that it replays, in their order. */
+  decision_ids: string[]
+  /** Digest of both sides' content, what is carried, the rules, their version and the decisions. */
+  key: string
+  status: string
+  /** The first whose work is not in the database yet: a run that was interrupted goes on there. */
+  stage: string
+  /** Rows of both sides that have a home. */
+  rows_done: bigint
+  /** Rows of both sides, with those that are carried. */
+  rows_total: bigint
+  /** Count and sum by side, status and currency; they add up to the statements, or the run has failed. */
+  totals: unknown
+  /** What may belong together, for a person to confirm. */
+  suggestions: unknown
+  /** Nobody has to look at anything: no finding, no bad row, every control met. */
+  is_clean: boolean | null
+  /** Why it could not be finished. */
+  failure: string | null
+  version: bigint
+  created_at: Date
+  finished_at: Date | null
+}
+
+export interface ReconciliationStatementRow {
+  account_id: string
+  livemode: boolean
+  /** uuid v7; rst_… outside. */
+  id: string
+  /** What people call it: the name of the file. */
+  name: string
+  /** Where its rows come from. */
+  source: string
+  /** Of a file; null of a cut of the books. */
+  format: string | null
+  /** How columns were meant, also where it was guessed; null where a format needs none. */
+  mapping: unknown
+  /** Of a cut of the books: what was asked for, and up to where it was read. Null of a file. */
+  selection: unknown
+  /** Of the bytes that were sent, or of the rows of a cut. */
+  sha256: string
+  /** Digest of the bytes and of how they were read: two statements with the same one have the same rows. */
+  content: string
+  /** Of a file, as it was sent. */
+  bytes: bigint | null
+  /** Rows that could be read. */
+  rows: number
+  /** Rows that could not. */
+  bad_rows: number
+  /** The first of those, with line and reason. */
+  bad: unknown
+  /** What the statement says of itself (balances, totals, sequences) and what was found. */
+  controls: unknown
+  /** Rows and sum by currency; amounts as texts, because a sum may exceed int64. */
+  sums: unknown
+  created_at: Date
+  /** Since then it is gone for everybody; its rows are taken away a page at a time. */
+  deleted_at: Date | null
+}
+
 export interface RefundRow {
   /** Whose row it is. */
   account_id: string

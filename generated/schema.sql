@@ -815,6 +815,241 @@ create policy tenant on payouts for all to bursar_app using (((account_id = (cur
 grant insert, select, update on payouts to bursar_app;
 grant insert, select, update on payouts to bursar_system;
 
+create table reconciliation_carried_rows (
+  account_id uuid not null,
+  livemode boolean not null,
+  run_id uuid not null,
+  side text collate "C" not null,
+  "row" integer not null, -- Goes on behind the last row of the statement.
+  line integer not null,
+  amount bigint not null,
+  date date,
+  currency text collate "C" not null,
+  id text collate "C" not null,
+  batch text collate "C",
+  text text collate "C"
+);
+comment on table reconciliation_carried_rows is 'Rows of an earlier run that still waited for their counterpart, copied into this one.';
+alter table reconciliation_carried_rows add constraint reconciliation_carried_rows_pkey PRIMARY KEY (account_id, livemode, run_id, side, "row");
+alter table reconciliation_carried_rows add constraint reconciliation_carried_rows_side_is_known CHECK ((side = ANY (ARRAY['left'::text, 'right'::text])));
+alter table reconciliation_carried_rows enable row level security;
+create policy system on reconciliation_carried_rows for all to bursar_system using (true);
+create policy tenant on reconciliation_carried_rows for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.reconciliation_carried_rows FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_carried_rows FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
+grant select on reconciliation_carried_rows to bursar_app;
+grant insert, select on reconciliation_carried_rows to bursar_system;
+
+create table reconciliation_decided_rows (
+  account_id uuid not null,
+  livemode boolean not null,
+  run_id uuid not null,
+  side text collate "C" not null,
+  "row" integer not null,
+  decision_id uuid not null
+);
+comment on table reconciliation_decided_rows is 'Which rows of a run have been decided: each once, so that two people cannot post one difference twice.';
+alter table reconciliation_decided_rows add constraint reconciliation_decided_rows_account_id_livemode_decision_i_fkey FOREIGN KEY (account_id, livemode, decision_id) REFERENCES reconciliation_decisions(account_id, livemode, id);
+alter table reconciliation_decided_rows add constraint reconciliation_decided_rows_pkey PRIMARY KEY (account_id, livemode, run_id, side, "row");
+alter table reconciliation_decided_rows enable row level security;
+create policy system on reconciliation_decided_rows for all to bursar_system using (true);
+create policy tenant on reconciliation_decided_rows for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.reconciliation_decided_rows FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_decided_rows FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
+grant insert, select on reconciliation_decided_rows to bursar_app;
+grant insert, select on reconciliation_decided_rows to bursar_system;
+
+create table reconciliation_decisions (
+  account_id uuid not null,
+  livemode boolean not null,
+  id uuid not null, -- uuid v7; rdc_… outside.
+  run_id uuid not null, -- The run whose findings were looked at.
+  kind text not null, -- match: these belong together; write_off: accepted as it is; suspense: accepted, and the difference posted to a suspense account.
+  "left" jsonb not null, -- The rows by what they say (id, amount, currency, date), so that another file is found to have them.
+  "right" jsonb not null,
+  author text not null,
+  reason text not null,
+  transfer_ids uuid[] not null, -- What suspense posted.
+  created_at timestamp with time zone not null
+);
+comment on table reconciliation_decisions is 'What people decided about rows of a run, replayed by later ones. Never changed, never removed.';
+alter table reconciliation_decisions add constraint reconciliation_decisions_account_id_livemode_run_id_fkey FOREIGN KEY (account_id, livemode, run_id) REFERENCES reconciliation_runs(account_id, livemode, id);
+alter table reconciliation_decisions add constraint reconciliation_decisions_kind_is_known CHECK ((kind = ANY (ARRAY['match'::text, 'write_off'::text, 'suspense'::text])));
+alter table reconciliation_decisions add constraint reconciliation_decisions_pkey PRIMARY KEY (account_id, livemode, id);
+CREATE INDEX reconciliation_decisions_by_run ON public.reconciliation_decisions USING btree (account_id, livemode, run_id, id);
+alter table reconciliation_decisions enable row level security;
+create policy system on reconciliation_decisions for all to bursar_system using (true);
+create policy tenant on reconciliation_decisions for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.reconciliation_decisions FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_decisions FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
+grant insert, select on reconciliation_decisions to bursar_app;
+grant insert, select on reconciliation_decisions to bursar_system;
+
+create table reconciliation_items (
+  account_id uuid not null,
+  livemode boolean not null,
+  run_id uuid not null,
+  side text collate "C" not null,
+  "row" integer not null,
+  status text collate "C" not null,
+  pass text collate "C" not null,
+  "group" text collate "C" not null, -- Rows that were decided together share it: the smallest row among them, left before right.
+  reason text, -- In words, for whoever must act.
+  decision_id uuid -- The decision that made it manual.
+) with (autovacuum_analyze_scale_factor=0.5);
+comment on table reconciliation_items is 'Where each row of a run ended: exactly one home, which the primary key sees to. Written once and never changed. No foreign keys, as for the rows.';
+alter table reconciliation_items add constraint reconciliation_items_manual_has_a_decision CHECK (((status = 'manual'::text) = (decision_id IS NOT NULL)));
+alter table reconciliation_items add constraint reconciliation_items_pass_is_known CHECK ((pass = ANY (ARRAY['decisions'::text, 'duplicates'::text, 'id'::text, 'batch'::text, 'window'::text, 'tolerance'::text, 'rest'::text])));
+alter table reconciliation_items add constraint reconciliation_items_pkey PRIMARY KEY (account_id, livemode, run_id, side, "row");
+alter table reconciliation_items add constraint reconciliation_items_side_is_known CHECK ((side = ANY (ARRAY['left'::text, 'right'::text])));
+alter table reconciliation_items add constraint reconciliation_items_status_is_known CHECK ((status = ANY (ARRAY['matched'::text, 'matched_with_tolerance'::text, 'manual'::text, 'timing'::text, 'discrepant'::text, 'unmatched'::text, 'duplicate'::text, 'ambiguous'::text])));
+CREATE INDEX reconciliation_items_findings ON public.reconciliation_items USING btree (account_id, livemode, run_id, status, side, "row") WHERE (status <> 'matched'::text); -- What people look at: few among many. All that is matched is listed by the primary key.
+CREATE INDEX reconciliation_items_of_group ON public.reconciliation_items USING btree (account_id, livemode, run_id, "group") WHERE (status <> 'matched'::text); -- What belongs to a finding.
+alter table reconciliation_items enable row level security;
+create policy system on reconciliation_items for all to bursar_system using (true);
+create policy tenant on reconciliation_items for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.reconciliation_items FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_items FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
+grant select on reconciliation_items to bursar_app;
+grant insert, select on reconciliation_items to bursar_system;
+
+create table reconciliation_rest (
+  account_id uuid not null,
+  livemode boolean not null,
+  run_id uuid not null,
+  side text collate "C" not null,
+  "row" integer not null,
+  amount bigint not null,
+  date date,
+  twin_of integer, -- Of a duplicate: the row of its id that went on, whose group it shares wherever that ends.
+  currency text collate "C" not null,
+  id text collate "C" not null,
+  batch text collate "C",
+  reason text -- Of a duplicate.
+);
+comment on table reconciliation_rest is 'Between two stages of a run: the rows that ids have not decided. Empty when no run is under way.';
+alter table reconciliation_rest add constraint reconciliation_rest_pkey PRIMARY KEY (account_id, livemode, run_id, side, "row");
+alter table reconciliation_rest enable row level security;
+create policy system on reconciliation_rest for all to bursar_system using (true);
+create policy tenant on reconciliation_rest for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+grant select on reconciliation_rest to bursar_app;
+grant delete, insert, select on reconciliation_rest to bursar_system;
+
+create table reconciliation_rows (
+  account_id uuid not null,
+  livemode boolean not null,
+  statement_id uuid not null,
+  "row" integer not null, -- From 1, in the order of reading.
+  line integer not null, -- Where it stands in the file; of a cut of the books the same as row.
+  amount bigint not null, -- Minor units, negative when money leaves.
+  date date, -- The day it was booked; null where the source has none.
+  currency text collate "C" not null,
+  id text collate "C" not null, -- What both sides call it. Compares by bytes, as everywhere in reconciliation.
+  batch text collate "C", -- The payout or settlement batch it belongs to.
+  text text collate "C" -- What people read; only suggestions look at it.
+) with (autovacuum_analyze_scale_factor=0.5);
+comment on table reconciliation_rows is 'The rows of statements, as they were read. No foreign key: it would look a statement up once for each of millions of rows that one transaction writes.';
+alter table reconciliation_rows add constraint reconciliation_rows_pkey PRIMARY KEY (account_id, livemode, statement_id, "row");
+alter table reconciliation_rows enable row level security;
+create policy system on reconciliation_rows for all to bursar_system using (true);
+create policy tenant on reconciliation_rows for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER immutable BEFORE UPDATE ON public.reconciliation_rows FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_rows FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER permanent AFTER DELETE ON public.reconciliation_rows REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_removal();
+grant insert, select on reconciliation_rows to bursar_app;
+grant delete, insert, select on reconciliation_rows to bursar_system;
+
+create table reconciliation_runs (
+  account_id uuid not null,
+  livemode boolean not null,
+  id uuid not null, -- uuid v7; rec_… outside.
+  left_statement_id uuid not null, -- What we believe.
+  right_statement_id uuid not null, -- What somebody else says.
+  carry_from uuid, -- The run whose timing rows join the sides here, after their own.
+  rules jsonb not null, -- What it was told: window, tolerance, the day it looks from.
+  rules_version integer not null, -- Of the specification that it follows.
+  decision_ids uuid[] not null, -- The decisions that it replays, in their order.
+  key text not null, -- Digest of both sides' content, what is carried, the rules, their version and the decisions.
+  status text default 'queued'::text not null,
+  stage text default 'carry'::text not null, -- The first whose work is not in the database yet: a run that was interrupted goes on there.
+  rows_done bigint default 0 not null, -- Rows of both sides that have a home.
+  rows_total bigint not null, -- Rows of both sides, with those that are carried.
+  totals jsonb, -- Count and sum by side, status and currency; they add up to the statements, or the run has failed.
+  suggestions jsonb, -- What may belong together, for a person to confirm.
+  is_clean boolean, -- Nobody has to look at anything: no finding, no bad row, every control met.
+  failure text, -- Why it could not be finished.
+  version bigint default 1 not null,
+  created_at timestamp with time zone not null,
+  finished_at timestamp with time zone
+);
+comment on table reconciliation_runs is 'Two statements compared under rules. Worked off by a job in stages, each of one transaction; what it found is never changed.';
+alter table reconciliation_runs add constraint reconciliation_runs_account_id_livemode_carry_from_fkey FOREIGN KEY (account_id, livemode, carry_from) REFERENCES reconciliation_runs(account_id, livemode, id);
+alter table reconciliation_runs add constraint reconciliation_runs_account_id_livemode_left_statement_id_fkey FOREIGN KEY (account_id, livemode, left_statement_id) REFERENCES reconciliation_statements(account_id, livemode, id);
+alter table reconciliation_runs add constraint reconciliation_runs_account_id_livemode_right_statement_id_fkey FOREIGN KEY (account_id, livemode, right_statement_id) REFERENCES reconciliation_statements(account_id, livemode, id);
+alter table reconciliation_runs add constraint reconciliation_runs_end_is_told CHECK (((status = ANY (ARRAY['succeeded'::text, 'failed'::text])) = (finished_at IS NOT NULL)));
+alter table reconciliation_runs add constraint reconciliation_runs_failure_says_why CHECK (((status = 'failed'::text) = (failure IS NOT NULL)));
+alter table reconciliation_runs add constraint reconciliation_runs_pkey PRIMARY KEY (account_id, livemode, id);
+alter table reconciliation_runs add constraint reconciliation_runs_stage_is_known CHECK ((stage = ANY (ARRAY['carry'::text, 'decisions'::text, 'ids'::text, 'batches'::text, 'rest'::text, 'sums'::text, 'done'::text])));
+alter table reconciliation_runs add constraint reconciliation_runs_status_is_known CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text])));
+alter table reconciliation_runs add constraint reconciliation_runs_success_is_whole CHECK (((status = 'succeeded'::text) = ((stage = 'done'::text) AND (totals IS NOT NULL) AND (is_clean IS NOT NULL))));
+CREATE INDEX reconciliation_runs_by_left ON public.reconciliation_runs USING btree (account_id, livemode, left_statement_id, id); -- A statement that a run names stays.
+CREATE INDEX reconciliation_runs_by_right ON public.reconciliation_runs USING btree (account_id, livemode, right_statement_id, id);
+CREATE UNIQUE INDEX reconciliation_runs_once ON public.reconciliation_runs USING btree (account_id, livemode, key) WHERE (status <> 'failed'::text); -- The same key answers the stored run. One that failed may be asked for again.
+alter table reconciliation_runs enable row level security;
+create policy system on reconciliation_runs for all to bursar_system using (true);
+create policy tenant on reconciliation_runs for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER finished BEFORE UPDATE ON public.reconciliation_runs FOR EACH ROW WHEN ((old.finished_at IS NOT NULL)) EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_runs FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER permanent BEFORE DELETE ON public.reconciliation_runs FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
+grant insert, select on reconciliation_runs to bursar_app;
+grant insert, select on reconciliation_runs to bursar_system;
+grant update (failure) on reconciliation_runs to bursar_system;
+grant update (finished_at) on reconciliation_runs to bursar_system;
+grant update (is_clean) on reconciliation_runs to bursar_system;
+grant update (rows_done) on reconciliation_runs to bursar_system;
+grant update (stage) on reconciliation_runs to bursar_system;
+grant update (status) on reconciliation_runs to bursar_system;
+grant update (suggestions) on reconciliation_runs to bursar_system;
+grant update (totals) on reconciliation_runs to bursar_system;
+grant update (version) on reconciliation_runs to bursar_system;
+
+create table reconciliation_statements (
+  account_id uuid not null,
+  livemode boolean not null,
+  id uuid not null, -- uuid v7; rst_… outside.
+  name text not null, -- What people call it: the name of the file.
+  source text not null, -- Where its rows come from.
+  format text, -- Of a file; null of a cut of the books.
+  mapping jsonb, -- How columns were meant, also where it was guessed; null where a format needs none.
+  selection jsonb, -- Of a cut of the books: what was asked for, and up to where it was read. Null of a file.
+  sha256 text not null, -- Of the bytes that were sent, or of the rows of a cut.
+  content text not null, -- Digest of the bytes and of how they were read: two statements with the same one have the same rows.
+  bytes bigint, -- Of a file, as it was sent.
+  rows integer not null, -- Rows that could be read.
+  bad_rows integer not null, -- Rows that could not.
+  bad jsonb not null, -- The first of those, with line and reason.
+  controls jsonb not null, -- What the statement says of itself (balances, totals, sequences) and what was found.
+  sums jsonb not null, -- Rows and sum by currency; amounts as texts, because a sum may exceed int64.
+  created_at timestamp with time zone not null,
+  deleted_at timestamp with time zone -- Since then it is gone for everybody; its rows are taken away a page at a time.
+);
+comment on table reconciliation_statements is 'A side of a reconciliation, frozen: a file that was uploaded, or a cut of our own books. Written with all its rows by one transaction, and never changed.';
+alter table reconciliation_statements add constraint reconciliation_statements_content_is_hex CHECK ((content ~ '^[0-9a-f]{64}$'::text));
+alter table reconciliation_statements add constraint reconciliation_statements_files_have_a_format CHECK (((source = 'file'::text) = (format IS NOT NULL)));
+alter table reconciliation_statements add constraint reconciliation_statements_pkey PRIMARY KEY (account_id, livemode, id);
+alter table reconciliation_statements add constraint reconciliation_statements_rows_are_counted CHECK ((rows >= 0));
+alter table reconciliation_statements add constraint reconciliation_statements_sha256_is_hex CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text));
+alter table reconciliation_statements add constraint reconciliation_statements_source_is_known CHECK ((source = ANY (ARRAY['file'::text, 'balance_transactions'::text, 'payouts'::text, 'ledger'::text])));
+CREATE INDEX reconciliation_statements_by_name ON public.reconciliation_statements USING btree (account_id, livemode, name, id); -- Lists of one name.
+alter table reconciliation_statements enable row level security;
+create policy system on reconciliation_statements for all to bursar_system using (true);
+create policy tenant on reconciliation_statements for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER frozen BEFORE UPDATE ON public.reconciliation_statements FOR EACH ROW WHEN (((old.deleted_at IS NOT NULL) OR (new.deleted_at IS NULL))) EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_statements FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
+grant insert, select on reconciliation_statements to bursar_app;
+grant delete, insert, select on reconciliation_statements to bursar_system;
+grant update (deleted_at) on reconciliation_statements to bursar_app;
+
 create table refunds (
   account_id uuid not null, -- Whose row it is.
   livemode boolean not null, -- In which of the account's modes.
@@ -1229,6 +1464,10 @@ create function payments_record(batch jsonb, methods recorded_payment_method[], 
 create function payments_refusals(items integer[], outcome text) returns jsonb;
 
 create function payments_without(batch jsonb, items integer[]) returns jsonb;
+
+create function reconciliation_refuse_change() returns trigger; -- Refuses what would rewrite a result, to the tables' owner as well.
+
+create function reconciliation_refuse_removal() returns trigger; -- Keeps the rows of statements that are not deleted.
 
 create function request_logs_maintain(keep_days integer) returns integer security definer;
 

@@ -68,6 +68,12 @@ export const routes = [
   'GET /v1/ledger/trial_balance',
   'POST /v1/ledger/closings',
   'GET /v1/ledger/acts',
+  // #reconciliation: statements of both sides
+  'POST /v1/reconciliation_statements',
+  'POST /v1/reconciliation_statements/snapshot',
+  'GET /v1/reconciliation_statements',
+  'GET /v1/reconciliation_statements/:id',
+  'DELETE /v1/reconciliation_statements/:id',
   // #events: what happened
   'GET /v1/events',
   'GET /v1/events/:id',
@@ -115,6 +121,7 @@ export const jobNames = [
   'ledger.seal',
   'ledger.verify',
   'webhooks.send_notice',
+  'reconciliation.forget_statement',
 ] as const
 
 /** The endpoints themselves. */
@@ -129,16 +136,19 @@ export async function endpoints(
     { eventsEndpoints },
     { requestLogEndpoints },
     { webhookEndpoints },
+    { reconciliationEndpoints },
   ] = await Promise.all([
     import('#payments'),
     import('#ledger'),
     import('#events'),
     import('#http'),
     import('#webhooks'),
+    import('#reconciliation'),
   ])
   return [
     ...paymentsEndpoints(payments),
     ...ledgerEndpoints(ledgerSourcesOf),
+    ...reconciliationEndpoints(),
     ...eventsEndpoints(),
     ...inbound.endpoints,
     ...webhookEndpoints(webhooks),
@@ -152,20 +162,28 @@ export async function jobs(
   inbound: Inbound,
   { request_log_days, mailer = null }: { request_log_days: number; mailer?: Mailer | null },
 ): Promise<{ jobs: Job[]; schedules: Schedule[] }> {
-  const [{ paymentsJobs }, { eventsJobs }, { ledgerJobs }, { requestLogJobs }, { noticeJob, webhookJobs }] =
-    await Promise.all([
-      import('#payments'),
-      import('#events'),
-      import('#ledger'),
-      import('#http'),
-      import('#webhooks'),
-    ])
+  const [
+    { paymentsJobs },
+    { eventsJobs },
+    { ledgerJobs },
+    { requestLogJobs },
+    { noticeJob, webhookJobs },
+    { reconciliationJobs },
+  ] = await Promise.all([
+    import('#payments'),
+    import('#events'),
+    import('#ledger'),
+    import('#http'),
+    import('#webhooks'),
+    import('#reconciliation'),
+  ])
   const rooms = [
     paymentsJobs(payments),
     eventsJobs(),
     inbound.jobs,
     webhookJobs(),
     ledgerJobs(payments.clock, payments.db),
+    reconciliationJobs(payments.clock),
     requestLogJobs(request_log_days),
     { jobs: [noticeJob(mailer)], schedules: [] },
   ]

@@ -10,7 +10,7 @@ import { createFetcher } from '#fetch'
 import { createServer, openapi, referencePages, startCompleter, startRequestLog } from '#http'
 import { startInbound } from '#inbound'
 import { startWorker } from '#jobs'
-import { systemClock as clock } from '#kernel'
+import { createForeground, systemClock as clock } from '#kernel'
 import { createMailer, type Mailer } from '#mail'
 import { type Log, startProcessMetrics, startTracing } from '#metrics'
 import { createPayments, openAttempts, simulatorConnector, startFollower, startResolver } from '#payments'
@@ -130,7 +130,8 @@ async function start(
     allowed_networks: settings.webhook_networks ?? (store.is_embedded ? LOOPBACK : []),
   })
   stops.push(() => fetcher.close())
-  const webhooks = createWebhooks({ db, clock, log, fetcher, installation_secret: secret })
+  const foreground = createForeground()
+  const webhooks = createWebhooks({ db, clock, log, fetcher, foreground, installation_secret: secret })
   const endpoints = await allEndpoints(payments, inbound, webhooks)
 
   if (is_worker) {
@@ -145,7 +146,7 @@ async function start(
     stops.push(() => worker.stop())
     const listening = await startInbound(inbound, db)
     stops.push(() => listening.stop())
-    const consumers = createConsumers({ db, clock, log, consumers: consumersOf(webhooks) })
+    const consumers = createConsumers({ db, clock, log, foreground, consumers: consumersOf(webhooks) })
     consumers.start()
     stops.push(() => consumers.stop())
     const delivering = startWebhooks(webhooks)
@@ -174,7 +175,9 @@ async function start(
     clock,
     log,
     secret,
+    foreground,
     request_log,
+    upload_directory: uploadDirectory(settings.data_dir),
     proxies: settings.proxies,
     isReady: async () => is_started && (await answersSoon(db.one`select 1 as one`)),
   })
@@ -229,6 +232,13 @@ async function start(
       return closed
     },
   }
+}
+
+/** Where files are received: beside the database, where there is room. What is in it has no name and leaves nothing. */
+function uploadDirectory(data_dir: string): string {
+  const directory = join(data_dir, 'uploads')
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  return directory
 }
 
 /** The simulator that settings name, or one of our own. */

@@ -59,7 +59,7 @@ interface Parameter {
 
 export function operationsOf(document: OpenApiDocument): Operation[] {
   return Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, described]) => {
+    Object.entries(methods).flatMap(([method, described]): Operation[] => {
       const operation = described as unknown as {
         operationId: string
         tags: string[]
@@ -67,24 +67,26 @@ export function operationsOf(document: OpenApiDocument): Operation[] {
         security: object[]
         requestBody?: { content: { 'application/json'?: { schema: Schema } } }
       }
+      // What is wrong with a file is no matter of JSON: readers of files have their own tests.
+      if (operation.requestBody && !operation.requestBody.content['application/json']) return []
       const named = (where: string) =>
         Object.fromEntries(
           operation.parameters
             .filter(parameter => parameter.in === where && !parameter.$ref)
             .map(({ name, schema }) => [name, schema]),
         )
-      return {
+      const found = {
         id: operation.operationId,
         method: method.toUpperCase() as Operation['method'],
         path,
         path_params: named('path'),
         query: named('query'),
-        // What takes a file has parameters in its query alone.
         body: operation.requestBody?.content['application/json']?.schema,
         is_publishable: operation.security.some(scheme => 'publishable_key' in scheme),
         is_scoped: operation.security.some(scheme => Object.values(scheme).some(roles => roles.length > 0)),
         resource: operation.tags[0] ?? '',
       }
+      return [found]
     }),
   )
 }
@@ -126,6 +128,8 @@ const PATH_IDS: Record<string, string> = {
   disputes: 'dp_',
   request_logs: 'req_',
   payouts: 'po_',
+  reconciliation_statements: 'rst_',
+  reconciliation_runs: 'rec_',
   customers: 'cus_',
   payment_methods: 'pm_',
   charges: 'ch_',

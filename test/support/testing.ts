@@ -38,6 +38,7 @@ import {
   simulatorConnector,
   createResolver,
 } from '#payments'
+import { reconciliationEndpoints, reconciliationJobs } from '#reconciliation'
 import { type Simulator, startSimulator } from '#simulator'
 import { createWebhooks, engineOf, webhookEndpoints, webhookJobs, type Webhooks } from '#webhooks'
 import { consumersOf, listenToProcessors } from '../../src/reactions.ts'
@@ -58,6 +59,8 @@ export interface Client {
   get(path: string, headers?: Record<string, string>): Promise<Reply>
   post(path: string, body?: object, headers?: Record<string, string>): Promise<Reply>
   delete(path: string, body?: object, headers?: Record<string, string>): Promise<Reply>
+  /** Sends a file. */
+  upload(path: string, file: string | Buffer, headers?: Record<string, string>): Promise<Reply>
 }
 
 export interface TestAccount extends Tenant {
@@ -187,6 +190,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     ...ledgerEndpoints(ledgerSourcesOf),
     ...eventsEndpoints(),
     ...webhookEndpoints(webhooks),
+    ...reconciliationEndpoints(),
     ...requestLogEndpoints(),
   ]
   // Its round trips are not those of requests, which tests count.
@@ -226,13 +230,23 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const resolveDue = createResolver(payments, log)
   const followDue = createFollower(payments, log)
   const runJob: World['runJob'] = async (wanted, payload = {}, signal = new AbortController().signal) => {
-    const jobs = [...paymentsJobs(payments).jobs, ...inbound.jobs.jobs, ...webhookJobs().jobs]
+    const jobs = [
+      ...paymentsJobs(payments).jobs,
+      ...inbound.jobs.jobs,
+      ...webhookJobs().jobs,
+      ...reconciliationJobs(clock).jobs,
+    ]
     const job = jobs.find(({ name }) => name === wanted)
     const around = { db, signal, job_id: '1', attempt: 1, max_attempts: 1, scheduled_for: undefined }
     await job?.run({ ...around, note: () => undefined }, payload)
   }
   const client = (key: string): Client => {
-    const send = async (method: string, url: string, headers: Record<string, string>, body?: object) => {
+    const send = async (
+      method: string,
+      url: string,
+      headers: Record<string, string>,
+      body?: object | string | Buffer,
+    ) => {
       const reply = await server.inject({
         method,
         url,
@@ -251,6 +265,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       get: (path, headers = {}) => send('GET', path, headers),
       post: (path, body = {}, headers) => send('POST', path, keyed(headers), body),
       delete: (path, body, headers) => send('DELETE', path, keyed(headers), body),
+      upload: (path, file, headers) => send('POST', path, keyed(headers), file),
     }
   }
 
@@ -352,14 +367,17 @@ async function post(url: string, body: object): Promise<void> {
   if (!reply.ok) throw new Error(await reply.text())
 }
 
-/** Tries until the assertion holds; for what happens by itself a little later. Bounded: ten seconds. */
+/** Half a minute, on a machine that may be busy. */
+const EVENTUALLY_TRIES = 300
+
+/** Tries until the assertion holds; for what happens by itself a little later. */
 export async function eventually(assertion: () => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       await assertion()
       return
     } catch (error) {
-      if (attempt === 100) throw error
+      if (attempt === EVENTUALLY_TRIES) throw error
       await sleep(100)
     }
   }

@@ -56,6 +56,10 @@ export const chart = {
   revenue: income('Sales invoiced.'),
   refunds: expense('Refunds that the operator bears and not the business.'),
   write_offs: expense('Losses: debts given up and differences accepted.'),
+  suspense_missing: asset('Money that a reconciliation missed outside, until somebody explains it.'),
+  suspense_unexpected: liability(
+    'Money that a reconciliation found outside and nobody expected, until somebody explains it.',
+  ),
   adjustments: equity('The other side of corrections made by hand, each with reason and author.'),
 } as const satisfies Record<string, ChartEntry>
 

@@ -63,3 +63,24 @@ test('beyond the limit of waiting callers the next is refused at once', async ()
   expect(results[2]).toMatchObject({ status: 'rejected', reason: expect.any(GroupFullError) as Error })
   expect(results[0]).toMatchObject({ status: 'fulfilled', value: 1 })
 })
+
+test('a group that gives way takes little at once, and lets time pass after each transaction', async () => {
+  const runs: { items: number; from_ms: number; until_ms: number }[] = []
+  const group = createGroup<number, number>({
+    lanes: 1,
+    deference: () => 1,
+    run: async items => {
+      const from_ms = performance.now()
+      await new Promise(resolve => setTimeout(resolve, 20))
+      runs.push({ items: items.length, from_ms, until_ms: performance.now() })
+      return items
+    },
+  })
+  await Promise.all(Array.from({ length: 150 }, (_, i) => group.submit(i)))
+  expect(runs.map(({ items }) => items)).toEqual([64, 64, 22])
+  // Longer than the work itself, however slow the machine is.
+  for (const [i, run] of runs.entries()) {
+    const former = runs[i - 1]
+    if (former) expect(run.from_ms - former.until_ms).toBeGreaterThan(former.until_ms - former.from_ms)
+  }
+})

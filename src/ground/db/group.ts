@@ -6,7 +6,7 @@
  * One bad item never sinks the others: when a group fails as a whole it is halved until the item stands alone and
  * only its caller hears the error.
  */
-import { backoffMs, sleep } from '#kernel'
+import { backoffMs, pieceMost, restMs, sleep } from '#kernel'
 import { isConnectionLost, sqlState } from './pool.ts'
 import { isRetryable, RETRY, TRIES } from './retry.ts'
 
@@ -17,6 +17,8 @@ export interface GroupOptions<Item, Result> {
   lanes?: number
   /** Items in a group: beyond some hundreds the gain is flat and the wait of the first grows. */
   most_items?: number
+  /** How much it gives way to whoever waits for something else, 0 to 1: then groups are small, and a lane rests after each. */
+  deference?: () => number
   /** Callers waiting: beyond it the next is refused at once rather than late (503). */
   most_waiting?: number
 }
@@ -46,21 +48,31 @@ const WAITING_MOST = 10_000
 
 export function createGroup<Item, Result>(options: GroupOptions<Item, Result>): Group<Item, Result> {
   const lanes = options.lanes ?? LANES
-  const most_items = options.most_items ?? ITEMS_MOST
+  const items_most = options.most_items ?? ITEMS_MOST
+  const deference = options.deference ?? (() => 0)
   const most_waiting = options.most_waiting ?? WAITING_MOST
   let queue: Waiter<Item, Result>[] = []
   let busy = 0
 
   function pump(): void {
     while (busy < lanes && queue.length > 0) {
-      const taken = queue.slice(0, most_items)
-      queue = queue.slice(most_items)
+      const most = pieceMost(deference(), items_most)
+      const taken = queue.slice(0, most)
+      queue = queue.slice(most)
       busy += 1
-      void settle(items => options.run(items), taken).finally(() => {
+      void work(taken).finally(() => {
         busy -= 1
         pump()
       })
     }
+  }
+
+  async function work(taken: readonly Waiter<Item, Result>[]): Promise<void> {
+    const started_ms = performance.now()
+    await settle(items => options.run(items), taken)
+    const rest_ms = restMs(deference(), performance.now() - started_ms)
+    // A timer even of 0 ms would cost a turn of the event loop.
+    if (rest_ms > 0) await sleep(rest_ms)
   }
 
   return {

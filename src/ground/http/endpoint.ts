@@ -3,7 +3,7 @@
  * Knows nothing of sockets: the server hands over a request as data and writes the answer it gets.
  */
 import { CommitUnknownError } from '#db'
-import { ApiError, assert, encodeId, failpoint, newId } from '#kernel'
+import { ApiError, assert, encodeId, failpoint, type Foreground, newId } from '#kernel'
 import { counter, histogram, type Log, type Span, span } from '#metrics'
 import { type Authenticator, authorize } from './auth.ts'
 import { readJsonObject } from './body.ts'
@@ -58,6 +58,8 @@ export interface RunnerOptions extends Ground {
   readonly log: Log
   readonly authenticator: Authenticator
   readonly versions: VersionTable
+  /** Told while somebody waits for a write. */
+  readonly foreground: Foreground
   /** The installation's secret: keys the digests of secret parameters. */
   readonly secret: string
   /** Parses every answer with its own schema and fails loudly when it does not fit: for tests. */
@@ -182,7 +184,7 @@ class Run {
       is_file && this.#caller
         ? await this.#filed(context, this.#caller, raw, params, path)
         : this.#endpoint.is_write && this.#caller
-          ? await this.#keyed(context, this.#caller, raw, params, path)
+          ? await this.#options.foreground.during(this.#keyed(context, this.#caller, raw, params, path))
           : await definition.run(context, params as never, path as never)
     // An older version's answer has another shape than the endpoint declares.
     if (this.#options.check_answers && this.#version.changes.length === 0) {

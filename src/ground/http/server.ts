@@ -8,7 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import type { Db } from '#db'
-import { ApiError, type Clock, encodeId, newId, sleep } from '#kernel'
+import { ApiError, type Clock, encodeId, type Foreground, newId, NOBODY, sleep } from '#kernel'
 import { counter, type Log, METRICS_CONTENT_TYPE, metricsText } from '#metrics'
 import { createVault } from '#secrets'
 import { createAuthenticator } from './auth.ts'
@@ -70,6 +70,8 @@ export interface ServerOptions {
   readonly request_log?: RequestLog
   /** Proxies of ours in front, each of which has added an address to X-Forwarded-For. */
   readonly proxies?: number
+  /** Told while somebody waits for a write, so that others give way. */
+  readonly foreground?: Foreground
   readonly versions?: readonly Version[]
   /** Parses every answer with its own schema: for tests. */
   readonly check_answers?: boolean
@@ -89,8 +91,8 @@ export interface InjectedRequest {
   method: string
   url: string
   headers?: Record<string, string>
-  /** An object is sent as JSON. */
-  body?: object | string
+  /** An object is sent as JSON, bytes as they are. */
+  body?: object | string | Buffer
 }
 
 export interface InjectedResponse {
@@ -135,6 +137,7 @@ export function createServer(options: ServerOptions): Server {
     clock,
     log,
     secret: options.secret,
+    foreground: options.foreground ?? NOBODY,
     vault: createVault(options.secret, 'stored answers'),
     check_answers: options.check_answers ?? false,
     versions,
@@ -365,11 +368,12 @@ export function createServer(options: ServerOptions): Server {
       return { port: (app.server.address() as AddressInfo).port }
     },
     async inject({ method, url, headers, body }) {
+      const is_json = typeof body === 'object' && !Buffer.isBuffer(body)
       const response = await app.inject({
         method: method as 'POST',
         url,
-        headers: { ...(typeof body === 'object' && { 'content-type': 'application/json' }), ...headers },
-        ...(body !== undefined && { payload: typeof body === 'object' ? JSON.stringify(body) : body }),
+        headers: { ...(is_json && { 'content-type': 'application/json' }), ...headers },
+        ...(body !== undefined && { payload: is_json ? JSON.stringify(body) : body }),
       })
       return {
         status: response.statusCode,

@@ -3,6 +3,7 @@
  * them alone (deadlines, silence on the socket while a file is read, who goes on sending what was refused) stands here.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { ApiError } from '#kernel'
 import { REFUSED_UPLOAD_LINGER_MS, UPLOAD_ANSWER_DEADLINE_MS, UPLOADS_MOST } from './limits.ts'
@@ -36,8 +37,8 @@ export function createUploads(directory: string, limits?: UploadLimits): Uploads
       running.delete(response)
       try {
         const upload = await receiveUpload(request, directory, limits)
-        // Reading it takes longer than a socket may be silent.
-        socket.setTimeout(UPLOAD_ANSWER_DEADLINE_MS)
+        // Reading it takes longer than a socket may be silent. A request of the process's own has no real one.
+        if (socket instanceof Socket) socket.setTimeout(UPLOAD_ANSWER_DEADLINE_MS)
         return {
           ...upload,
           async release() {

@@ -155,6 +155,25 @@ export const errorCodes = {
     'The books are closed for that time. Choose a later effective_at, or reopen the period.',
   ),
   ledger_period_unexpected_state: invalid('The books are not closed in a way that allows this.'),
+  // Reconciliation.
+  reconciliation_statement_invalid: invalid(
+    'The file is no statement that can be read. The message names the line.',
+  ),
+  reconciliation_statement_too_large: invalid(
+    'The statement has more than 10,000,000 rows. Send it in parts.',
+    413,
+  ),
+  reconciliation_statements_too_many: invalid(
+    'There are 10,000 statements already. Delete some that no run names.',
+  ),
+  reconciliation_statement_in_use: invalid('A run names this statement, so it stays.', 409),
+  reconciliation_run_unexpected_state: invalid(
+    'The reconciliation run is in a state that does not allow this.',
+  ),
+  reconciliation_row_decided: invalid('One of the rows has been decided already.', 409),
+  reconciliation_difference_missing: invalid(
+    'The rows add up to the same on both sides: there is nothing to post. Decide "match" instead.',
+  ),
   // Declines: the code and decline_code are the processor's (reference: Stripe).
   card_declined: card('The card was declined. Ask the customer for another payment method.'),
   expired_card: card('The card has expired. Ask the customer for another card.'),

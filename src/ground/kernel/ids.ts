@@ -31,6 +31,9 @@ export const idPrefixes = {
   ent_: 'ledger_entry',
   la_: 'ledger_account',
   lact_: 'ledger_act',
+  rst_: 'reconciliation_statement',
+  rec_: 'reconciliation_run',
+  rdc_: 'reconciliation_decision',
 } as const
 export type IdPrefix = keyof typeof idPrefixes
 

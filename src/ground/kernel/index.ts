@@ -20,6 +20,15 @@ export {
   type FailpointWatcher,
   watchFailpoints,
 } from './failpoint.ts'
+export {
+  createForeground,
+  deference,
+  type Foreground,
+  NOBODY,
+  PATIENCE_MS,
+  pieceMost,
+  restMs,
+} from './foreground.ts'
 export { type Lifecycle, lifecycle } from './lifecycle.ts'
 export { assert, unreachable } from './assert.ts'
 export type { Tenant } from './tenant.ts'

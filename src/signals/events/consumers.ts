@@ -4,7 +4,19 @@
  * leave it alone. The effect and the place are one commit, so after a crash nothing is done twice and nothing is left out.
  */
 import type { Database, Tx } from '#db'
-import { assert, backoffMs, type BackoffPolicy, type Clock, failpoint } from '#kernel'
+import {
+  assert,
+  backoffMs,
+  type BackoffPolicy,
+  type Clock,
+  deference,
+  failpoint,
+  type Foreground,
+  NOBODY,
+  pieceMost,
+  restMs,
+  sleep,
+} from '#kernel'
 import { counter, histogram, type Log, redactText, span } from '#metrics'
 import { countConsumersOf } from './gauges.ts'
 import {
@@ -38,6 +50,8 @@ export interface ConsumersOptions {
   readonly clock: Clock
   readonly log: Log
   readonly consumers: readonly Consumer[]
+  /** To whom consumers give way; nobody, where none is given. */
+  readonly foreground?: Foreground
   /** For tests of what takes long; the numbers and their reasons stand below. */
   readonly timing?: Partial<Timing>
 }
@@ -137,6 +151,9 @@ function createRunner({ db, clock, log, ...options }: ConsumersOptions, consumer
   const timing = { ...TIMING, ...options.timing }
   const { name } = consumer
   let is_placed = false
+  const foreground = options.foreground ?? NOBODY
+  /** How late the last piece was. */
+  let late_ms = 0
   let is_stopping = false
   /** Whether something was committed since the last look; and what ends the pause of the loop. */
   let is_nudged = false
@@ -154,7 +171,7 @@ function createRunner({ db, clock, log, ...options }: ConsumersOptions, consumer
   }
 
   /** Handles the next piece, if there is one; answers how many events it had. Throws what is the database's fault. */
-  async function piece(): Promise<number> {
+  async function piece(most: number): Promise<number> {
     await place()
     if (!(await isWaiting(db, name))) return 0
     const started_ms = performance.now()
@@ -165,7 +182,7 @@ function createRunner({ db, clock, log, ...options }: ConsumersOptions, consumer
       events = await span('event_consumer.handle', { 'event_consumer.name': name }, () =>
         db.transaction(async tx => {
           failure = undefined
-          const taken = await takePiece(tx, name, timing.piece_most)
+          const taken = await takePiece(tx, name, most)
           if (taken === undefined) return undefined
           try {
             await consumer.handle(tx, taken)
@@ -186,10 +203,8 @@ function createRunner({ db, clock, log, ...options }: ConsumersOptions, consumer
     const [first] = events ?? []
     if (events === undefined || first === undefined) return 0
     handled.inc({ consumer: name }, events.length)
-    delays.observe(
-      { consumer: name },
-      Math.max(0, clock.now().getTime() - first.created_at.getTime()) / 1_000,
-    )
+    late_ms = Math.max(0, clock.now().getTime() - first.created_at.getTime())
+    delays.observe({ consumer: name }, late_ms / 1_000)
     const duration_ms = performance.now() - started_ms
     log.debug('event_consumer.handled', { consumer: name, events: events.length, duration_ms })
     return events.length
@@ -232,13 +247,15 @@ function createRunner({ db, clock, log, ...options }: ConsumersOptions, consumer
     while (!is_stopping) {
       is_nudged = false
       try {
-        const count = await piece()
+        const most = pieceMost(deference(foreground, late_ms), timing.piece_most)
+        const started_ms = performance.now()
+        const count = await piece(most)
         failures = 0
         const now_ms = performance.now()
         if (count > 0) last_ms = now_ms
         // A whole piece: more is there.
-        if (count < timing.piece_most)
-          await pause(now_ms - last_ms < timing.busy_for_ms ? timing.busy_ms : timing.idle_ms)
+        if (count < most) await pause(now_ms - last_ms < timing.busy_for_ms ? timing.busy_ms : timing.idle_ms)
+        else await sleep(restMs(deference(foreground, late_ms), now_ms - started_ms))
       } catch (error) {
         failures += 1
         const retry_in_ms = backoffMs(timing.retry, failures)
@@ -260,7 +277,7 @@ function createRunner({ db, clock, log, ...options }: ConsumersOptions, consumer
     },
     async runOnce() {
       try {
-        return await piece()
+        return await piece(timing.piece_most)
       } catch (error) {
         log.warn('event_consumer.not_read', { consumer: name, error })
         return 0

@@ -46,6 +46,12 @@ export const eventTypes = {
   'ledger_account.reopened': 'A ledger account was reopened.',
   'ledger_period.closed': 'The books were closed up to an instant.',
   'ledger_period.reopened': 'Closed books were reopened.',
+  'reconciliation_run.created': 'A reconciliation run was asked for.',
+  'reconciliation_run.succeeded':
+    'A reconciliation run has ended: every row has its home. Its totals say how many.',
+  'reconciliation_run.findings':
+    'A reconciliation run has ended with rows that somebody must look at; once a run.',
+  'reconciliation_run.failed': 'A reconciliation run could not be finished; it can be asked for again.',
   'webhook_endpoint.created': 'A webhook endpoint was created.',
   'webhook_endpoint.updated': 'A webhook endpoint was changed, or its secret was rotated.',
   'webhook_endpoint.deleted': 'A webhook endpoint was deleted.',

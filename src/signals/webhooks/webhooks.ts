@@ -1,7 +1,7 @@
 /** The room put together. Nothing runs until it is started; a process that does not deliver has a room all the same. */
 import type { Database } from '#db'
 import type { Fetcher } from '#fetch'
-import type { Clock } from '#kernel'
+import { type Clock, type Foreground, NOBODY } from '#kernel'
 import type { Log } from '#metrics'
 import { createEngine, type Engine, type Timing } from './lanes/engine.ts'
 import { countLanesOf } from './lanes/gauges.ts'
@@ -16,6 +16,8 @@ export interface WebhooksOptions {
   readonly log: Log
   readonly fetcher: Fetcher
   readonly installation_secret: string
+  /** To whom deliveries give way; nobody, where none is given. */
+  readonly foreground?: Foreground
   /** For tests of what takes long. */
   readonly timing?: Partial<Timing>
 }
@@ -27,6 +29,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   const engine = createEngine({
     ...room,
     ...(timing && { timing }),
+    foreground: options.foreground ?? NOBODY,
     vault: secretsVault(options.installation_secret),
     notify: (tx, items) => notify(tx, clock, items),
   })

@@ -81,4 +81,4 @@ test('one result is written by key, however much waits beside it', async () => {
   expect(receiver.received).toHaveLength(2_000)
   // Statements are paid by the batch and not by the delivery.
   expect(room.db.pool.totals.statements - before).toBeLessThan(300)
-})
+}, 60_000)

@@ -4,7 +4,7 @@
  */
 import type { Database, Tx } from '#db'
 import type { Fetcher } from '#fetch'
-import { backoffMs } from '#kernel'
+import { backoffMs, type Foreground, pieceMost, restMs, sleep } from '#kernel'
 import type { Log } from '#metrics'
 import type { Vault } from '#secrets'
 import type { LaneKey } from '../types.ts'
@@ -24,6 +24,8 @@ export interface EngineOptions {
   readonly fetcher: Fetcher
   readonly vault: Vault
   readonly notify: (tx: Tx, items: readonly Item[]) => Promise<void>
+  /** To whom deliveries give way. */
+  readonly foreground: Foreground
   /** For tests of what takes long. */
   readonly timing?: Partial<Timing>
 }
@@ -62,11 +64,21 @@ export interface Engine {
 }
 
 export function createEngine(options: EngineOptions): Engine {
-  const { db, log, fetcher, notify } = options
+  const { db, log, fetcher, notify, foreground } = options
   const { lease_ms, poll_ms } = { ...TIMING, ...options.timing }
   const clock = createDatabaseClock()
   const endpoints = createEndpoints(db, options.vault)
-  const holder = createHolder({ db, log, fetcher, clock, endpoints, lease_ms, notify, onResumed: nudge })
+  const holder = createHolder({
+    db,
+    log,
+    fetcher,
+    clock,
+    endpoints,
+    lease_ms,
+    foreground,
+    notify,
+    onResumed: nudge,
+  })
   const { fault, lanes } = holder
   const cancelations = new Set<Promise<void>>()
   let is_stopping = false
@@ -75,8 +87,9 @@ export function createEngine(options: EngineOptions): Engine {
   let looping: Promise<void> = Promise.resolve()
   let renewing: NodeJS.Timeout | undefined
 
-  async function take(): Promise<number> {
-    const most = fault.is_ours ? PROBES_AT_ONCE : Math.min(LANES_AT_ONCE, LANES_MOST - lanes.size)
+  /** Takes lanes that are ready, `at_once` at most; answers how many. */
+  async function take(at_once: number): Promise<number> {
+    const most = Math.min(at_once, LANES_MOST - lanes.size)
     if (most <= 0 || holder.buffered >= BUFFERED_MOST) return 0
     const asked_ms = performance.now()
     const taken = await takeLanes(db, most, lease_ms)
@@ -96,6 +109,8 @@ export function createEngine(options: EngineOptions): Engine {
     held.forEach((lane, i) => holder.hold(lane, queues[i] ?? [], wants[i] ?? 0))
     return taken.length
   }
+
+  const lanesAtOnce = () => (fault.is_ours ? PROBES_AT_ONCE : pieceMost(holder.deference, LANES_AT_ONCE))
 
   /** Of an endpoint that was disabled, or deleted: what waits is canceled. */
   function cancel(lane: LaneKey, epoch: bigint): void {
@@ -150,13 +165,16 @@ export function createEngine(options: EngineOptions): Engine {
       if (is_nudged) idle_ms = BUSY_POLL_MS
       is_nudged = false
       try {
-        const count = await take()
+        const at_once = lanesAtOnce()
+        const started_ms = performance.now()
+        const count = await take(at_once)
         failures = 0
         idle_ms = count > 0 ? BUSY_POLL_MS : Math.min(poll_ms, idle_ms * 2)
         if (fault.is_ours) {
           is_nudged = false
           await pause(PROBE_EVERY_MS)
-        } else if (count < LANES_AT_ONCE) await pause(idle_ms)
+        } else if (count < at_once) await pause(idle_ms)
+        else await sleep(restMs(holder.deference, performance.now() - started_ms))
       } catch (error) {
         failures += 1
         const retry_in_ms = backoffMs(FAILED, failures)
@@ -174,7 +192,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
     nudge,
     async runOnce() {
-      await take()
+      await take(lanesAtOnce())
       await holder.emptied()
       await Promise.all(cancelations)
     },

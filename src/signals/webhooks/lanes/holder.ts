@@ -5,7 +5,15 @@
  */
 import { type Database, isConnectionLost, sqlState, type Tx } from '#db'
 import type { Fetcher } from '#fetch'
-import { backoffMs, type BackoffPolicy, encodeId, failpoint, sleep } from '#kernel'
+import {
+  backoffMs,
+  type BackoffPolicy,
+  deference,
+  encodeId,
+  failpoint,
+  type Foreground,
+  sleep,
+} from '#kernel'
 import { counter, gauge, histogram, type Log } from '#metrics'
 import type { QueuedDelivery } from '../types.ts'
 import { attempt, type Attempted, expired, rowOf } from './attempt.ts'
@@ -26,6 +34,7 @@ export interface HolderOptions {
   readonly clock: DatabaseClock
   readonly endpoints: Endpoints
   readonly lease_ms: number
+  readonly foreground: Foreground
   readonly notify: (tx: Tx, items: readonly Item[]) => Promise<void>
   /** We can reach somebody again: there may be much to take. */
   readonly onResumed: () => void
@@ -34,6 +43,10 @@ export interface HolderOptions {
 /** Lanes held at once. Beyond it, those that had their turn are given back before their queue is empty. */
 export const LANES_MOST = 2_048
 const TURN_MS = 2_000
+/** Sent in one turn of the event loop: some milliseconds, for which a caller's request in this process waits. */
+const SENT_AT_ONCE = 32
+/** Of the lateness of the next: some hundreds make it what it is lately. */
+const LATENESS_WEIGHT = 0.01
 /** After a writing that failed: the database is away, and comes back in seconds as a rule. */
 export const FAILED: BackoffPolicy = { first_ms: 200, factor: 2, most_ms: 5_000, jitter: 0.5 }
 /** While stopping; with the pauses between them some seconds: a database that restarts with us is waited for. */
@@ -62,6 +75,8 @@ export interface Holder {
   readonly lanes: ReadonlySet<Lane>
   /** Deliveries in memory. */
   readonly buffered: number
+  /** How much deliveries give way to callers now, 0 to 1. */
+  readonly deference: number
   readonly fault: Pick<Fault<Blamed>, 'is_ours'>
   /** A lane was taken, and its top read. */
   hold(lane: Lane, read: readonly QueuedDelivery[], wanted: number): void
@@ -86,10 +101,13 @@ export function createHolder(options: HolderOptions): Holder {
     onAnswer,
     notify: options.notify,
     now_ms: clock.now_ms,
+    deference: () => deference(options.foreground, late_ms),
   })
   const lanes = new Set<Lane>()
   /** Those that may have something to send and a slot to send it in, by turns. */
   const hungry = new Set<Lane>()
+  /** How late deliveries are sent lately, of those that are sent for the first time. */
+  let late_ms = 0
   let is_shut = false
   let is_pump_due = false
   let onEmpty: () => void = () => undefined
@@ -126,6 +144,10 @@ export function createHolder(options: HolderOptions): Holder {
     if (lane.is_over) return
     if (isIdle(lane)) return giveBack(lane)
     hungry.add(lane)
+    pumpSoon()
+  }
+
+  function pumpSoon(): void {
     if (is_pump_due) return
     is_pump_due = true
     setImmediate(pump)
@@ -136,13 +158,19 @@ export function createHolder(options: HolderOptions): Holder {
     is_pump_due = false
     const now_ms = clock.now_ms()
     const refused: Lane[] = []
+    let sent = 0
     for (let lane = first(hungry); lane !== undefined; lane = first(hungry)) {
+      if (sent === SENT_AT_ONCE) {
+        pumpSoon()
+        break
+      }
       hungry.delete(lane)
       if (!hasSlot(lane, now_ms)) rest(lane, now_ms)
       else if (!slots.admits(lane.key, lane.under_way.size)) refused.push(lane)
       else if (!pay(lane, now_ms)) rest(lane, now_ms)
       else {
         void deliver(lane, lane.buffer.shift() as QueuedDelivery)
+        sent += 1
         hungry.add(lane)
       }
     }
@@ -160,6 +188,7 @@ export function createHolder(options: HolderOptions): Holder {
     lane.under_way.add(delivery.id)
     slots.take(lane.key)
     const waited_ms = delivery.waited_ms + performance.now() - (delivery.read_ms ?? performance.now())
+    if (delivery.attempts === 0) late_ms += (waited_ms - late_ms) * LATENESS_WEIGHT
     const tried = isTooOld(delivery, lane.endpoint.retry_schedule, waited_ms)
       ? expired(clock.now_ms(), waited_ms)
       : await attempt(fetcher, clock.now_ms, lane.endpoint, delivery)
@@ -351,6 +380,9 @@ export function createHolder(options: HolderOptions): Holder {
       let count = 0
       for (const lane of lanes) count += lane.buffer.length
       return count
+    },
+    get deference() {
+      return deference(options.foreground, late_ms)
     },
     fault,
     hold(lane, read, wanted) {

@@ -86,6 +86,36 @@ test('what happens goes before what is replayed, also when the replay came first
   expect(last).toBeLessThan(50 + 10 + 50)
 })
 
+test('while callers wait without a pause deliveries go on in small pieces, and all arrive', async () => {
+  const receiver = await receivers.open()
+  // Answered when nobody can be asked any more, so that as many as can be wait to be written at once.
+  const held: (() => void)[] = []
+  receiver.answer = (_request, response) => {
+    held.push(() => response.writeHead(200).end())
+    if (held.length % 100 === 0) for (const answer of held.splice(0)) answer()
+  }
+  const endpoint = await room.endpoint(receiver.url, { max_concurrency: 100 })
+  await room.emit(endpoint, 300)
+  const pieces: number[] = []
+  const db = openDatabase({ url: room.url })
+  const many: typeof db.many = (strings, ...values) => {
+    // The ids of what is settled.
+    if (strings.join('').includes('webhooks_settle')) pieces.push(String(values[12]).split(',').length)
+    return db.many(strings, ...values)
+  }
+  const worker = room.another({
+    db: { ...db, many },
+    foreground: { during: work => work, share: 1 },
+  })
+  worker.start()
+  await until(async () => (await room.deliveries(endpoint)).length === 300)
+  await worker.stop()
+  await db.close()
+  expect(receiver.received).toHaveLength(300)
+  // What waited for seconds already gives way a little less: 64, and some.
+  expect(Math.max(...pieces)).toBeLessThan(100)
+}, 60_000)
+
 test('what was sent while the database was away is written when it is back, and not sent again', async () => {
   const proxy = await startProxy(room.url)
   const db = openDatabase({ url: proxy.url, connections: 4 })
@@ -125,6 +155,7 @@ test('a result that cannot be stored holds up none of those written with it', as
     onAnswer: () => undefined,
     notify: () => Promise.resolve(),
     now_ms: () => systemClock.now().getTime(),
+    deference: () => 0,
   })
   const queue = await room.queue(endpoint)
   const items = queue.map<Item>(({ id }, i) => ({

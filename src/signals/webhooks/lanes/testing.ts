@@ -4,7 +4,7 @@ import { type Database, openDatabase } from '#db'
 import { testDatabase } from '#db/testing'
 import { emit, eventOf } from '#events'
 import { createFetcher, type Fetcher } from '#fetch'
-import { encodeId, newId, systemClock, type Tenant } from '#kernel'
+import { encodeId, type Foreground, newId, NOBODY, systemClock, type Tenant } from '#kernel'
 import { createLog, type Log } from '#metrics'
 import type { Vault } from '#secrets'
 import { fanOut } from '../fan-out.ts'
@@ -29,7 +29,12 @@ export interface TestEngine {
   engine: Engine
   fetcher: Fetcher
   /** Another process's engine, over connections of its own when `db` is given. */
-  another(options?: { timing?: Partial<Timing>; fetcher?: Fetcher; db?: Database }): Engine
+  another(options?: {
+    timing?: Partial<Timing>
+    fetcher?: Fetcher
+    db?: Database
+    foreground?: Foreground
+  }): Engine
   /** An enabled endpoint that wants everything. Each is of a tenant of its own, unless one is named. */
   endpoint(url: string, fields?: Partial<EndpointFields> & Partial<Tenant>): Promise<TestEndpoint>
   /** Writes events of the endpoint's tenant and fans them out; answers their `evt_…`, in order. */
@@ -106,6 +111,7 @@ export function useEngine(timing: Partial<Timing> = {}): TestEngine {
         fetcher: more.fetcher ?? fetcher,
         vault,
         notify: (tx, items) => notify(tx, systemClock, items),
+        foreground: more.foreground ?? NOBODY,
         timing: { ...timing, ...more.timing },
       })
     Object.assign(opened, {

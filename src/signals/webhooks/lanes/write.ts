@@ -68,6 +68,8 @@ export interface WriterOptions {
   /** Does what the notices ask for, in the transaction of the results, before them. */
   readonly notify: (tx: Tx, items: readonly Item[]) => Promise<void>
   readonly now_ms: () => number
+  /** How much writing gives way to callers, 0 to 1. */
+  readonly deference: () => number
 }
 
 /** Answers whether the lane was still ours, and the result is written. */
@@ -81,7 +83,11 @@ const SIDES = 2
 
 export function createWriter(options: WriterOptions): Writer {
   const sides: Group<Item, boolean>[] = Array.from({ length: SIDES }, () =>
-    createGroup<Item, boolean>({ run: items => settle(options, items), lanes: 1 }),
+    createGroup<Item, boolean>({
+      run: items => settle(options, items),
+      lanes: 1,
+      deference: options.deference,
+    }),
   )
   return item => {
     const last_digit = Number.parseInt(item.lane.key.endpoint_id.slice(-1), 16)

@@ -1,0 +1,157 @@
+/**
+ * Uploading a statement file. #http has it on disk, whole and hashed, before anything is asked of the database; it is read
+ * into one transaction. A file that is bad as a whole rolls that back, a row that is bad alone is kept with its line.
+ */
+import { hash } from 'node:crypto'
+import { z } from 'zod'
+import { currency, type Endpoint, fileEndpoint, text } from '#http'
+import { ApiError, newId } from '#kernel'
+import type { BadRow } from '../line.ts'
+import { openStatement } from '../reading/open.ts'
+import { DECIMALS, ENCODINGS, FORMATS, ID_SOURCES, StatementError } from '../reading/statement.ts'
+import { demandRoom, insertStatement, KEEPING, RowKeeper } from './keep.ts'
+import { ReconciliationStatement, shownStatement, type StatementRow } from './object.ts'
+
+/** Names are what people tell statements apart by: those of files. */
+export const NAME_LENGTH_MOST = 200
+/** Of a column: headers are words, and what is longer is no header. */
+const COLUMN_LENGTH_MOST = 200
+/** Columns that make an id together. */
+const ID_COLUMNS_MOST = 8
+
+/** What a person looks at and mends in the source; all are counted. */
+const BAD_ROWS_KEPT_MOST = 1_000
+
+const column = text(COLUMN_LENGTH_MOST).min(1)
+
+const Mapping = z.strictObject({
+  preset: z.enum(['simulator']).nullable().optional(),
+  encoding: z.enum(ENCODINGS).optional(),
+  delimiter: z.string().length(1).nullable().optional(),
+  header_line: z.int().min(1).nullable().optional(),
+  decimal: z.enum(DECIMALS).optional(),
+  columns: z
+    .strictObject({
+      id: z.array(column).min(1).max(ID_COLUMNS_MOST),
+      amount: column.optional(),
+      sign: column.optional(),
+      debit: column.optional(),
+      credit: column.optional(),
+      currency: column.optional(),
+      date: column.optional(),
+      batch: column.optional(),
+      text: column.optional(),
+    })
+    .optional(),
+  date_format: text(40).nullable().optional(),
+  currency: z.string().nullable().optional(),
+})
+
+const UploadParams = z.strictObject({
+  name: text(NAME_LENGTH_MOST).min(1).describe('What it is called from now on: the name of the file.'),
+  format: z.enum(FORMATS).optional().describe('Told from the first bytes, unless given.'),
+  mapping: text(8_000)
+    .optional()
+    .describe(
+      'JSON text: how columns are meant, as an earlier statement of this kind shows it. What is absent is guessed.',
+    ),
+  currency: currency.optional().describe('Of rows whose file does not say it.'),
+  id_from: z.enum(ID_SOURCES).optional().describe('Which reference of a bank statement is the id.'),
+  is_empty_allowed: z
+    .boolean()
+    .optional()
+    .describe('A file of columns without rows is refused as a failed export, unless it is meant.'),
+})
+
+/** Throws `parameter_invalid`. */
+function readMapping(given: string | undefined): Record<string, unknown> | undefined {
+  if (given === undefined) return undefined
+  const refused = (why: string) =>
+    new ApiError('parameter_invalid', { param: 'mapping', message: `mapping ${why}` })
+  let value: unknown
+  try {
+    value = JSON.parse(given)
+  } catch {
+    throw refused('is not valid JSON. Send one object, percent-encoded.')
+  }
+  const parsed = Mapping.safeParse(value)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw refused(`does not fit at "${issue?.path.join('.') ?? ''}": ${issue?.message ?? 'not an object'}.`)
+}
+
+export const uploadStatement: Endpoint = fileEndpoint({
+  route: 'POST /v1/reconciliation_statements',
+  summary: 'Upload a statement file: read, checked and frozen whole, or refused with the line at fault.',
+  resource: 'reconciliation_statements',
+  takes_what: 'CSV, JSON lines, CAMT.053, MT940 or BAI2, as it is or packed with gzip; at most 1 GiB.',
+  params: UploadParams,
+  returns: ReconciliationStatement,
+  run(context, { params, file }) {
+    const { tenant } = context
+    const mapping = readMapping(params.mapping)
+    const now = context.clock.now()
+    const id = newId(now)
+    return context.finish(
+      'kept',
+      async tx => {
+        await demandRoom(tx, tenant)
+        const keeper = new RowKeeper(tx, tenant, id)
+        const bad: BadRow[] = []
+        const statement = await openStatement(file.stream(), {
+          name: params.name,
+          ...(params.format !== undefined && { format: params.format }),
+          ...(mapping !== undefined && { mapping }),
+          ...(params.currency !== undefined && { currency: params.currency }),
+          ...(params.id_from !== undefined && { id_from: [params.id_from] }),
+          ...(params.is_empty_allowed !== undefined && { is_empty_allowed: params.is_empty_allowed }),
+        }).catch(asRefusal)
+        try {
+          for await (const batch of statement.batches()) {
+            await keeper.take(batch.lines)
+            bad.push(...batch.bad.slice(0, BAD_ROWS_KEPT_MOST - bad.length))
+          }
+        } catch (error) {
+          asRefusal(error)
+        }
+        const { rows, sums } = await keeper.finish()
+        const { bad_rows, controls } = statement.finish()
+        const { format } = statement
+        const used = statement.mapping && { ...statement.mapping }
+        const row: StatementRow = {
+          ...tenant,
+          id,
+          name: params.name,
+          source: 'file',
+          format,
+          mapping: used,
+          selection: null,
+          sha256: file.sha256,
+          content: hash('sha256', JSON.stringify([file.sha256, format, used, asked(params)]), 'hex'),
+          bytes: BigInt(file.bytes),
+          rows,
+          bad_rows,
+          bad,
+          controls,
+          sums,
+          created_at: now,
+        }
+        await insertStatement(tx, row)
+        context.note({ statement_rows: rows, statement_bad_rows: bad_rows, statement_bytes: file.bytes })
+        return shownStatement(row)
+      },
+      KEEPING,
+    )
+  },
+})
+
+/** What may make other rows of the same bytes, beside what the mapping shows. */
+const asked = ({ currency, id_from }: z.output<typeof UploadParams>) => [currency ?? null, id_from ?? null]
+
+function asRefusal(error: unknown): never {
+  if (!(error instanceof StatementError)) throw error
+  throw new ApiError('reconciliation_statement_invalid', {
+    message: error.message,
+    detail: { line: error.line },
+  })
+}
