@@ -67,7 +67,7 @@ async function expectDelivered(): Promise<number[]> {
 }
 
 describe('a relay of webhooks', () => {
-  test('row 9: killed when a receiver has answered and nobody knows: it is sent again', {
+  test('row 9, engine 1: killed when a receiver has answered and nobody knows: it is sent again', {
     timeout: TEST_MS,
   }, async () => {
     const { struck } = await worker.arm({ arm: 'webhooks.sent', action: 'kill' })
@@ -79,7 +79,7 @@ describe('a relay of webhooks', () => {
     expect(Math.max(...times)).toBe(2)
   })
 
-  test('row 9: killed when the answer is recorded: it is not sent again', {
+  test('row 9, engine 1: killed when the answer is recorded: it is not sent again', {
     timeout: TEST_MS,
   }, async () => {
     const { struck } = await worker.arm({ arm: 'webhooks.settled', action: 'kill' })
@@ -93,7 +93,9 @@ describe('a relay of webhooks', () => {
     expect(receiver.received.filter(received => received.event_id === event_id)).toHaveLength(1)
   })
 
-  test('row 9: killed while it queues: every event is queued once', { timeout: TEST_MS }, async () => {
+  test('row 9, engine 2: killed while it queues: every event is queued once', {
+    timeout: TEST_MS,
+  }, async () => {
     const { struck } = await worker.arm({ arm: 'consumer.handled', match: 'webhooks', action: 'kill' })
     await makeCustomers()
     await struck
@@ -101,7 +103,7 @@ describe('a relay of webhooks', () => {
     expect(await expectDelivered()).toEqual(Array.from({ length: CUSTOMERS }, () => 1))
   })
 
-  test('row 8: stopped until another has delivered, it wakes and writes nothing', {
+  test('row 8, engine 3: stopped until another has delivered, it wakes and writes nothing', {
     timeout: TEST_MS,
   }, async () => {
     const { struck } = await worker.arm({ arm: 'webhooks.sent', action: 'stop' })
@@ -135,7 +137,7 @@ describe('a relay of webhooks', () => {
     await expect.poll(attempts, { timeout: 60_000, interval: 100 }).toBe(before + 1)
   })
 
-  test('row 9: asked to end it ends what it sends, and nothing comes twice', {
+  test('row 9, engine 12: asked to end it ends what it sends, and nothing comes twice', {
     timeout: TEST_MS,
   }, async () => {
     await makeCustomers()

@@ -42,6 +42,8 @@ export interface Consumer {
    * this consumer up until it succeeds. Without events it is asked when something it parked is due.
    */
   handle(tx: Tx, events: readonly StreamEvent[]): Promise<void>
+  /** What was done because of events is committed: whoever waits for it may look. A hint, and lost with the process. */
+  committed?(): void
 }
 
 export interface ConsumersOptions {
@@ -202,6 +204,7 @@ function createRunner({ db, clock, log, ...options }: ConsumersOptions, consumer
     }
     const [first] = events ?? []
     if (events === undefined || first === undefined) return 0
+    consumer.committed?.()
     handled.inc({ consumer: name }, events.length)
     late_ms = Math.max(0, clock.now().getTime() - first.created_at.getTime())
     delays.observe({ consumer: name }, late_ms / 1_000)

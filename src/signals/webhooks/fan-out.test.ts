@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { createConsumers } from '#events'
 import { encodeId, newId, sleep, systemClock } from '#kernel'
 import { type FannedEvent, fanOut, webhooksConsumer } from './fan-out.ts'
 import { useEngine } from './lanes/testing.ts'
@@ -128,6 +129,27 @@ async function eventsOfRoom(of: Awaited<ReturnType<typeof room.endpoint>>) {
     where account_id = ${of.account_id}
     order by id`
 }
+
+test('the engine is woken when what was queued can be seen, and not before', async () => {
+  const endpoint = await room.endpoint(NOWHERE)
+  const seen: Promise<number>[] = []
+  const webhooks = {
+    ...createWebhooks({ ...room, clock: systemClock, installation_secret: 'a secret of the tests alone' }),
+    nudge: () => void seen.push(room.queue(endpoint).then(queue => queue.length)),
+  }
+  const consumers = createConsumers({
+    db: room.db,
+    clock: systemClock,
+    log: room.log,
+    consumers: [webhooksConsumer(webhooks)],
+  })
+  while ((await consumers.runOnce()) > 0);
+  seen.length = 0
+  await room.emit(endpoint)
+  await room.db.run`delete from webhook_queue where endpoint_id = ${endpoint.id}`
+  expect(await consumers.runOnce()).toBe(1)
+  expect(await Promise.all(seen)).toEqual([1])
+})
 
 test('a test goes to nobody by fan-out', async () => {
   const endpoint = await room.endpoint(NOWHERE)

@@ -28,6 +28,7 @@ export async function fanOut(tx: Queries, events: readonly FannedEvent[]): Promi
 export const webhooksConsumer = (webhooks: Webhooks): Consumer => ({
   name: 'webhooks',
   async handle(tx, events) {
-    if ((await fanOut(tx, events)) > 0) webhooks.nudge()
+    await fanOut(tx, events)
   },
+  committed: () => webhooks.nudge(),
 })
