@@ -58,9 +58,9 @@ test('what is a minute late gives way no more', () => {
 
 test('who gives way takes little and rests, who does not takes all and goes on', () => {
   expect(pieceMost(0, 500)).toBe(500)
-  expect(pieceMost(1, 500)).toBe(64)
+  expect(pieceMost(1, 500)).toBe(32)
   expect(pieceMost(1, 10)).toBe(10)
   expect(restMs(0, 100)).toBe(0)
-  expect(restMs(1, 20)).toBe(80)
+  expect(restMs(1, 20)).toBe(120)
   expect(restMs(1, 10_000)).toBe(500)
 })

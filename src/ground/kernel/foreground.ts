@@ -9,12 +9,12 @@
 const MEMORY_MS = 500
 /** Nobody is told later than this because of callers. */
 export const PATIENCE_MS = 60_000
-/** A rest is so many times as long as the work before it, at most: a fifth of one core is what is left. */
-const REST_FACTOR = 4
+/** A rest is so many times as long as the work before it, at most: a seventh of the time is what is left. */
+const REST_FACTOR = 6
 /** After one long piece; whoever stops waits for a rest to end. */
 const REST_MOST_MS = 500
 /** As much as is done in the time of one caller's statement. */
-const PIECE_LEAST = 64
+const PIECE_LEAST = 32
 
 export interface Foreground {
   /** Somebody waits for this work until it is done; answers as it does. */

@@ -43,8 +43,8 @@ export interface HolderOptions {
 /** Lanes held at once. Beyond it, those that had their turn are given back before their queue is empty. */
 export const LANES_MOST = 2_048
 const TURN_MS = 2_000
-/** Sent in one turn of the event loop: some milliseconds, for which a caller's request in this process waits. */
-const SENT_AT_ONCE = 32
+/** Sent in one turn of the event loop: a few milliseconds, for which a caller's request in this process waits. */
+const SENT_AT_ONCE = 8
 /** Of the lateness of the next: some hundreds make it what it is lately. */
 const LATENESS_WEIGHT = 0.01
 /** After a writing that failed: the database is away, and comes back in seconds as a rule. */

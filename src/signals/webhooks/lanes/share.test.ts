@@ -112,7 +112,7 @@ test('while callers wait without a pause deliveries go on in small pieces, and a
   await worker.stop()
   await db.close()
   expect(receiver.received).toHaveLength(300)
-  // What waited for seconds already gives way a little less: 64, and some.
+  // What waited for seconds already gives way a little less: 32, and some.
   expect(Math.max(...pieces)).toBeLessThan(100)
 }, 60_000)
 
