@@ -3,9 +3,16 @@
  * an API and a worker of their own, the worker behind a proxy that can take its database away.
  */
 import { createHmac } from 'node:crypto'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { startEmbedded } from '#db/embedded'
+import { migrate } from '#db/migrate'
 import { type TestDatabase, testDatabase } from '#db/testing'
+import { migrateJobs } from '#jobs'
+import { sleep } from '#kernel'
 import type { Json, Merchant } from '../support/merchant.ts'
 import { type Plant, type ServerHandle, startPlant } from '../support/processes.ts'
 import { type Proxy, startProxy } from '../support/proxy.ts'
@@ -129,6 +136,52 @@ describe('engine 4: the database is away', { timeout: TEST_MS }, () => {
     expect([made, told]).toEqual([5, 5])
     expect(received()).toBe(5)
   })
+})
+
+test('engine 4: PostgreSQL is stopped while deliveries are under way, and started again: nothing is lost', {
+  timeout: TEST_MS,
+}, async () => {
+  const scratch = mkdtempSync(join(tmpdir(), 'bursar-outage-'))
+  // Passable: the server's account is not ours when we are root.
+  chmodSync(scratch, 0o711)
+  const start = () => startEmbedded({ data_dir: join(scratch, 'data'), is_throwaway: true })
+  let server = await start()
+  onTestFinished(async () => {
+    await server.stop()
+    rmSync(scratch, { recursive: true, force: true, maxRetries: 5 })
+  })
+  const { url } = server
+  await migrate({ url })
+  await migrateJobs(url)
+  const own = await startPlant({ database_url: url, env: { BURSAR_WEBHOOK_NETWORKS: '127.0.0.0/8' } })
+  onTestFinished(() => own.close())
+  const [own_api, own_worker] = await Promise.all([own.start({ role: 'api' }), own.start({ role: 'worker' })])
+  const shop = await own.account()
+  const wanted = { url: receiver.url, event_types: ['customer.*'] }
+  expect((await shop.post(() => own_api.url, '/v1/webhook_endpoints', wanted)).status).toBe(200)
+  const hold = holding()
+  const count = 12
+  for (let i = 0; i < count; i++) await shop.post(() => own_api.url, '/v1/customers', { name: `No ${i}` })
+  await expect.poll(() => hold.held.length, POLL).toBe(count)
+  await server.stop()
+  receiver.answer = answers(200)
+  hold.release(200)
+  const isLate = () => own_worker.log().some(line => line.includes('webhook_delivery.not_recorded'))
+  await expect.poll(isLate, POLL).toBe(true)
+  // As long as an outage is that people notice: pauses between tries have grown by then.
+  await sleep(10_000)
+  server = await start()
+  expect(server.url).toBe(url)
+  const done = async () =>
+    (
+      await own.db.one<{ done: number }>`
+        select count(*)::integer as done from webhook_deliveries where status = 'succeeded'`
+    ).done
+  await expect.poll(() => done().catch(() => -1), POLL).toBe(count)
+  expect(received()).toBe(count)
+  // Twice came at most what was under way.
+  expect(receiver.received.length).toBeLessThanOrEqual(2 * count)
+  expect([own_api.is_alive, own_worker.is_alive]).toEqual([true, true])
 })
 
 describe('engine 6: the clock of a worker is wrong', { timeout: TEST_MS }, () => {
