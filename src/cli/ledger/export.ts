@@ -1,4 +1,4 @@
-/** `bursar ledger export`: transfers or entries as CSV or JSON lines. */
+/** `bursar ledger export`: transfers, entries or what processors settle, as CSV or JSON lines. */
 import { once } from 'node:events'
 import type { Command } from 'commander'
 import type { ExportFormat, ExportOptions } from '#ledger'
@@ -16,7 +16,7 @@ interface Options extends TenantOptions {
 }
 
 const FORMATS = ['csv', 'jsonl'] as const
-const KINDS = ['entries', 'transfers'] as const
+const KINDS = ['entries', 'transfers', 'settlements'] as const
 
 export function declare(command: Command): void {
   tenantOptions(command.command('export'))
@@ -30,7 +30,10 @@ export function declare(command: Command): void {
     .addHelpText(
       'after',
       '\nAmounts are exact whole numbers in minor units. What is exported of a closed period is the same for ever.\n' +
-        'Example:\n  bursar ledger export --from 2026-11-01 --to 2026-12-01 --out november.csv',
+        'settlements is what a processor should report (the net of each change of the balance, under the reference it\n' +
+        'was asked with): the left side of "bursar reconcile".\n' +
+        'Examples:\n  bursar ledger export --from 2026-11-01 --to 2026-12-01 --out november.csv\n' +
+        '  bursar ledger export --what settlements --from 2026-11-21 --out ledger.csv',
     )
     .action(run)
 }
@@ -49,24 +52,65 @@ async function run(options: Options): Promise<void> {
   // Before anything is written: a header with nothing below it looks like an empty period.
   if (options.from && options.to && options.to < options.from)
     throw new Error('--to must not be before --from')
-  const wanted: ExportOptions = {
-    what,
-    from: options.from,
-    to: options.to,
-    ...(options.ledgerAccount !== undefined && {
-      ledger_account_id: await uuidOf('la_', options.ledgerAccount),
-    }),
-  }
+  if (what === 'settlements' && options.ledgerAccount !== undefined)
+    throw new Error('settlements are of no single ledger account: leave --ledger-account out')
+  const exporting =
+    what === 'settlements'
+      ? (write: Write) => settlementsTo(options, format, write)
+      : await booksOf(options, format, what)
   const { out } = options
   if (out === undefined) {
-    await exportTo(options, format, wanted, async text => {
+    await exporting(async text => {
       if (!process.stdout.write(text)) await once(process.stdout, 'drain')
     })
     return
   }
-  const rows = await wholeFile(out, write => exportTo(options, format, wanted, write))
+  const rows = await wholeFile(out, exporting)
   const { print } = await import('../output.ts')
   print(options.json, { file: out, format, what, rows }, () => `Wrote ${rows} ${what} to ${out}.`)
+}
+
+/** The ledger's own rows. */
+async function booksOf(options: Options, format: ExportFormat, what: ExportOptions['what']) {
+  const { from, to } = options
+  const wanted: ExportOptions = {
+    what,
+    from,
+    to,
+    ...(options.ledgerAccount !== undefined && {
+      ledger_account_id: await uuidOf('la_', options.ledgerAccount),
+    }),
+  }
+  return (write: Write) => exportTo(options, format, wanted, write)
+}
+
+/** Booked since `from` and before `to`, in the order of booking. */
+async function settlementsTo(options: Options, format: ExportFormat, write: Write): Promise<bigint> {
+  const [{ exportLine }, { cutBooks }, { withSettings }] = await Promise.all([
+    import('#ledger'),
+    import('#reconciliation'),
+    import('./books.ts'),
+  ])
+  if (format === 'csv') await write('id,amount,currency,date,text\r\n')
+  const { from, to } = options
+  const wanted = { source: 'balance_transactions', ...(from && { from }), ...(to && { to }) } as const
+  return withSettings(async db => {
+    const tenant = await tenantOf(db, options)
+    return db.as(tenant).transaction(async tx => {
+      let rows = 0n
+      for await (const lines of cutBooks(tx, tenant, wanted)) {
+        await write(
+          lines
+            .map(({ id, amount, currency, date, text }) =>
+              exportLine(format, { id, amount, currency, date, text }),
+            )
+            .join(''),
+        )
+        rows += BigInt(lines.length)
+      }
+      return rows
+    })
+  })
 }
 
 async function exportTo(

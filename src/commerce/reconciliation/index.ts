@@ -7,6 +7,9 @@ import { deleteStatement, listStatements, retrieveStatement } from './statements
 import { snapshotStatement } from './statements/snapshot.ts'
 import { uploadStatement } from './statements/upload.ts'
 
+export type { Line } from './line.ts'
+export { type BooksCut, cutBooks } from './statements/snapshot.ts'
+
 export const reconciliationEndpoints = (): Endpoint[] => [
   uploadStatement,
   snapshotStatement,

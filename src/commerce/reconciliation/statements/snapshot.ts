@@ -52,6 +52,8 @@ const SnapshotParams = z
     }
   })
 type Selection = z.output<typeof SnapshotParams>
+/** Of our own books: which, and booked when. */
+export type BooksCut = Omit<Selection, 'name'>
 
 /** What a cursor answers: an object and what happened to it. */
 interface Entry {
@@ -67,6 +69,13 @@ interface Entry {
 }
 
 const PIECE = 5_000
+
+/**
+ * What `POST /v1/reconciliation_statements/snapshot` freezes, handed over piece by piece as it is at one instant: for
+ * whoever keeps it elsewhere. `tx` must be the tenant's or see all accounts.
+ */
+export const cutBooks = (tx: Tx, tenant: Tenant, wanted: BooksCut): AsyncIterable<Line[]> =>
+  read(tx, readers[wanted.source](tenant, { name: '', ...wanted }))
 
 async function* read(tx: Tx, query: Fragment): AsyncGenerator<Line[]> {
   await tx.run`declare reconciliation_cut no scroll cursor for ${query}`
