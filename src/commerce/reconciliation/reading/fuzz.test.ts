@@ -174,7 +174,7 @@ describe('what grows without an end', () => {
     ],
     ['a text of XML', endless('<Document><BkToCstmrStmt>', 'x'), /^1: /],
     ['a tag of XML', endless('<Document ', 'a="b" '), /^1: /],
-    ['a comment of XML', endless('<Document><!-- ', 'x'), /^1: a tag or text is longer than 1 MiB/],
+    ['a comment of XML', endless('<Document><!-- ', 'x'), /^1: a tag, text or comment is longer than 1 MiB/],
     ['depth of XML', endless('<Document>', '<a>'), /^1: the XML is nested deeper than 64/],
   ])('%s is refused where it begins to be too much', async (_, content, expected) => {
     expect(await refusal(content)).toMatch(expected)

@@ -3,7 +3,7 @@
  * digits, the day of the row before) cost no text but the id; all others go the slow way, which knows more and says
  * what is wrong.
  */
-import { type Currency, currency as rulesOf, isCurrency } from '#money'
+import { type Currency, type CurrencyRules, currency as rulesOf, isCurrency } from '#money'
 import { quickAmount, quote, readAmount } from '../amounts.ts'
 import { type DateFormat, notADate, readDate } from '../dates.ts'
 import { countLineEnds, type Reader } from '../reader.ts'
@@ -43,6 +43,8 @@ export class CsvReader implements Reader {
   #exponent = 0
   /** The three letters of the currency of the row before, as one number. */
   #currency_key = -1
+  /** Each way of writing a currency that was met: eight at most for each. */
+  readonly #currencies = new Map<number, CurrencyRules>()
   #day = ''
   #day_bytes: Buffer = Buffer.alloc(0)
 
@@ -111,18 +113,12 @@ export class CsvReader implements Reader {
   #row(bytes: Buffer) {
     const scanner = this.#scanner
     if (scanner.cells !== this.#cells && !this.#isWhole(bytes)) return
-    let is_loose = false
-    let is_empty = true
-    for (let cell = 0; cell < scanner.cells; cell++) {
-      if (((scanner.flags[cell] as number) & LOOSE) !== 0) is_loose = true
-      if (is_empty && !scanner.isEmpty(bytes, cell)) is_empty = false
-    }
-    if (is_empty) return
-    if (is_loose) {
+    if ((scanner.row_flags & LOOSE) !== 0) {
       this.#bad('a cell goes on behind its closing quote: quotes inside a cell are doubled')
       return
     }
     const id = this.#id(bytes)
+    if (id === '' && this.#isBlank(bytes)) return
     const code = this.#currencyCell(bytes)
     if (code === BAD) return
     const amount = this.#amount(bytes)
@@ -141,6 +137,13 @@ export class CsvReader implements Reader {
       if (idTrouble(name) === null) line.batch = name
     }
     if (text !== -1) line.text = shortText(scanner.text(bytes, text))
+  }
+
+  /** Spreadsheets end with rows of nothing but delimiters. */
+  #isBlank(bytes: Buffer): boolean {
+    for (let cell = 0; cell < this.#scanner.cells; cell++)
+      if (!this.#scanner.isEmpty(bytes, cell)) return false
+    return true
   }
 
   #bad(reason: string): typeof BAD {
@@ -179,13 +182,22 @@ export class CsvReader implements Reader {
       ? ((bytes[start] as number) << 16) | ((bytes[start + 1] as number) << 8) | (bytes[start + 2] as number)
       : -1
     if (key !== -1 && key === this.#currency_key) return this.#currency
+    const known = this.#currencies.get(key)
+    if (known !== undefined) {
+      this.#currency_key = key
+      this.#currency = known.code
+      this.#exponent = known.exponent
+      return known.code
+    }
     const text = this.#scanner.text(bytes, place)
     const code = text.toLowerCase()
     if (!isCurrency(code))
       return this.#bad(`${quote(text)} is not a currency: expected a code of ISO 4217, as EUR`)
+    const rules = rulesOf(code)
     this.#currency = code
-    this.#exponent = rulesOf(code).exponent
+    this.#exponent = rules.exponent
     this.#currency_key = key
+    if (key !== -1) this.#currencies.set(key, rules)
     return code
   }
 

@@ -40,6 +40,8 @@ export class Scanner {
   cells = 0
   /** Line ends in it, its own among them. */
   line_ends = 0
+  /** The flags of all its cells together. */
+  row_flags = 0
   readonly #delimiter: number
 
   constructor(delimiter: string) {
@@ -53,6 +55,7 @@ export class Scanner {
     let cell = 0
     let at = from
     let line_ends = 0
+    let row_flags = 0
     for (;;) {
       if (cell === CELLS_MOST) throw new ScanTrouble(`the row has more than ${CELLS_MOST} columns`, 0)
       let flags = 0
@@ -98,6 +101,7 @@ export class Scanner {
       this.starts[cell] = start
       this.ends[cell] = end
       this.flags[cell] = flags
+      row_flags |= flags
       cell += 1
       if (at >= length) {
         if (!is_last) return this.#unended(length - from)
@@ -116,6 +120,7 @@ export class Scanner {
     if (at - from > ROW_BYTES_MOST) this.#unended(at - from)
     this.cells = cell
     this.line_ends = line_ends
+    this.row_flags = row_flags
     return at
   }
 
