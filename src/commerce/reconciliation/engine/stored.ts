@@ -120,9 +120,9 @@ function rowEnd(text: string, from: number): number {
   return end
 }
 
-const CELL = /(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g
+const CELL = /,(?:"((?:[^"]|"")*)"|([^,]*))/g
 
 function cellsOf(row: string): string[] {
   if (!row.includes('"')) return row.split(',')
-  return Array.from(row.matchAll(CELL), ([, quoted, bare]) => quoted?.replaceAll('""', '"') ?? bare ?? '')
+  return Array.from(`,${row}`.matchAll(CELL), ([, quoted, bare]) => quoted?.replaceAll('""', '"') ?? bare ?? '')
 }

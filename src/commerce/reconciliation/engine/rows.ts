@@ -1,0 +1,130 @@
+/**
+ * The rows of plain CSV in one piece of memory: where each begins, and a hash of its id. A row is looked at as bytes
+ * and never becomes an object; a million of them is what a statement has.
+ */
+import { currencies } from '#money'
+import { ID_BYTES_MOST } from '../line.ts'
+
+const [LF, CR, COMMA, MINUS, ZERO, NINE] = [0x0a, 0x0d, 0x2c, 0x2d, 0x30, 0x39]
+
+/** Where the columns are, from 0; -1 where a file has none. */
+export interface Layout {
+  cells: number
+  id: number
+  amount: number
+  currency: number
+  date: number
+  batch: number
+  text: number
+}
+
+/** More columns make no plain file. */
+export const CELLS_MOST = 64
+
+/** The cells of the row that was looked at last: cell n is from `ends[n] + 1` to `ends[n + 1]`. */
+export type Ends = Int32Array
+
+export const newEnds = (): Ends => new Int32Array(CELLS_MOST + 2)
+
+/** Finds the cells of the row that begins at `start`. Returns how many, and has the place of its line end behind them. */
+export function findCells(bytes: Uint8Array, start: number, ends: Ends): number {
+  let cells = 0
+  ends[0] = start - 1
+  for (let at = start; ; at++) {
+    const byte = bytes[at] as number
+    if (byte !== COMMA && byte !== LF) continue
+    ends[++cells] = byte === LF && bytes[at - 1] === CR && at > start ? at - 1 : at
+    if (byte === LF || cells > CELLS_MOST) {
+      ends[cells + 1] = at
+      return cells
+    }
+  }
+}
+
+/** Of the bytes of an id. Seeded, so that nobody can write a file whose ids collide. */
+export function hashOf(bytes: Uint8Array, from: number, to: number, seed: number): number {
+  let hash = seed
+  for (let at = from; at < to; at++) hash = Math.imul(hash ^ (bytes[at] as number), 0x01000193)
+  hash ^= hash >>> 15
+  hash = Math.imul(hash, 0x2c1b3c6d)
+  return hash ^ (hash >>> 13)
+}
+
+const known = new Set(currencies.map(({ code }) => keyOf(Buffer.from(code), 0)))
+
+/** Letters differ from their capitals by one bit; what is no letter has no such neighbour in the table of codes. */
+function keyOf(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number)
+}
+
+/** Whether everybody reads this row alike: whole minor units, a known currency in lower case, nothing to trim. */
+export function isPlainRow(bytes: Uint8Array, ends: Ends, layout: Layout): boolean {
+  const from = (cell: number) => (ends[cell] as number) + 1
+  const to = (cell: number) => ends[cell + 1] as number
+  const { id, amount, currency, date, batch, text } = layout
+  return (
+    to(currency) - from(currency) === 3 &&
+    known.has(keyOf(bytes, from(currency))) &&
+    isAmount(bytes, from(amount), to(amount)) &&
+    isText(bytes, from(id), to(id)) &&
+    (date === -1 || isDate(bytes, from(date), to(date))) &&
+    (batch === -1 || from(batch) === to(batch) || isText(bytes, from(batch), to(batch))) &&
+    (text === -1 || from(text) === to(text) || isText(bytes, from(text), to(text)))
+  )
+}
+
+/** Eighteen digits are always within 64 bits. */
+const DIGITS_MOST = 18
+
+function isAmount(bytes: Uint8Array, from: number, to: number): boolean {
+  const first = bytes[from] === MINUS ? from + 1 : from
+  if (to - first < 1 || to - first > DIGITS_MOST) return false
+  if (bytes[first] === ZERO) return first === from && to - first === 1
+  for (let at = first; at < to; at++) {
+    const byte = bytes[at] as number
+    if (byte < ZERO || byte > NINE) return false
+  }
+  return true
+}
+
+/** Printable ASCII at both edges: nothing there is, or may be, a space. */
+function isText(bytes: Uint8Array, from: number, to: number): boolean {
+  const [first, last] = [bytes[from] as number, bytes[to - 1] as number]
+  return (
+    to > from && to - from <= ID_BYTES_MOST && first > 0x20 && first < 0x7f && last > 0x20 && last < 0x7f
+  )
+}
+
+/** `YYYY-MM-DD`, of a day that every month of its number has or the calendar knows; or nothing. */
+function isDate(bytes: Uint8Array, from: number, to: number): boolean {
+  if (to === from) return true
+  if (to - from !== 10 || bytes[from + 4] !== MINUS || bytes[from + 7] !== MINUS) return false
+  let number = 0
+  for (let at = from; at < to; at++) {
+    if (at === from + 4 || at === from + 7) continue
+    const byte = bytes[at] as number
+    if (byte < ZERO || byte > NINE) return false
+    number = number * 10 + byte - ZERO
+  }
+  const [year, month, day] = [Math.floor(number / 10_000), Math.floor(number / 100) % 100, number % 100]
+  if (year < 1 || month < 1 || month > 12 || day < 1) return false
+  return day <= 28 || day <= new Date(Date.UTC(year < 100 ? year + 400 : year, month, 0)).getUTCDate()
+}
+
+/** The amount of a row that is plain. */
+export function amountAt(bytes: Uint8Array, from: number, to: number): number | bigint {
+  // Fifteen digits are exact as a number.
+  if (to - from > 15) return BigInt(Buffer.from(bytes.subarray(from, to)).toString('latin1'))
+  const is_negative = bytes[from] === MINUS
+  let amount = 0
+  for (let at = is_negative ? from + 1 : from; at < to; at++) {
+    amount = amount * 10 + (bytes[at] as number) - ZERO
+  }
+  return is_negative ? -amount : amount
+}
+
+export function isEqual(a: Uint8Array, a_from: number, a_to: number, b: Uint8Array, b_from: number, b_to: number) {
+  if (a_to - a_from !== b_to - b_from) return false
+  for (let at = a_from, other = b_from; at < a_to; at++, other++) if (a[at] !== b[other]) return false
+  return true
+}
