@@ -1,21 +1,20 @@
-/**
- * A side's file as a table. The reader of statements says what a file is; when it is a CSV file so plain that DuckDB
- * cannot understand it otherwise (no quotes, whole minor units, dates as ISO 8601, nothing to trim, UTF-8), DuckDB
- * reads it, some times faster. At the first doubt the careful reader reads it instead, so that which of them did it
- * makes no difference.
- */
+/** Sides as tables: whole files by the reader of statements, or what was left over of plain files. */
 import { createReadStream } from 'node:fs'
-import { currencies } from '#money'
-import { type BadRow, ID_BYTES_MOST, type Line, type Side, TEXT_LENGTH_MOST } from '../line.ts'
+import { type BadRow, type Line, type Side, TEXT_LENGTH_MOST } from '../line.ts'
 import { dayOf } from '../matching/index.ts'
 import { openStatement } from '../reading/open.ts'
 import type { Mapping, Statement } from '../reading/statement.ts'
 import { type Cell, CHUNK_ROWS, type Duck, quoted } from './duck.ts'
 import { BAD_ROWS_SHOWN_MOST, type FileSide, type Item, type SideSummary } from './face.ts'
-import { checkBytes, plainHeader } from './plain.ts'
+import type { PlainFile } from './peel.ts'
+import { plainLayout } from './plain.ts'
+import type { Layout } from './rows.ts'
 
 /** Which of the columns that a file may lack its table has. */
 export interface Columns {
+  /** Otherwise a row's number is its place in the table. */
+  row: boolean
+  /** Otherwise rows stand below one line of header, one on each line. */
   line: boolean
   date: boolean
   batch: boolean
@@ -38,142 +37,46 @@ export async function loadSide(
   onBytes: (bytes: number) => void,
 ): Promise<Loaded> {
   const { path, ...options } = file
+  const statement = await openStatement(createReadStream(path), options)
+  return loadCarefully(duck, side, file, statement, carried, onBytes)
+}
+
+/** A plain file: its mapping, and where its columns are. Null where it is none. Throws StatementError. */
+export async function findPlain(
+  file: FileSide,
+): Promise<{ mapping: Mapping | null; file: PlainFile } | null> {
+  const { path, ...options } = file
   const input = createReadStream(path)
   try {
     const statement = await openStatement(input, options)
-    const plain = carried === null ? plainMapping(statement) : null
-    const loaded = plain === null ? null : await loadPlain(duck, side, file, plain, onBytes)
-    return loaded ?? (await loadCarefully(duck, side, file, statement, carried, onBytes))
+    const layout = await plainLayout(statement, path)
+    return layout === null ? null : { mapping: statement.mapping, file: { path, layout } }
   } finally {
     input.destroy()
   }
 }
 
-type PlainMapping = Mapping & { delimiter: string }
-
-/** Where DuckDB can follow. */
-function plainMapping({ format, mapping }: Statement): PlainMapping | null {
-  if (format !== 'csv' || mapping === null || mapping.delimiter === null) return null
-  const { columns, delimiter } = mapping
-  const names = [columns.id[0], columns.amount, columns.currency, columns.date, columns.batch, columns.text]
-  const is_plain =
-    mapping.preset === null &&
-    mapping.encoding === 'utf-8' &&
-    mapping.header_line === 1 &&
-    mapping.decimal === 'minor' &&
-    (mapping.date_format === null || mapping.date_format === 'YYYY-MM-DD') &&
-    columns.id.length === 1 &&
-    columns.amount !== undefined &&
-    columns.currency !== undefined &&
-    columns.sign === undefined &&
-    columns.debit === undefined &&
-    columns.credit === undefined &&
-    names.every(name => name === undefined || /^\w+$/.test(name))
-  return is_plain ? { ...mapping, delimiter } : null
+/** The rows of a plain file that were left over: their number in front, and nothing in them that was not checked. */
+export async function loadLeftover(duck: Duck, side: Side, path: string, layout: Layout): Promise<Columns> {
+  const names = Array.from({ length: layout.cells }, (_, at) => `c${at}`)
+  const optional = (name: 'date' | 'batch' | 'text', cast = '') =>
+    layout[name] === -1 ? [] : [`c${layout[name]}${cast} as ${name}`]
+  await duck.run(`
+    create table ${tableOf(side)} as
+    select ${[
+      'number::integer as row',
+      `c${layout.id} as id`,
+      `c${layout.amount}::bigint as amount`,
+      `c${layout.currency} as currency`,
+      ...optional('date', '::date'),
+      ...optional('batch'),
+      ...optional('text'),
+    ].join(', ')}
+    from read_csv(${quoted(path)}, delim = ',', quote = '', escape = '', comment = '', header = false,
+      auto_detect = false, nullstr = '', columns = {${['number', ...names].map(name => `'${name}': 'varchar'`).join(', ')}})`)
+  const [date, batch, text] = [layout.date !== -1, layout.batch !== -1, layout.text !== -1]
+  return { row: true, line: false, date, batch, text }
 }
-
-async function loadPlain(
-  duck: Duck,
-  side: Side,
-  file: FileSide,
-  mapping: PlainMapping,
-  onBytes: (bytes: number) => void,
-): Promise<Loaded | null> {
-  const { columns, delimiter } = mapping
-  const header = await plainHeader(file.path, delimiter)
-  if (header === null) return null
-  const table = tableOf(side)
-  const bytes = checkBytes(file.path, onBytes)
-  const [checked, count] = await Promise.all([bytes, loadTexts(duck, table, file.path, header, mapping)])
-  // A file without rows is for the careful reader to refuse, or not.
-  if (
-    checked === null ||
-    count === null ||
-    count.rows !== checked.rows ||
-    count.rows === 0 ||
-    count.odd > 0
-  ) {
-    await duck.run(`drop table if exists ${table}`)
-    return null
-  }
-  return {
-    columns: {
-      line: false,
-      date: columns.date !== undefined,
-      batch: columns.batch !== undefined,
-      text: columns.text !== undefined,
-    },
-    summary: {
-      name: file.name,
-      format: 'csv',
-      mapping: { ...mapping },
-      sha256: checked.sha256,
-      rows: count.rows,
-      carried_rows: 0,
-      bad_rows: 0,
-      bad: [],
-      controls: [],
-    },
-  }
-}
-
-/** What the careful reader would change, refuse or doubt makes a row odd. Null when DuckDB cannot read the file. */
-async function loadTexts(
-  duck: Duck,
-  table: string,
-  path: string,
-  header: readonly string[],
-  { columns, delimiter }: PlainMapping,
-): Promise<{ rows: number; odd: number } | null> {
-  const name = (column: string | undefined) => `"${column}"`
-  const [id, amount, currency] = [name(columns.id[0]), name(columns.amount), name(columns.currency)]
-  const date = name(columns.date)
-  const known = currencies.map(({ code }) => quoted(code)).join(', ')
-  const texts = [columns.batch, columns.text].filter(column => column !== undefined).map(name)
-  const odd = [
-    // The same number, written as a number is: no sign but a minus, no zero in front, no fraction, no exponent.
-    `not regexp_full_match(${amount}, '0|-?[1-9][0-9]{0,18}') or try_cast(${amount} as bigint) is null`,
-    `strlen(${id}) > ${ID_BYTES_MOST} or ${isEdged(id)}`,
-    ...(columns.date === undefined
-      ? []
-      : [
-          `${date} is not null and (not regexp_full_match(${date}, '[0-9]{4}-[0-9]{2}-[0-9]{2}')
-             or try_cast(${date} as date) is null or ${date} < '0001-01-01')`,
-        ]),
-    ...texts.map(text => `strlen(${text}) > ${ID_BYTES_MOST} or ${isEdged(text)}`),
-  ].map(test => `(${test})`)
-  const optional = [
-    ...(columns.date === undefined ? [] : [`try_cast(${date} as date) as date`]),
-    ...(columns.batch === undefined ? [] : [`${name(columns.batch)} as batch`]),
-    ...(columns.text === undefined ? [] : [`${name(columns.text)} as text`]),
-  ]
-  try {
-    await duck.run(`
-      create table ${table} as
-      select ${[
-        `${id} as id`,
-        `try_cast(${amount} as bigint) as amount`,
-        `lower(${currency}) as currency`,
-        ...optional,
-        `coalesce(${odd.join(' or ')}, ${id} is null or ${amount} is null) as is_odd`,
-      ].join(', ')}
-      from read_csv(${quoted(path)}, delim = ${quoted(delimiter)}, quote = '', escape = '', comment = '',
-        header = true, all_varchar = true, nullstr = '', strict_mode = true, ignore_errors = false,
-        null_padding = false, auto_detect = false, columns = {${header.map(each => `${quoted(each)}: 'varchar'`).join(', ')}})`)
-    const [found] = await duck.rows<[bigint, bigint]>(`
-      select count(*), count(*) filter (where is_odd or currency is null or currency not in (${known}))
-      from ${table}`)
-    const [rows, odd_rows] = found ?? [0n, 1n]
-    return { rows: Number(rows), odd: Number(odd_rows) }
-  } catch {
-    // Whatever it was, the careful reader says it better: with the line, and in words.
-    return null
-  }
-}
-
-/** With something at an edge that is, or may be, a space; all of them lie outside of these ranges. */
-const isEdged = (name: string) => `not regexp_full_match(${name}, '${EDGE}(.*${EDGE})?')`
-const EDGE = '[!-~\u00c0-\u167f]'
 
 async function loadCarefully(
   duck: Duck,
@@ -233,7 +136,7 @@ async function loadCarefully(
     const { name } = file
     const { format, mapping } = statement
     return {
-      columns: { line: true, date: true, batch: true, text: true },
+      columns: { row: false, line: true, date: true, batch: true, text: true },
       summary: { name, format, mapping, sha256, rows, carried_rows, bad_rows, bad, controls },
     }
   } finally {

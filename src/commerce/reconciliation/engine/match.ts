@@ -26,11 +26,11 @@ export interface Sides {
 
 /** The columns of a row of a side, whatever its table lacks. */
 export function rowsOf(side: Side, columns: Columns): string {
-  // Without lines of their own rows stand below one line of header, one on each line.
-  const line = columns.line ? 'line' : '(rowid + 2)::integer as line'
+  const row = columns.row ? 'row' : '(rowid + 1)::integer as row'
+  const line = columns.line ? 'line' : 'row + 1 as line'
   const or = (name: 'date' | 'batch' | 'text', type: string) =>
     columns[name] ? name : `null::${type} as ${name}`
-  return `select (rowid + 1)::integer as row, ${line}, id, amount, currency, ${or('date', 'date')},
+  return `select ${row}, ${line}, id, amount, currency, ${or('date', 'date')},
     ${or('batch', 'varchar')}, ${or('text', 'varchar')}
     from ${tableOf(side)}`
 }

@@ -52,8 +52,8 @@ export function hashOf(bytes: Uint8Array, from: number, to: number, seed: number
 
 const known = new Set(currencies.map(({ code }) => keyOf(Buffer.from(code), 0)))
 
-/** Letters differ from their capitals by one bit; what is no letter has no such neighbour in the table of codes. */
-function keyOf(bytes: Uint8Array, at: number): number {
+/** Three letters of a code as one number. */
+export function keyOf(bytes: Uint8Array, at: number): number {
   return ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number)
 }
 
@@ -90,9 +90,7 @@ function isAmount(bytes: Uint8Array, from: number, to: number): boolean {
 /** Printable ASCII at both edges: nothing there is, or may be, a space. */
 function isText(bytes: Uint8Array, from: number, to: number): boolean {
   const [first, last] = [bytes[from] as number, bytes[to - 1] as number]
-  return (
-    to > from && to - from <= ID_BYTES_MOST && first > 0x20 && first < 0x7f && last > 0x20 && last < 0x7f
-  )
+  return to > from && to - from <= ID_BYTES_MOST && first > 0x20 && first < 0x7f && last > 0x20 && last < 0x7f
 }
 
 /** `YYYY-MM-DD`, of a day that every month of its number has or the calendar knows; or nothing. */
@@ -123,7 +121,14 @@ export function amountAt(bytes: Uint8Array, from: number, to: number): number | 
   return is_negative ? -amount : amount
 }
 
-export function isEqual(a: Uint8Array, a_from: number, a_to: number, b: Uint8Array, b_from: number, b_to: number) {
+export function isEqual(
+  a: Uint8Array,
+  a_from: number,
+  a_to: number,
+  b: Uint8Array,
+  b_from: number,
+  b_to: number,
+) {
   if (a_to - a_from !== b_to - b_from) return false
   for (let at = a_from, other = b_from; at < a_to; at++, other++) if (a[at] !== b[other]) return false
   return true

@@ -9,10 +9,12 @@ import { type Rules, RULES_VERSION } from '../rules.ts'
 import { Directory } from './directory.ts'
 import { Duck } from './duck.ts'
 import type { FileRun, FileSide, Item, Progress, RunFiles, RunFilesOptions } from './face.ts'
-import { loadSide } from './load.ts'
-import { match } from './match.ts'
-import { fileRun, parseRun, runText, summarize } from './stored.ts'
-import { suggestions, sumUp, writeFindings, writeItems } from './write.ts'
+import { findPlain, loadLeftover, type Loaded, loadSide } from './load.ts'
+import { match, SIDES } from './match.ts'
+import { peel } from './peel.ts'
+import { fileRun, parseRun, runText, type StoredRun, summarize } from './stored.ts'
+import { weave } from './weave.ts'
+import { addSums, checkSums, readSums, suggestions, sumUp, writeFindings, writeItems } from './write.ts'
 
 /** Raised whenever the same input would be written as other bytes. Part of every run's key. */
 const ENGINE_VERSION = 1
@@ -47,28 +49,83 @@ export const runFiles: RunFiles = async options => {
   }
 }
 
-async function work(duck: Duck, directory: Directory, options: RunFilesOptions) {
-  const { rules, decisions } = options
+async function work(duck: Duck, directory: Directory, options: RunFilesOptions): Promise<StoredRun> {
   const total = (await sizeOf(options.left)) + (await sizeOf(options.right))
-  let before = 0
-  let read = 0
-  const onBytes = (bytes: number) => {
-    read = bytes
-    tell(options, { stage: 'read', done: before + bytes, total })
-  }
-  const left = await loadSide(duck, 'left', options.left, carriedOf(options, 'left'), onBytes)
-  before = read
-  const right = await loadSide(duck, 'right', options.right, carriedOf(options, 'right'), onBytes)
-  const rows = left.summary.rows + right.summary.rows
+  const onBytes = (bytes: number) => tell(options, { stage: 'read', done: bytes, total })
+  const peeled = options.carried === undefined ? await peelPlain(duck, directory, options, onBytes) : null
+  const sides = peeled?.sides ?? (await readBoth(duck, options, onBytes))
+  const rows = sides.left.summary.rows + sides.right.summary.rows
   tell(options, { stage: 'match', done: 0, total: rows })
-  await match(duck, { left: left.columns, right: right.columns }, rules, decisions)
+  const { rules } = options
+  await match(duck, { left: sides.left.columns, right: sides.right.columns }, rules, options.decisions)
   tell(options, { stage: 'write', done: 0, total: rows })
-  const sums = await sumUp(duck)
-  await writeItems(duck, directory.work('items.csv'))
+  const matched = await sumUp(duck)
+  const items = directory.work('items.csv')
+  let sums = addSums(matched)
+  if (peeled === null) {
+    for (const side of SIDES) checkSums(side, await readSums(duck, side), sums)
+    await writeItems(duck, items, true)
+  } else {
+    await writeItems(duck, directory.work('others.csv'), false)
+    const same = await weave(peeled.file, peeled.partners, directory.work('others.csv'), items)
+    const of = (side: Item['side']) => same.map(sum => ({ side, status: 'matched' as const, ...sum }))
+    sums = addSums(matched, of('left'), of('right'))
+    for (const side of SIDES) checkSums(side, peeled.sums[side], sums)
+  }
   await writeFindings(duck, directory.work('findings.csv'))
   const found = await suggestions(duck, rules)
+  const { left, right } = sides
   const key = await keyOf(options, left.summary.sha256, right.summary.sha256)
   return summarize(key, rules, left.summary, right.summary, sums, found)
+}
+
+async function readBoth(duck: Duck, options: RunFilesOptions, onBytes: (bytes: number) => void) {
+  const left = await loadSide(duck, 'left', options.left, carriedOf(options, 'left'), onBytes)
+  const before = await sizeOf(options.left)
+  const right = await loadSide(duck, 'right', options.right, carriedOf(options, 'right'), bytes =>
+    onBytes(before + bytes),
+  )
+  return { left, right }
+}
+
+/** Null where one of the files is not plain. */
+async function peelPlain(
+  duck: Duck,
+  directory: Directory,
+  { left, right, decisions }: RunFilesOptions,
+  onBytes: (bytes: number) => void,
+) {
+  const [l, r] = [await findPlain(left), await findPlain(right)]
+  if (l === null || r === null) return null
+  const named = new Set(
+    decisions.flatMap(decision => [...decision.left, ...decision.right].map(({ id }) => id)),
+  )
+  const work = (name: string) => directory.work(name)
+  const peeled = await peel({ left: l.file, right: r.file }, named, work, onBytes)
+  if (peeled === null) return null
+  const sideOf = async (side: Item['side'], file: FileSide, plain: typeof l): Promise<Loaded> => {
+    const { sha256, rows } = peeled[side]
+    return {
+      columns: await loadLeftover(duck, side, work(`${side}.csv`), plain.file.layout),
+      summary: {
+        name: file.name,
+        format: 'csv',
+        mapping: plain.mapping,
+        sha256,
+        rows,
+        carried_rows: 0,
+        bad_rows: 0,
+        bad: [],
+        controls: [],
+      },
+    }
+  }
+  return {
+    sides: { left: await sideOf('left', left, l), right: await sideOf('right', right, r) },
+    file: l.file,
+    partners: peeled.partners,
+    sums: { left: peeled.left.sums, right: peeled.right.sums },
+  }
 }
 
 const tell = ({ on_progress }: RunFilesOptions, progress: Progress) => on_progress?.(progress)

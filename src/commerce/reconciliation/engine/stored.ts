@@ -124,5 +124,8 @@ const CELL = /,(?:"((?:[^"]|"")*)"|([^,]*))/g
 
 function cellsOf(row: string): string[] {
   if (!row.includes('"')) return row.split(',')
-  return Array.from(`,${row}`.matchAll(CELL), ([, quoted, bare]) => quoted?.replaceAll('""', '"') ?? bare ?? '')
+  return Array.from(
+    `,${row}`.matchAll(CELL),
+    ([, quoted, bare]) => quoted?.replaceAll('""', '"') ?? bare ?? '',
+  )
 }

@@ -9,6 +9,7 @@ import { CLEAN_STATUSES, PASSES, type Rules, STATUSES, type Status } from '../ru
 import { type Duck, quoted } from './duck.ts'
 import type { StatusSum } from './face.ts'
 import { KIND, SIDES } from './match.ts'
+import type { CurrencySum } from './tally.ts'
 
 /** A finding is a status that nobody can leave alone. */
 export const FINDING_STATUSES = STATUSES.filter(status => !CLEAN_STATUSES.includes(status))
@@ -22,14 +23,18 @@ const SAME = `select left_row, left_line, right_row, right_line, id, left_amount
 const OTHERS = `select left_row, left_line, right_row, right_line, id, amount, currency, date, batch, status, pass,
   "group", reason, decision_id from others`
 
-export async function writeItems(duck: Duck, path: string): Promise<void> {
+export const ITEM_COLUMNS =
+  'left_row,left_line,right_row,right_line,id,amount,currency,date,batch,status,pass,group,reason,decision_id'
+
+/** All that went through DuckDB, in the order of `items.csv`. */
+export async function writeItems(duck: Duck, path: string, has_header: boolean): Promise<void> {
   await duck.run(`
     copy (
       select left_row, left_line, right_row, right_line, id, amount, currency, date, batch, status, pass, "group",
         reason, decision_id
       from (${SAME} union all ${OTHERS})
       order by left_row nulls last, right_row
-    ) to ${quoted(path)} (format csv, header, delimiter ',', quote '"', escape '"')`)
+    ) to ${quoted(path)} (format csv, header ${has_header}, delimiter ',', quote '"', escape '"')`)
 }
 
 /**
@@ -62,32 +67,52 @@ export async function writeFindings(duck: Duck, path: string): Promise<void> {
     ) to ${quoted(path)} (format csv, header, delimiter ',', quote '"', escape '"')`)
 }
 
-/** Count and sum of every side, status and currency. Throws when they are not those of what was read. */
+/** Count and sum of every side, status and currency, of what went through DuckDB. */
 export async function sumUp(duck: Duck): Promise<StatusSum[]> {
   const sums: StatusSum[] = []
   for (const side of SIDES) {
     const found = await duck.rows<[Status, string, bigint, bigint]>(`
       select status, currency, count(*), sum(amount)
       from (${SAME} union all ${OTHERS}) where ${side}_row is not null
-      group by status, currency
-      order by list_position([${STATUSES.map(status => quoted(status)).join(', ')}], status), currency`)
+      group by status, currency`)
     for (const [status, currency, count, sum] of found) {
       sums.push({ side, status, currency, count: Number(count), sum })
     }
-    await checkSums(duck, side, sums)
   }
   return sums
 }
 
-async function checkSums(duck: Duck, side: Side, sums: readonly StatusSum[]): Promise<void> {
-  const read = await duck.rows<[string, bigint, bigint]>(`
-    select currency, count(*), sum(amount) from ${side}_all group by currency order by currency`)
+/** Count and sum of every currency of a side's table. */
+export async function readSums(duck: Duck, side: Side): Promise<CurrencySum[]> {
+  const sums = await duck.rows<[string, bigint, bigint]>(`
+    select currency, count(*), sum(amount) from ${side}_all group by currency`)
+  return sums.map(([currency, count, sum]) => ({ currency, count: Number(count), sum }))
+}
+
+/** Sums of one side, status and currency that come from two places, as one; in the order of statuses. */
+export function addSums(...parts: (readonly StatusSum[])[]): StatusSum[] {
+  const sums = new Map<string, StatusSum>()
+  for (const part of parts.flat()) {
+    const key = `${part.side} ${part.status} ${part.currency}`
+    const sum = sums.get(key)
+    sums.set(
+      key,
+      sum === undefined ? part : { ...sum, count: sum.count + part.count, sum: sum.sum + part.sum },
+    )
+  }
+  const place = ({ side, status, currency }: StatusSum) =>
+    `${side} ${String(STATUSES.indexOf(status)).padStart(2, '0')} ${currency}`
+  return [...sums.values()].sort((a, b) => (place(a) < place(b) ? -1 : 1))
+}
+
+/** Throws when the result is not of the rows that were read. */
+export function checkSums(side: Side, read: readonly CurrencySum[], sums: readonly StatusSum[]): void {
   const of_side = sums.filter(each => each.side === side)
-  for (const [currency, count, sum] of read) {
+  for (const { currency, count, sum } of read) {
     const own = of_side.filter(each => each.currency === currency)
     const found = own.reduce((total, each) => total + each.count, 0)
     const found_sum = own.reduce((total, each) => total + each.sum, 0n)
-    if (found !== Number(count) || found_sum !== sum) {
+    if (found !== count || found_sum !== sum) {
       throw new Error(
         `the ${side} side has ${count} rows of ${sum} ${currency}, its result ${found} rows of ${found_sum}`,
       )
