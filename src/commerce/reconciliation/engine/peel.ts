@@ -78,6 +78,9 @@ interface Part {
   count: number
   rows: Uint32Array
   starts: Uint32Array
+  /** Where ids begin, and end. */
+  ids: Uint32Array
+  id_ends: Uint32Array
   hashes: Int32Array
 }
 
@@ -128,6 +131,8 @@ const noRows = (bytes: Uint8Array): Part => ({
   count: 0,
   rows: new Uint32Array(0),
   starts: new Uint32Array(0),
+  ids: new Uint32Array(0),
+  id_ends: new Uint32Array(0),
   hashes: new Int32Array(0),
 })
 
@@ -140,6 +145,8 @@ function index(side: Side): void {
   let size = Math.max(1024, bytes.length >> 5)
   side.rows = new Uint32Array(size)
   side.starts = new Uint32Array(size)
+  side.ids = new Uint32Array(size)
+  side.id_ends = new Uint32Array(size)
   side.hashes = new Int32Array(size)
   let count = 0
   for (let at = 0; at < bytes.length; count++) {
@@ -147,14 +154,19 @@ function index(side: Side): void {
       size *= 2
       side.rows = grown(side.rows, new Uint32Array(size))
       side.starts = grown(side.starts, new Uint32Array(size))
+      side.ids = grown(side.ids, new Uint32Array(size))
+      side.id_ends = grown(side.id_ends, new Uint32Array(size))
       side.hashes = grown(side.hashes, new Int32Array(size))
     }
     side.rows[count] = is_numbered ? numberAt(bytes, at) : count + 1
     const start = is_numbered ? at + 4 : at
     side.starts[count] = start
     const cells = findCells(bytes, start, ends)
-    const id = layout.id
-    side.hashes[count] = hashOf(bytes, (ends[id] as number) + 1, ends[id + 1] as number, seed)
+    const from = (ends[layout.id] as number) + 1
+    const to = ends[layout.id + 1] as number
+    side.ids[count] = from
+    side.id_ends[count] = to
+    side.hashes[count] = hashOf(bytes, from, to, seed)
     at = (ends[cells + 1] as number) + 1
   }
   side.count = count
@@ -174,6 +186,7 @@ const numberAt = (bytes: Uint8Array, at: number) =>
 
 const NOBODY = -1
 const TWICE = -2
+const LF = 0x0a
 
 /** One partition. */
 function join(
@@ -189,23 +202,25 @@ function join(
   const slots = new Int32Array(size).fill(NOBODY)
   /** By right row: the left row that has its id alone; NOBODY, or TWICE where either side has it more than once. */
   const found = new Int32Array(right.count).fill(NOBODY)
-  const [a, b] = [newEnds(), newEnds()]
-  const slotOf = (side: Side, at: number, ends: Int32Array) => {
+  const ends = newEnds()
+  const isSame = comparison(left, right, kept)
+  const slotOf = (side: Side, at: number) => {
     const hash = side.hashes[at] as number
-    findCells(side.bytes, side.starts[at] as number, ends)
-    const [from, to] = [(ends[side.layout.id] as number) + 1, ends[side.layout.id + 1] as number]
+    const [from, to] = [side.ids[at] as number, side.id_ends[at] as number]
     let slot = (hash ^ (hash >>> 16)) & (size - 1)
     for (; slots[slot] !== NOBODY; slot = (slot + 1) & (size - 1)) {
       const other = slots[slot] as number
-      if (right.hashes[other] !== hash || (side === right && other === at)) continue
-      findCells(right.bytes, right.starts[other] as number, b)
-      const id = right.layout.id
-      if (isEqual(side.bytes, from, to, right.bytes, (b[id] as number) + 1, b[id + 1] as number)) break
+      if (right.hashes[other] !== hash) continue
+      if (
+        isEqual(side.bytes, from, to, right.bytes, right.ids[other] as number, right.id_ends[other] as number)
+      ) {
+        break
+      }
     }
     return slot
   }
   for (let at = 0; at < right.count; at++) {
-    const slot = slotOf(right, at, a)
+    const slot = slotOf(right, at)
     const other = slots[slot] as number
     if (other === NOBODY) slots[slot] = at
     else {
@@ -214,43 +229,64 @@ function join(
     }
   }
   for (let at = 0; at < left.count; at++) {
-    const other = slots[slotOf(left, at, a)] as number
+    const other = slots[slotOf(left, at)] as number
     if (other !== NOBODY) found[other] = found[other] === NOBODY ? at : TWICE
   }
   const paired = new Uint8Array(left.count)
   for (let at = 0; at < right.count; at++) {
     const other = found[at] as number
-    if (other >= 0 && isSame(left, other, right, at, kept, a, b)) {
+    if (other >= 0 && isSame(other, at)) {
       partners[left.rows[other] as number] = right.rows[at] as number
       paired[other] = 1
-    } else leaveOver(right, at, a, leftovers.right)
+    } else leaveOver(right, at, ends, leftovers.right)
   }
-  for (let at = 0; at < left.count; at++) if (paired[at] === 0) leaveOver(left, at, a, leftovers.left)
+  for (let at = 0; at < left.count; at++) if (paired[at] === 0) leaveOver(left, at, ends, leftovers.left)
 }
 
-const COMPARED = ['amount', 'currency', 'date', 'batch'] as const
-
-/** Rows of one id. What is written alike says the same; a column that one side lacks is empty. */
-function isSame(
+/**
+ * Whether rows of one id say the same: what is written alike does, and a column that one side lacks is empty. Where
+ * both files have the same columns in one order and no texts, rows are compared as they are.
+ */
+function comparison(
   left: Side,
-  left_at: number,
   right: Side,
-  right_at: number,
   kept: ReadonlySet<string>,
-  a: Int32Array,
-  b: Int32Array,
-): boolean {
-  findCells(left.bytes, left.starts[left_at] as number, a)
-  findCells(right.bytes, right.starts[right_at] as number, b)
-  for (const name of COMPARED) {
-    const [l, r] = [left.layout[name], right.layout[name]]
-    const [l_from, l_to] = l === -1 ? [0, 0] : [(a[l] as number) + 1, a[l + 1] as number]
-    const [r_from, r_to] = r === -1 ? [0, 0] : [(b[r] as number) + 1, b[r + 1] as number]
-    if (!isEqual(left.bytes, l_from, l_to, right.bytes, r_from, r_to)) return false
+): (left: number, right: number) => boolean {
+  const [a, b] = [newEnds(), newEnds()]
+  const names = ['amount', 'currency', 'date', 'batch'] as const
+  const pairs = names
+    .map(name => [left.layout[name], right.layout[name]] as const)
+    .filter(([l, r]) => l !== -1 || r !== -1)
+  const is_alike = pairs.every(([l, r]) => l === r) && left.layout.id === right.layout.id
+  const has_more = [left, right].some(({ layout }) => layout.cells !== pairs.length + 1)
+  const areWordsSame = (at: number, other: number) => {
+    let here = left.starts[at] as number
+    let there = right.starts[other] as number
+    for (; left.bytes[here] === right.bytes[there]; here++, there++) if (left.bytes[here] === LF) return true
+    return false
   }
-  if (kept.size === 0) return true
-  const id = left.layout.id
-  return !kept.has(Buffer.from(left.bytes.subarray((a[id] as number) + 1, a[id + 1])).toString())
+  const areCellsSame = (at: number, other: number) => {
+    findCells(left.bytes, left.starts[at] as number, a)
+    findCells(right.bytes, right.starts[other] as number, b)
+    for (const [l, r] of pairs) {
+      // The place of nothing: before the first cell, where it has no length.
+      const l_from = l === -1 ? 0 : (a[l] as number) + 1
+      const r_from = r === -1 ? 0 : (b[r] as number) + 1
+      const l_to = l === -1 ? 0 : (a[l + 1] as number)
+      const r_to = r === -1 ? 0 : (b[r + 1] as number)
+      if (!isEqual(left.bytes, l_from, l_to, right.bytes, r_from, r_to)) return false
+    }
+    return true
+  }
+  // Rows of which one ends with CR LF are compared by their cells once their words are not the same.
+  const isSame =
+    is_alike && !has_more
+      ? (at: number, other: number) => areWordsSame(at, other) || areCellsSame(at, other)
+      : areCellsSame
+  if (kept.size === 0) return isSame
+  return (at, other) =>
+    isSame(at, other) &&
+    !kept.has(Buffer.from(left.bytes.subarray(left.ids[at], left.id_ends[at])).toString())
 }
 
 function leaveOver(side: Side, at: number, ends: Int32Array, out: Out): void {
@@ -260,6 +296,9 @@ function leaveOver(side: Side, at: number, ends: Int32Array, out: Out): void {
   out.write(side.bytes, start, ends[cells] as number)
   out.text('\n')
 }
+
+/** `0000` to `9999`. */
+const DIGITS = Buffer.from(Array.from({ length: 10_000 }, (_, value) => `${value}`.padStart(4, '0')).join(''))
 
 /** A file that is written in small pieces. */
 export class Out {
@@ -299,16 +338,17 @@ export class Out {
   /** As digits. */
   digits(value: number): void {
     if (this.#length + 16 > this.#buffer.length) this.flush()
+    const above = (value / 10_000) | 0
+    if (above > 0) {
+      this.digits(above)
+      this.#four(value - above * 10_000, 0)
+    } else this.#four(value, value >= 1000 ? 0 : value >= 100 ? 1 : value >= 10 ? 2 : 3)
+  }
+
+  /** The last of four digits, from the table: dividing ten times a row was a tenth of a run. */
+  #four(value: number, skipped: number): void {
     const buffer = this.#buffer
-    let size = 1
-    for (let rest = value; rest >= 10; rest = (rest / 10) | 0) size++
-    const end = this.#length + size
-    for (let at = end - 1, rest = value; at >= this.#length; at--) {
-      const tens = (rest / 10) | 0
-      buffer[at] = 0x30 + rest - tens * 10
-      rest = tens
-    }
-    this.#length = end
+    for (let at = skipped; at < 4; at++) buffer[this.#length++] = DIGITS[value * 4 + at] as number
   }
 
   byte(value: number): void {

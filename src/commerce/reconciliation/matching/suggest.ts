@@ -15,10 +15,10 @@ export const SUGGESTIONS_MOST = 1_000
 /** Items of one sum: beyond it almost any sum can be made of almost any rows, and says nothing. */
 export const SUBSET_ITEMS_MOST = 12
 /** Rows that may be items of one sum: the search looks at no more, and at no more subsets than the next says. */
-const SUBSET_ROWS_MOST = 24
-const SUBSET_STEPS_MOST = 20_000
-/** All searches of a run together: about a second. */
-const STEPS_MOST = 2_000_000
+const SUBSET_ROWS_MOST = 16
+const SUBSET_STEPS_MOST = 2_000
+/** All searches of a run together: a tenth of a second. */
+const STEPS_MOST = 500_000
 /** Words of one text: those of any remittance text. */
 const WORDS_MOST = 200
 /** Words that may make one id, as `po 2026 0042` makes `po-2026-0042`. */
