@@ -132,13 +132,25 @@ async function eventsOfRoom(of: Awaited<ReturnType<typeof room.endpoint>>) {
 
 test('the engine is woken when what was queued can be seen, and not before', async () => {
   const endpoint = await room.endpoint(NOWHERE)
-  const seen: Promise<number>[] = []
+  const seen: string[] = []
+  let is_open = false
+  const db = new Proxy(room.db, {
+    get(target, name, self: typeof room.db) {
+      if (name !== 'transaction') return Reflect.get(target, name, self) as unknown
+      return async (...work: Parameters<typeof target.transaction>) => {
+        is_open = true
+        return target.transaction(...work).finally(() => {
+          is_open = false
+        })
+      }
+    },
+  })
   const webhooks = {
     ...createWebhooks({ ...room, clock: systemClock, installation_secret: 'a secret of the tests alone' }),
-    nudge: () => void seen.push(room.queue(endpoint).then(queue => queue.length)),
+    nudge: () => void seen.push(is_open ? 'before its commit' : 'after its commit'),
   }
   const consumers = createConsumers({
-    db: room.db,
+    db,
     clock: systemClock,
     log: room.log,
     consumers: [webhooksConsumer(webhooks)],
@@ -148,7 +160,7 @@ test('the engine is woken when what was queued can be seen, and not before', asy
   await room.emit(endpoint)
   await room.db.run`delete from webhook_queue where endpoint_id = ${endpoint.id}`
   expect(await consumers.runOnce()).toBe(1)
-  expect(await Promise.all(seen)).toEqual([1])
+  expect(seen).toEqual(['after its commit'])
 })
 
 test('a test goes to nobody by fan-out', async () => {
