@@ -13,6 +13,7 @@ const benches: Record<string, string> = {
   recovery: 'twenty times kill -9 under load, and how long until all that was interrupted is whole',
   webhooks:
     'deliveries a second, latency beside a dead endpoint with a backlog, cost of a claim, effect on payments',
+  reconcile: 'two files of a million rows against the same outer join by DuckDB, and by sort and join',
   growth: 'what a payment and a page of a list cost once a table has ten times the rows',
 }
 

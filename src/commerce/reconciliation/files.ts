@@ -11,6 +11,7 @@ export {
   type Mapping,
   StatementError,
 } from './reading/statement.ts'
+export { RunFailed } from './engine/trouble.ts'
 export { counted, shownAmount, shownCount } from './report/amounts.ts'
 export { visible } from './report/html.ts'
 export { reportOf, runIdOf } from './report/of-run.ts'

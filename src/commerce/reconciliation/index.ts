@@ -8,6 +8,7 @@ import { snapshotStatement } from './statements/snapshot.ts'
 import { uploadStatement } from './statements/upload.ts'
 
 export type { Line } from './line.ts'
+export { type OneSided, type Pair, type Reconciliation, reconcile, type Row } from './matching/reconcile.ts'
 export { type BooksCut, cutBooks } from './statements/snapshot.ts'
 
 export const reconciliationEndpoints = (): Endpoint[] => [

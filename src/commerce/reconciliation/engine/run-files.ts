@@ -13,16 +13,12 @@ import { findPlain, loadLeftover, type Loaded, loadSide } from './load.ts'
 import { match, SIDES } from './match.ts'
 import { peel } from './peel.ts'
 import { fileRun, parseRun, runText, type StoredRun, summarize } from './stored.ts'
+import { failure, RunFailed } from './trouble.ts'
 import { weave } from './weave.ts'
 import { addSums, checkSums, readSums, suggestions, sumUp, writeFindings, writeItems } from './write.ts'
 
 /** Raised whenever the same input would be written as other bytes. Part of every run's key. */
 const ENGINE_VERSION = 1
-
-/** No result was written: the disk is full, or may not be written to. The directory holds nothing half. */
-export class RunFailed extends Error {
-  override readonly name = 'RunFailed'
-}
 
 /**
  * Throws `StatementError` when a file cannot be read as a whole and `RunFailed` when its result cannot be kept. The
@@ -208,21 +204,3 @@ const rulesText = ({ date_window_days, tolerance, as_of, timing_days }: Rules) =
   as_of,
   timing_days,
 ]
-
-const FULL = /no space left|ENOSPC|EDQUOT|EFBIG|file too large|disk quota|max_temp_directory_size/i
-const DENIED = /EACCES|EROFS|EPERM|permission denied|read-only/i
-
-/** What a person can do something about, in words. */
-function failure(error: unknown): unknown {
-  if (!(error instanceof Error)) return error
-  const told = `${(error as NodeJS.ErrnoException).code ?? ''} ${error.message}`
-  if (FULL.test(told)) {
-    return new RunFailed('no space is left on the disk of the run: nothing of its result was kept', {
-      cause: error,
-    })
-  }
-  if (error.name !== 'StatementError' && DENIED.test(told)) {
-    return new RunFailed('the directory of the run may not be written to', { cause: error })
-  }
-  return error
-}
