@@ -1465,9 +1465,23 @@ create function payments_refusals(items integer[], outcome text) returns jsonb;
 
 create function payments_without(batch jsonb, items integer[]) returns jsonb;
 
+create function reconciliation_carry(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
+
+create function reconciliation_lines(of_account uuid, of_livemode boolean, of_run uuid, of_side text, of_statement uuid) returns TABLE("row" integer, line integer, amount bigint, date date, currency text, id text, batch text, text text);
+
+create function reconciliation_match_batches(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
+
+create function reconciliation_match_ids(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
+
+create function reconciliation_open_lines(of_account uuid, of_livemode boolean, of_run uuid, of_side text, of_statement uuid) returns TABLE("row" integer, line integer, amount bigint, date date, currency text, id text, batch text, text text);
+
+create function reconciliation_place_rest(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
+
 create function reconciliation_refuse_change() returns trigger; -- Refuses what would rewrite a result, to the tables' owner as well.
 
 create function reconciliation_refuse_removal() returns trigger; -- Keeps the rows of statements that are not deleted.
+
+create function reconciliation_totals(of_account uuid, of_livemode boolean, of_run uuid) returns TABLE(side text, status text, currency text, rows bigint, amount numeric);
 
 create function request_logs_maintain(keep_days integer) returns integer security definer;
 

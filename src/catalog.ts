@@ -74,6 +74,14 @@ export const routes = [
   'GET /v1/reconciliation_statements',
   'GET /v1/reconciliation_statements/:id',
   'DELETE /v1/reconciliation_statements/:id',
+  // #reconciliation: what became of every row, and what people decided about it
+  'POST /v1/reconciliation_runs',
+  'GET /v1/reconciliation_runs',
+  'GET /v1/reconciliation_runs/:id',
+  'GET /v1/reconciliation_runs/:id/items',
+  'GET /v1/reconciliation_runs/:id/suggestions',
+  'POST /v1/reconciliation_runs/:id/decisions',
+  'GET /v1/reconciliation_runs/:id/decisions',
   // #events: what happened
   'GET /v1/events',
   'GET /v1/events/:id',
@@ -121,6 +129,7 @@ export const jobNames = [
   'ledger.seal',
   'ledger.verify',
   'webhooks.send_notice',
+  'reconciliation.run',
   'reconciliation.forget_statement',
 ] as const
 
@@ -183,7 +192,7 @@ export async function jobs(
     inbound.jobs,
     webhookJobs(),
     ledgerJobs(payments.clock, payments.db),
-    reconciliationJobs(payments.clock),
+    reconciliationJobs(),
     requestLogJobs(request_log_days),
     { jobs: [noticeJob(mailer)], schedules: [] },
   ]

@@ -234,7 +234,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       ...paymentsJobs(payments).jobs,
       ...inbound.jobs.jobs,
       ...webhookJobs().jobs,
-      ...reconciliationJobs(clock).jobs,
+      ...reconciliationJobs().jobs,
     ]
     const job = jobs.find(({ name }) => name === wanted)
     const around = { db, signal, job_id: '1', attempt: 1, max_attempts: 1, scheduled_for: undefined }

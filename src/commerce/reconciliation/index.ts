@@ -1,7 +1,12 @@
 /** Reconciliation: statements of both sides, what became of every row of them, and what people decided about it. */
 import type { Endpoint } from '#http'
 import type { Job, Schedule } from '#jobs'
-import type { Clock } from '#kernel'
+import { createRun } from './runs/create.ts'
+import { listRuns, listSuggestions, retrieveRun } from './runs/read.ts'
+import { runJob } from './runs/work.ts'
+import { listItems } from './items/list.ts'
+import { createDecision } from './decisions/create.ts'
+import { listDecisions } from './decisions/list.ts'
 import { forgetJob } from './statements/forget.ts'
 import { deleteStatement, listStatements, retrieveStatement } from './statements/read.ts'
 import { snapshotStatement } from './statements/snapshot.ts'
@@ -17,9 +22,16 @@ export const reconciliationEndpoints = (): Endpoint[] => [
   listStatements,
   retrieveStatement,
   deleteStatement,
+  createRun,
+  listRuns,
+  retrieveRun,
+  listItems,
+  listSuggestions,
+  createDecision,
+  listDecisions,
 ]
 
-export const reconciliationJobs = (_clock: Clock): { jobs: Job[]; schedules: Schedule[] } => ({
-  jobs: [forgetJob],
+export const reconciliationJobs = (): { jobs: Job[]; schedules: Schedule[] } => ({
+  jobs: [runJob, forgetJob],
   schedules: [],
 })
