@@ -45,7 +45,7 @@ const RunParams = z.strictObject({
         .describe('How many days apart two bookings of one thing may lie.'),
       tolerance: z
         .strictObject({
-          amount: amountOrZero.default(0n),
+          amount: amountOrZero.prefault(0),
           basis_points: z.int().min(0).max(TOLERANCE_BASIS_POINTS_MOST).default(0),
         })
         .prefault({})

@@ -1,0 +1,323 @@
+/** Runs through the API: asked for, worked off by the job, read, decided about, replayed, told of; and nobody else's. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startWorld, type TestAccount, type World } from '../support/testing.ts'
+
+const STATEMENTS = '/v1/reconciliation_statements'
+const RUNS = '/v1/reconciliation_runs'
+
+let world: World
+let shop: TestAccount
+beforeAll(async () => {
+  world = await startWorld()
+  shop = await world.account()
+})
+afterAll(async () => {
+  await world.verifyLedger()
+  await world.close()
+})
+
+interface Item {
+  side: string
+  row: number
+  status: string
+  group: string
+  reason: string | null
+  decided_by: string | null
+  entry: { id: string; amount: number; line: number }
+}
+
+async function upload(lines: string[], account = shop): Promise<string> {
+  const file = `id,amount,currency,date\n${lines.join('\n')}\n`
+  const { status, body } = await account.api.upload(`${STATEMENTS}?name=side.csv&is_empty_allowed=true`, file)
+  expect([status, body.error]).toEqual([200, undefined])
+  return body.id
+}
+
+async function work(account = shop): Promise<void> {
+  const waiting = await world.db.many<{ id: string }>`
+    select id from reconciliation_runs where account_id = ${account.account_id} and finished_at is null`
+  for (const { id } of waiting) {
+    const { account_id, livemode } = account
+    await world.runJob('reconciliation.run', { account_id, livemode, run_id: id })
+  }
+}
+
+/** Runs of one file never share their statements: each test has rows of its own. */
+let made = 0
+async function example(account = shop) {
+  const at = `n${(made += 1)}`
+  const left = await upload(
+    [`${at}-a,1000,usd,2026-11-02`, `${at}-b,500,usd,2026-11-02`, `${at}-c,70,eur,2026-11-02`],
+    account,
+  )
+  const right = await upload(
+    [`${at}-a,1000,usd,2026-11-03`, `${at}-b,700,usd,2026-11-03`, `${at}-d,9,usd,`],
+    account,
+  )
+  return { left_statement_id: left, right_statement_id: right }
+}
+
+test('a run is asked for, worked off and answers counts and sums that add up', async () => {
+  const sides = await example()
+  const { status, body: run } = await shop.api.post(RUNS, sides)
+  expect(status).toBe(200)
+  expect(run).toMatchObject({
+    object: 'reconciliation_run',
+    status: 'queued',
+    stage: 'carry',
+    progress: { rows_done: 0, rows_total: 6 },
+    counts: null,
+    rules: { date_window_days: 3, tolerance: { amount: 0, basis_points: 0 }, as_of: null, timing_days: 3 },
+  })
+  const early = await shop.api.get(`${RUNS}/${run.id}/items`)
+  expect(early.body.error.code).toBe('reconciliation_run_unexpected_state')
+  await work()
+  const { body: ended } = await shop.api.get(`${RUNS}/${run.id}`)
+  expect(ended).toMatchObject({
+    status: 'succeeded',
+    stage: 'done',
+    is_clean: false,
+    progress: { rows_done: 6, rows_total: 6 },
+    counts: {
+      left: { matched: 1, discrepant: 1, unmatched: 1 },
+      right: { matched: 1, discrepant: 1, unmatched: 1 },
+    },
+    bad_rows: { left: 0, right: 0 },
+    are_controls_met: true,
+  })
+  expect(ended.sums).toContainEqual({
+    side: 'right',
+    status: 'discrepant',
+    currency: 'usd',
+    rows: 1,
+    amount: 700,
+  })
+  const events = await shop.api.get('/v1/events?limit=100')
+  const told = events.body.data.filter((event: { object_id: string }) => event.object_id === run.id)
+  expect(told.map((event: { type: string }) => event.type)).toEqual([
+    'reconciliation_run.findings',
+    'reconciliation_run.succeeded',
+    'reconciliation_run.created',
+  ])
+  expect(told[0].data.object.counts.left.unmatched).toBe(1)
+  const again = await shop.api.post(RUNS, sides)
+  expect(again.body).toEqual(ended)
+  const other = await shop.api.post(RUNS, { ...sides, rules: { date_window_days: 0 } })
+  expect(other.body.id).not.toBe(run.id)
+  await work()
+})
+
+test('items are listed in the order of reading, by side, status and group, forth and back', async () => {
+  const { body: run } = await shop.api.post(RUNS, await example())
+  await work()
+  const list = async (query: string) => (await shop.api.get(`${RUNS}/${run.id}/items?${query}`)).body
+  const names = (items: Item[]) => items.map(({ side, row, status }) => `${side} ${row} ${status}`)
+  const all = (await list('')).data as Item[]
+  expect(names(all)).toEqual([
+    'left 1 matched',
+    'left 2 discrepant',
+    'left 3 unmatched',
+    'right 1 matched',
+    'right 2 discrepant',
+    'right 3 unmatched',
+  ])
+  expect(all[1]).toMatchObject({ reason: 'amount 500 != 700', entry: { amount: 500, line: 3 } })
+  expect(names((await list('status=discrepant')).data)).toEqual(['left 2 discrepant', 'right 2 discrepant'])
+  expect(names((await list('side=right&status=matched')).data)).toEqual(['right 1 matched'])
+  expect(names((await list(`group=${all[1]?.group}`)).data)).toEqual([
+    'left 2 discrepant',
+    'right 2 discrepant',
+  ])
+  const first = await list('limit=4')
+  expect([names(first.data).at(-1), first.has_more]).toEqual(['right 1 matched', true])
+  const second = await list(`limit=4&cursor=${first.next_cursor}`)
+  expect([names(second.data), second.has_more]).toEqual([['right 2 discrepant', 'right 3 unmatched'], false])
+  const back = await list(`limit=4&cursor=${second.prev_cursor}`)
+  expect(back.data).toEqual(first.data)
+  const foreign = await shop.api.get(`${RUNS}/${run.id}/items?side=left&cursor=${first.next_cursor}`)
+  expect(foreign.body.error.code).toBe('invalid_cursor')
+})
+
+test('a decision is kept with name and reason, shows on its rows, and is replayed by the next run', async () => {
+  const sides = await example()
+  const { body: run } = await shop.api.post(RUNS, sides)
+  await work()
+  const decide = (body: object) =>
+    shop.api.post(`${RUNS}/${run.id}/decisions`, { reason: 'The same order.', author: 'Ada', ...body })
+  const { status, body: decision } = await decide({ kind: 'match', left: [2], right: [2] })
+  expect(status).toBe(200)
+  expect(decision).toMatchObject({
+    kind: 'match',
+    left: [{ amount: 500, date: '2026-11-02' }],
+    right: [{ amount: 700 }],
+    transfer_ids: [],
+  })
+  expect(decision.author).toMatch(/^Ada \(key_/)
+  expect((await decide({ kind: 'write_off', left: [2] })).body.error.code).toBe('reconciliation_row_decided')
+  await decide({ kind: 'write_off', left: [3] })
+  await decide({ kind: 'write_off', right: [3] })
+  const listed = await shop.api.get(`${RUNS}/${run.id}/decisions`)
+  expect(listed.body.data).toHaveLength(3)
+  const { data } = (await shop.api.get(`${RUNS}/${run.id}/items?side=left&status=discrepant`)).body
+  expect(data[0].decided_by).toBe(decision.id)
+  // The run itself stays as it is.
+  expect((await shop.api.get(`${RUNS}/${run.id}`)).body.counts.left.manual).toBe(0)
+  const { body: next } = await shop.api.post(RUNS, sides)
+  expect(next.id).not.toBe(run.id)
+  await work()
+  const { body: ended } = await shop.api.get(`${RUNS}/${next.id}`)
+  expect(ended).toMatchObject({ is_clean: true, counts: { left: { manual: 2 }, right: { manual: 2 } } })
+  const manual = (await shop.api.get(`${RUNS}/${next.id}/items?status=manual&side=left`)).body.data
+  expect(manual[0].decision_id).toBe(decision.id)
+})
+
+test('suspense posts the difference once, to the account of what is missing or of what nobody expected', async () => {
+  const books = await world.account()
+  const { body: run } = await books.api.post(RUNS, await example(books))
+  await work(books)
+  const decide = (body: object) =>
+    books.api.post(`${RUNS}/${run.id}/decisions`, {
+      kind: 'suspense',
+      reason: 'Asked the bank.',
+      author: 'Ada',
+      ...body,
+    })
+  expect((await decide({ right: [2], left: [2] })).body.error).toMatchObject({
+    code: 'parameter_missing',
+    param: 'ledger_code',
+  })
+  const nothing = await decide({ left: [1], right: [1], ledger_code: 'bank' })
+  expect(nothing.body.error.code).toBe('reconciliation_difference_missing')
+  const more = await decide({ left: [2], right: [2], ledger_code: 'bank' })
+  expect(more.body.transfer_ids).toHaveLength(1)
+  const missing = await decide({ left: [3], ledger_code: 'bank' })
+  expect(missing.status).toBe(200)
+  expect((await decide({ left: [3], ledger_code: 'bank' })).body.error.code).toBe(
+    'reconciliation_row_decided',
+  )
+  const { data } = (await books.api.get('/v1/ledger/accounts?limit=100')).body
+  const balances = Object.fromEntries(
+    data.map((account: { code: string; currency: string; balance: number }) => [
+      `${account.code} ${account.currency}`,
+      account.balance,
+    ]),
+  )
+  expect(balances).toEqual({
+    'bank usd': 200,
+    'suspense_unexpected usd': 200,
+    'bank eur': -70,
+    'suspense_missing eur': 70,
+  })
+  const transfer = await books.api.get(`/v1/ledger/transfers/${more.body.transfer_ids[0]}`)
+  expect(transfer.body).toMatchObject({ source_type: 'reconciliation_decision', reason: 'Asked the bank.' })
+})
+
+test('what still waits is carried to the next run', async () => {
+  const at = `carry${(made += 1)}`
+  const first = await shop.api.post(RUNS, {
+    left_statement_id: await upload([`${at},5,usd,2026-11-30`]),
+    right_statement_id: await upload([]),
+    rules: { as_of: '2026-11-30' },
+  })
+  await work()
+  expect((await shop.api.get(`${RUNS}/${first.body.id}`)).body).toMatchObject({ is_clean: true })
+  const second = await shop.api.post(RUNS, {
+    left_statement_id: await upload([]),
+    right_statement_id: await upload([`${at},5,usd,2026-12-01`]),
+    carry_from: first.body.id,
+  })
+  expect(second.body.progress.rows_total).toBe(2)
+  await work()
+  const { data } = (await shop.api.get(`${RUNS}/${second.body.id}/items`)).body
+  expect(data.map((item: Item) => [item.side, item.status, item.entry.id])).toEqual([
+    ['left', 'matched', at],
+    ['right', 'matched', at],
+  ])
+})
+
+test('suggestions say what may belong together, and change nothing', async () => {
+  const at = `s${(made += 1)}`
+  const { body: run } = await shop.api.post(RUNS, {
+    left_statement_id: await upload([`PO-${at},5,usd,`]),
+    right_statement_id: await upload([`po ${at},5,usd,`]),
+  })
+  await work()
+  const { body } = await shop.api.get(`${RUNS}/${run.id}/suggestions`)
+  expect(body).toMatchObject({ run_id: run.id, data: [{ kind: 'text', left: [1], right: [1] }] })
+  expect((await shop.api.get(`${RUNS}/${run.id}`)).body.counts.left.unmatched).toBe(1)
+})
+
+test('a run that cannot be is refused with the parameter at fault, and none is made', async () => {
+  const sides = await example()
+  const stranger = await world.account()
+  const foreign = await example(stranger)
+  const before = await world.db.one`select count(*) as count from reconciliation_runs`
+  const cases: [object, string, string][] = [
+    [{ ...sides, right_statement_id: foreign.right_statement_id }, 'resource_missing', 'right_statement_id'],
+    [{ ...sides, right_statement_id: sides.left_statement_id }, 'parameter_invalid', 'right_statement_id'],
+    [{ left_statement_id: sides.left_statement_id }, 'parameter_missing', 'right_statement_id'],
+    [{ ...sides, rules: { date_window_days: 93 } }, 'parameter_invalid_integer', 'rules.date_window_days'],
+    [
+      { ...sides, rules: { tolerance: { basis_points: 1_001 } } },
+      'parameter_invalid_integer',
+      'rules.tolerance.basis_points',
+    ],
+    [
+      { ...sides, rules: { tolerance: { amount: -1 } } },
+      'parameter_invalid_integer',
+      'rules.tolerance.amount',
+    ],
+    [{ ...sides, rules: { as_of: '2026-02-30' } }, 'parameter_invalid', 'rules.as_of'],
+    [{ ...sides, rules: { as_of: 'yesterday' } }, 'parameter_invalid', 'rules.as_of'],
+    [{ ...sides, rules: { fuzzy: true } }, 'parameter_unknown', 'rules.fuzzy'],
+    [{ ...sides, carry_from: 'rec_01jd3x0yfae4qa9vrf2kz5m8wt' }, 'resource_missing', 'carry_from'],
+  ]
+  for (const [body, code, param] of cases) {
+    const refused = await shop.api.post(RUNS, body)
+    expect([body, refused.body.error?.code, refused.body.error?.param]).toEqual([body, code, param])
+  }
+  expect(await world.db.one`select count(*) as count from reconciliation_runs`).toEqual(before)
+})
+
+test('decisions that cannot be are refused, and nothing is posted or kept', async () => {
+  const { body: run } = await shop.api.post(RUNS, await example())
+  await work()
+  const before = await world.db.one`select count(*) as count from reconciliation_decisions`
+  const said = { reason: 'r', author: 'a' }
+  const cases: [object, string, string][] = [
+    [{ kind: 'match', left: [2], ...said }, 'parameter_missing', 'right'],
+    [{ kind: 'match', ...said }, 'parameter_missing', 'left'],
+    [{ kind: 'match', left: [2], right: [99], ...said }, 'resource_missing', 'right[0]'],
+    [{ kind: 'match', left: [2, 2], right: [2], ...said }, 'parameter_invalid', 'left'],
+    [{ kind: 'guess', left: [2], ...said }, 'parameter_invalid', 'kind'],
+    [{ kind: 'write_off', left: [2], reason: ' ', author: 'a' }, 'parameter_invalid', 'reason'],
+    [{ kind: 'write_off', left: [2], ledger_code: 'bank', ...said }, 'parameter_invalid', 'ledger_code'],
+  ]
+  for (const [body, code, param] of cases) {
+    const refused = await shop.api.post(`${RUNS}/${run.id}/decisions`, body)
+    expect([body, refused.body.error?.code, refused.body.error?.param]).toEqual([body, code, param])
+  }
+  expect(await world.db.one`select count(*) as count from reconciliation_decisions`).toEqual(before)
+})
+
+test('a statement that a run names stays; nobody else sees the run', async () => {
+  const sides = await example()
+  const { body: run } = await shop.api.post(RUNS, sides)
+  await work()
+  const kept = await shop.api.delete(`${STATEMENTS}/${sides.left_statement_id}`)
+  expect([kept.status, kept.body.error.code]).toEqual([409, 'reconciliation_statement_in_use'])
+  const stranger = await world.account()
+  for (const path of ['', '/items', '/suggestions', '/decisions']) {
+    expect([path, (await shop.api.get(`${RUNS}/${run.id}${path}`)).status]).toEqual([path, 200])
+    expect([path, (await stranger.api.get(`${RUNS}/${run.id}${path}`)).status]).toEqual([path, 404])
+  }
+  const decided = await stranger.api.post(`${RUNS}/${run.id}/decisions`, {
+    kind: 'write_off',
+    left: [1],
+    reason: 'r',
+    author: 'a',
+  })
+  expect(decided.status).toBe(404)
+  const { data } = (await shop.api.get(`${RUNS}?left_statement_id=${sides.left_statement_id}`)).body
+  expect(data.map(({ id }: { id: string }) => id)).toEqual([run.id])
+})
