@@ -1,6 +1,6 @@
 /**
  * `bursar demo`: a real day against a running server, through the public API only, and then the audit: the API, the
- * simulator's book and the ledger must tell the same story to the cent. Exit code 0: they do.
+ * simulator's book, its statement and the ledger must tell the same story to the cent. Exit code 0: they do.
  */
 import type { Command } from 'commander'
 import type { Credentials } from '../main/first-start.ts'
@@ -45,6 +45,8 @@ async function tellStory(tell: (line: string) => void): Promise<Story> {
     { playDay },
     { audit, lastMovement, movementsAfter },
     { verifyLedger },
+    { reconcileDay },
+    { systemClock },
   ] = await Promise.all([
     import('../settings.ts'),
     import('../main/first-start.ts'),
@@ -52,6 +54,8 @@ async function tellStory(tell: (line: string) => void): Promise<Story> {
     import('./demo/day.ts'),
     import('./demo/audit.ts'),
     import('./ledger/verify.ts'),
+    import('./demo/reconcile.ts'),
+    import('#kernel'),
   ])
   const settings = readSettings(process.env)
   const credentials = readCredentials(settings.data_dir)
@@ -62,6 +66,7 @@ async function tellStory(tell: (line: string) => void): Promise<Story> {
   }
   await reach(credentials.api_url, '/healthz')
   const client = createClient(credentials)
+  const began_at = systemClock.now()
   const before = await client.get<Balance>('/v1/balance')
   const after_movement = await lastMovement(credentials)
 
@@ -79,7 +84,7 @@ async function tellStory(tell: (line: string) => void): Promise<Story> {
     detail:
       ledger.broken?.reason ?? `${ledger.checked.transfers} transfers, ${ledger.checked.entries} entries`,
   }
-  const audit_checks = [...audited.checks, proof]
+  const audit_checks = [...audited.checks, proof, await reconcileDay(settings, credentials, began_at)]
   for (const { name, is_true, detail } of audit_checks) tell(`${is_true ? '✓' : '✗'} ${name}: ${detail}`)
   const checks = [...day.checks, ...audit_checks]
   return { credentials, day, audit: audited, balance, checks, is_true: checks.every(check => check.is_true) }

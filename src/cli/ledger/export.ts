@@ -84,33 +84,15 @@ async function booksOf(options: Options, format: ExportFormat, what: ExportOptio
   return (write: Write) => exportTo(options, format, wanted, write)
 }
 
-/** Booked since `from` and before `to`, in the order of booking. */
+/** What processors should report. */
 async function settlementsTo(options: Options, format: ExportFormat, write: Write): Promise<bigint> {
-  const [{ exportLine }, { cutBooks }, { withSettings }] = await Promise.all([
-    import('#ledger'),
-    import('#reconciliation'),
+  const [{ writeSettlements }, { withSettings }] = await Promise.all([
+    import('./settlements.ts'),
     import('./books.ts'),
   ])
-  if (format === 'csv') await write('id,amount,currency,date,text\r\n')
-  const { from, to } = options
-  const wanted = { source: 'balance_transactions', ...(from && { from }), ...(to && { to }) } as const
-  return withSettings(async db => {
-    const tenant = await tenantOf(db, options)
-    return db.as(tenant).transaction(async tx => {
-      let rows = 0n
-      for await (const lines of cutBooks(tx, tenant, wanted)) {
-        await write(
-          lines
-            .map(({ id, amount, currency, date, text }) =>
-              exportLine(format, { id, amount, currency, date, text }),
-            )
-            .join(''),
-        )
-        rows += BigInt(lines.length)
-      }
-      return rows
-    })
-  })
+  return withSettings(async db =>
+    writeSettlements(db, await tenantOf(db, options), { ...options, format }, write),
+  )
 }
 
 async function exportTo(

@@ -4,7 +4,8 @@ import type { Mapping } from '../reading/statement.ts'
 /** `id from "Ref", amount from "Betrag"; amounts with a decimal comma; columns divided by semicolons; dates as DD.MM.YYYY`. */
 export function mappingInWords(mapping: Mapping | null): string | null {
   if (mapping === null) return null
-  const { columns, delimiter, decimal, date_format, currency, encoding, preset } = mapping
+  if (mapping.preset === 'simulator') return "the simulator's settlement file, by its net amounts"
+  const { columns, delimiter, decimal, date_format, currency, encoding } = mapping
   const named = ROLES.flatMap(what => {
     const column = columns[what]
     return column === undefined ? [] : [[what, [column].flat()] as const]
@@ -15,7 +16,6 @@ export function mappingInWords(mapping: Mapping | null): string | null {
     decimal
   ]
   return [
-    ...(preset === 'simulator' ? ["the simulator's settlement file"] : []),
     (is_plain ? named.map(([what]) => what) : sources).join(', '),
     `amounts ${written}`,
     ...(delimiter === null ? [] : [`columns divided by ${DELIMITERS[delimiter] ?? `"${delimiter}"`}`]),
