@@ -6,9 +6,8 @@ import { openStatement } from '../reading/open.ts'
 import type { Mapping, Statement } from '../reading/statement.ts'
 import { type Cell, CHUNK_ROWS, type Duck, quoted } from './duck.ts'
 import { BAD_ROWS_SHOWN_MOST, type FileSide, type Item, type SideSummary } from './face.ts'
-import type { PlainFile } from './peel.ts'
 import { plainLayout } from './plain.ts'
-import type { Layout } from './rows.ts'
+import type { Layout, PlainFile } from './rows.ts'
 
 /** Which of the columns that a file may lack its table has. */
 export interface Columns {

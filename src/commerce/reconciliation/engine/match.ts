@@ -221,6 +221,7 @@ async function matchBatches(duck: Duck, many: Side): Promise<void> {
   const free = (side: Side) =>
     `(select row, id, amount, currency, batch from alone where side = '${side}'
       and row not in (select row from placed where side = '${side}'))`
+  const named = `(case rows when 1 then ' row' else ' rows' end)`
   await duck.run(`
     create or replace table batches as
     with many as (
@@ -234,13 +235,12 @@ async function matchBatches(duck: Duck, many: Side): Promise<void> {
       ${many === 'left' ? `'l' || first_row` : `'l' || one.row`} as "group",
       case
         when currencies <> one.currency then
-          'batch ' || batch_name || ': ' || rows_named || ' in ' || currencies || ' != ' || one.currency
+          'batch ' || many.batch || ': ' || rows || ${named} || ' in ' || currencies || ' != ' || one.currency
         when total <> one.amount then
-          'batch ' || batch_name || ': ' || rows_named || ' ' || (case rows when 1 then 'sums' else 'sum' end)
+          'batch ' || many.batch || ': ' || rows || ${named} || ' ' || (case rows when 1 then 'sums' else 'sum' end)
             || ' to ' || total || ' != ' || one.amount
       end as reason
-    from (select *, batch as batch_name, (case rows when 1 then '1 row' else rows || ' rows' end) as rows_named
-      from many) many
+    from many
     join ${free(other(many))} one on one.id = many.batch`)
   await duck.run(`
     insert into placed

@@ -7,25 +7,19 @@
  * larger ones are split into files first, which stay in the memory of the operating system if there is room.
  */
 import { randomInt } from 'node:crypto'
-import { closeSync, openSync, writeSync } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
-import { findCells, hashOf, isEqual, type Layout, newEnds } from './rows.ts'
-import { readPlain, type PlainRead } from './plain.ts'
+import { stat } from 'node:fs/promises'
+import { findCells, hashOf, isEqual, type Layout, newEnds, type PlainFile } from './rows.ts'
+import { type Part, Split } from './split.ts'
+import { Out } from './out.ts'
+import { type PlainRead, readPlain } from './plain.ts'
 
 /**
  * Bytes of both sides that are joined at once: with what is kept of each row they fit in a processor's cache, where
  * the join of a million rows took a quarter of the time that it took over all of them at once.
  */
 const PARTITION_BYTES = 2 << 20
-/** Each partition of each side has a buffer of this while files are split. */
-const BUFFER_BYTES = 64 << 10
 /** Files a process surely may have open, twice this; a join of 10 M rows is then of 6 MB at once. */
 const PARTITIONS_MOST = 100
-
-export interface PlainFile {
-  path: string
-  layout: Layout
-}
 
 export interface Peeled {
   left: PlainRead
@@ -74,70 +68,6 @@ export async function peel(
     right.close()
   }
 }
-
-/** Rows of one partition: whose bytes begin at `starts`. */
-interface Part {
-  bytes: Uint8Array
-  count: number
-  rows: Uint32Array
-  starts: Uint32Array
-  /** Where ids begin, and end. */
-  ids: Uint32Array
-  id_ends: Uint32Array
-  hashes: Int32Array
-}
-
-/** Where the rows of one side go as they are read. */
-export class Split {
-  readonly seed: number
-  readonly #outs: Out[]
-  readonly #paths: string[]
-  #bytes: Buffer[] = []
-
-  constructor(work: (name: string) => string, side: string, count: number, seed: number) {
-    this.seed = seed
-    this.#paths = Array.from({ length: count }, (_, part) => work(`${side}-${part}`))
-    this.#outs = count === 1 ? [] : this.#paths.map(path => new Out(path))
-  }
-
-  /** Whether rows must be handed over one by one. */
-  get is_parted(): boolean {
-    return this.#outs.length > 0
-  }
-
-  /** A piece of whole rows, before they are added one by one. */
-  piece(bytes: Buffer): void {
-    if (this.#outs.length === 0) this.#bytes.push(bytes)
-  }
-
-  add(bytes: Buffer, start: number, end: number, hash: number, row: number): void {
-    const out = this.#outs[(hash >>> 0) % this.#outs.length] as Out
-    out.number(row)
-    out.write(bytes, start, end)
-  }
-
-  async part(index: number): Promise<Part & { is_numbered: boolean; seed: number }> {
-    const is_numbered = this.#outs.length > 0
-    this.#outs[index]?.close()
-    const bytes = is_numbered ? await readFile(this.#paths[index] ?? '') : Buffer.concat(this.#bytes)
-    this.#bytes = []
-    return { ...noRows(bytes), is_numbered, seed: this.seed }
-  }
-
-  close(): void {
-    for (const out of this.#outs) out.close()
-  }
-}
-
-const noRows = (bytes: Uint8Array): Part => ({
-  bytes,
-  count: 0,
-  rows: new Uint32Array(0),
-  starts: new Uint32Array(0),
-  ids: new Uint32Array(0),
-  id_ends: new Uint32Array(0),
-  hashes: new Int32Array(0),
-})
 
 type Side = Part & { layout: Layout; is_numbered: boolean; seed: number }
 
@@ -298,88 +228,4 @@ function leaveOver(side: Side, at: number, ends: Int32Array, out: Out): void {
   out.text(`${side.rows[at]},`)
   out.write(side.bytes, start, ends[cells] as number)
   out.text('\n')
-}
-
-/** `0000` to `9999`. */
-const DIGITS = Buffer.from(Array.from({ length: 10_000 }, (_, value) => `${value}`.padStart(4, '0')).join(''))
-
-/** A file that is written in small pieces. */
-export class Out {
-  readonly #file: number
-  readonly #buffer: Buffer
-  #length = 0
-  #is_open = true
-
-  constructor(path: string, buffer_bytes = BUFFER_BYTES) {
-    this.#file = openSync(path, 'w')
-    this.#buffer = Buffer.allocUnsafe(buffer_bytes)
-  }
-
-  write(bytes: Uint8Array, from: number, to: number): void {
-    if (this.#length + to - from > this.#buffer.length) this.flush()
-    if (to - from > this.#buffer.length) {
-      writeAll(this.#file, bytes, from, to)
-      return
-    }
-    const buffer = this.#buffer
-    let length = this.#length
-    // Rows are short: a loop is quicker than a call that copies.
-    for (let at = from; at < to; at++) buffer[length++] = bytes[at] as number
-    this.#length = length
-  }
-
-  /** Four bytes. */
-  number(value: number): void {
-    if (this.#length + 4 > this.#buffer.length) this.flush()
-    const buffer = this.#buffer
-    buffer[this.#length++] = value
-    buffer[this.#length++] = value >>> 8
-    buffer[this.#length++] = value >>> 16
-    buffer[this.#length++] = value >>> 24
-  }
-
-  /** As digits. */
-  digits(value: number): void {
-    if (this.#length + 16 > this.#buffer.length) this.flush()
-    const above = (value / 10_000) | 0
-    if (above > 0) {
-      this.digits(above)
-      this.#four(value - above * 10_000, 0)
-    } else this.#four(value, value >= 1000 ? 0 : value >= 100 ? 1 : value >= 10 ? 2 : 3)
-  }
-
-  /** The last of four digits, from the table: dividing ten times a row was a tenth of a run. */
-  #four(value: number, skipped: number): void {
-    const buffer = this.#buffer
-    for (let at = skipped; at < 4; at++) buffer[this.#length++] = DIGITS[value * 4 + at] as number
-  }
-
-  byte(value: number): void {
-    if (this.#length === this.#buffer.length) this.flush()
-    this.#buffer[this.#length++] = value
-  }
-
-  text(text: string): void {
-    const bytes = Buffer.from(text)
-    this.write(bytes, 0, bytes.length)
-  }
-
-  flush(): void {
-    writeAll(this.#file, this.#buffer, 0, this.#length)
-    this.#length = 0
-  }
-
-  close(): void {
-    if (!this.#is_open) return
-    this.#is_open = false
-    try {
-      this.flush()
-    } finally {
-      closeSync(this.#file)
-    }
-  }
-}
-
-function writeAll(file: number, bytes: Uint8Array, from: number, to: number): void {
-  for (let at = from; at < to; ) at += writeSync(file, bytes, at, to - at)
 }

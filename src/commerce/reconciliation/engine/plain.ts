@@ -8,8 +8,18 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { Mapping, Statement } from '../reading/statement.ts'
-import type { PlainFile, Split } from './peel.ts'
-import { amountAt, CELLS_MOST, findCells, hashOf, isPlainRow, keyOf, type Layout, newEnds } from './rows.ts'
+import {
+  amountAt,
+  CELLS_MOST,
+  findCells,
+  hashOf,
+  isPlainRow,
+  keyOf,
+  type Layout,
+  newEnds,
+  type PlainFile,
+} from './rows.ts'
+import type { Split } from './split.ts'
 import { type CurrencySum, Tally } from './tally.ts'
 
 /** A megabyte: few enough pieces that none counts, small beside everything else. */

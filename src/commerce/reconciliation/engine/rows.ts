@@ -18,6 +18,11 @@ export interface Layout {
   text: number
 }
 
+export interface PlainFile {
+  path: string
+  layout: Layout
+}
+
 /** More columns make no plain file. */
 export const CELLS_MOST = 64
 

@@ -2,9 +2,9 @@
  * Writes `items.csv` of plain files: the left file once more from its beginning, each row that was paired as a line of
  * its own, and for each row that was left over the next line of what DuckDB wrote, which has them in the same order.
  */
-import { Out, type PlainFile } from './peel.ts'
+import { Out } from './out.ts'
 import { wholeLines } from './plain.ts'
-import { amountAt, findCells, keyOf, newEnds } from './rows.ts'
+import { amountAt, findCells, keyOf, newEnds, type PlainFile } from './rows.ts'
 import { type CurrencySum, Tally } from './tally.ts'
 import { ITEM_COLUMNS } from './write.ts'
 
