@@ -2,7 +2,7 @@
  * Work for which somebody waits goes first. Callers and background work share the cores and the disk of one machine, and
  * neither has a scheduler that knows which is which: so background work, where it has a choice, takes small pieces and
  * rests between them while callers wait. It gives way for a minute, not for ever: what is late already rests less, and
- * what is a minute late does not rest (docs/decisions/0034-giving-way.md).
+ * what is a minute late does not rest (docs/decisions/0032-giving-way.md).
  */
 
 /** How far back "lately" goes: a burst of callers is felt at once and forgotten within seconds. */
