@@ -18,7 +18,7 @@ afterAll(() => rmSync(home, { recursive: true, force: true }))
 const RESULTS = ['findings.csv', 'items.csv', 'run.json']
 
 /** A run in a process of its own, that dies by its own hand, without a chance to tidy up, when a stage begins. */
-function run(directory: string, killed_at: string | null) {
+function run(directory: string, killed_at: string | null, file_blocks = 'unlimited') {
   const program = `
     import { runFiles } from ${JSON.stringify(join(import.meta.dirname, 'run-files.ts'))}
     import { DEFAULT_RULES } from ${JSON.stringify(join(import.meta.dirname, '..', 'rules.ts'))}
@@ -28,7 +28,10 @@ function run(directory: string, killed_at: string | null) {
       directory: ${JSON.stringify(directory)},
       on_progress: ({ stage }) => { if (stage === ${JSON.stringify(killed_at)}) process.kill(process.pid, 'SIGKILL') },
     })`
-  return spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })
+  const node = [process.execPath, '--input-type=module', '-e', program]
+  // In blocks of 512 bytes.
+  const limited = `ulimit -f ${file_blocks}; exec "$@"`
+  return spawnSync('/bin/sh', ['-c', limited, 'sh', ...node], { encoding: 'utf8' })
 }
 
 const bytesOf = (directory: string) => RESULTS.map(name => readFileSync(join(directory, name), 'utf8'))
@@ -47,3 +50,11 @@ test.each(STAGES)(
   },
   120_000,
 )
+
+test('a run whose result does not fit on the disk says so, and keeps nothing of it', () => {
+  const directory = join(home, 'full')
+  const { status, stderr } = run(directory, null, '200')
+  expect(status).toBe(1)
+  expect(stderr).toContain('RunFailed: no space is left on the disk of the run')
+  expect(readdirSync(directory)).toEqual([])
+}, 60_000)
