@@ -6,8 +6,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { DEFAULT_RULES, type Item, runFiles, type Status } from '#reconciliation/files'
-import { startWorld, type TestAccount, type World } from '../support/testing.ts'
+import { decodeId } from '#kernel'
+import {
+  CLEAN_STATUSES,
+  DEFAULT_RULES,
+  type Item,
+  runFiles,
+  STATUSES,
+  type Status,
+} from '#reconciliation/files'
+import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 import { type Books, playDay } from './day.fixture.ts'
 
 const DAY_MS = 180_000
@@ -28,7 +36,40 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-/** Of every finding its side, id, status and reason; and what the sides are. */
+type Finding = [side: string, id: string, status: Status, reason: string | null]
+
+/** The same by the platform: our side is a cut of the books, taken once; the other is sent as it came. */
+let cut: string | undefined
+async function findingsKept(right: { name: string; text: string }, ledger: string): Promise<Finding[]> {
+  const post = async (path: string, body: object) => {
+    const reply = await account.api.post(path, body)
+    expect([reply.status, reply.body.error]).toEqual([200, undefined])
+    return reply.body
+  }
+  const upload = async (name: string, text: string): Promise<string> => {
+    const { status, body } = await account.api.upload(`/v1/reconciliation_statements?name=${name}`, text)
+    expect([status, body.error]).toEqual([200, undefined])
+    return body.id
+  }
+  cut ??= (
+    await post('/v1/reconciliation_statements/snapshot', { name: 'books', source: 'balance_transactions' })
+  ).id as string
+  const { id } = await post('/v1/reconciliation_runs', {
+    left_statement_id: ledger === books.ledger ? cut : await upload('ledger.csv', ledger),
+    right_statement_id: await upload(right.name, right.text),
+  })
+  const { account_id, livemode } = account
+  await world.runJob('reconciliation.run', { account_id, livemode, run_id: decodeId('rec_', id) })
+  const findings: Finding[] = []
+  for (const status of STATUSES.filter(each => !CLEAN_STATUSES.includes(each))) {
+    const { body } = await account.api.get(`/v1/reconciliation_runs/${id}/items?status=${status}&limit=100`)
+    expect([body.error, body.has_more]).toEqual([undefined, false])
+    for (const { side, entry, reason } of body.data as Json[]) findings.push([side, entry.id, status, reason])
+  }
+  return findings
+}
+
+/** Of every finding its side, id, status and reason, in which both engines must agree; and what the sides are. */
 async function reconcile(right: { name: string; text: string }, left = books.ledger) {
   const file = (name: string, text: string) => {
     writeFileSync(join(directory, name), text)
@@ -43,15 +84,9 @@ async function reconcile(right: { name: string; text: string }, left = books.led
   })
   const findings: Item[] = []
   for await (const item of run.findings()) findings.push(item)
-  return {
-    run,
-    findings: findings.map(({ side, id, status, reason }): [string, string, Status, string | null] => [
-      side,
-      id,
-      status,
-      reason,
-    ]),
-  }
+  const told = findings.map(({ side, id, status, reason }): Finding => [side, id, status, reason])
+  expect(await findingsKept(right, left)).toEqual(told)
+  return { run, findings: told }
 }
 
 const csvOf = (text: string) => ({ name: 'statement.csv', text })

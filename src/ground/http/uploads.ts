@@ -55,10 +55,12 @@ export function createUploads(directory: string, limits?: UploadLimits): Uploads
       }
     },
     finish(request) {
-      if (request.complete || request.destroyed) return
+      const { socket } = request
+      // A request of the process's own has no real socket: nothing lingers there.
+      if (request.complete || request.destroyed || !(socket instanceof Socket)) return
       request.resume()
       setTimeout(() => {
-        if (!request.complete) request.socket.destroy()
+        if (!request.complete) socket.destroy()
       }, REFUSED_UPLOAD_LINGER_MS).unref()
     },
   }
