@@ -130,6 +130,7 @@ const PATH_IDS: Record<string, string> = {
   payouts: 'po_',
   reconciliation_statements: 'rst_',
   reconciliation_runs: 'rec_',
+  reconciliation_decisions: 'rec_',
   customers: 'cus_',
   payment_methods: 'pm_',
   charges: 'ch_',
