@@ -45,7 +45,15 @@ export {
   type StatementRange,
   statementRange,
 } from './statement.ts'
-export { author, authorText, LedgerAccount, LedgerTransfer, reason, shownAccount, shownTransfer } from './objects.ts'
+export {
+  author,
+  authorText,
+  LedgerAccount,
+  LedgerTransfer,
+  reason,
+  shownAccount,
+  shownTransfer,
+} from './objects.ts'
 export type { Source, SourcesOf } from './transfers.ts'
 export { closedBefore, type TrialBalance, trialBalanceByCode } from './trial-balance.ts'
 
