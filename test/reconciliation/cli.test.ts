@@ -15,7 +15,13 @@ const csv = (...rows: string[]) => `${[HEADER, ...rows].join('\n')}\n`
 const reconcile = (...args: string[]): Promise<Ran> => folder.run('reconcile', ...args)
 const json = ({ out }: Ran) => JSON.parse(out) as Record<string, never> & { error: Record<string, unknown> }
 
+/** Long enough to be interrupted. */
+const MANY = 400_000
+
 beforeAll(() => {
+  const rows = Array.from({ length: MANY }, (_, i) => `row_${i},${i},usd`)
+  folder.write('large.csv', `${HEADER}\n${rows.join('\n')}\n`)
+  folder.write('large2.csv', `${HEADER}\n${rows.toReversed().join('\n')}\n`)
   folder.write('ledger.csv', csv('a,100,usd', 'b,200,usd', 'c,300,eur', 'd,400,usd', 'd,400,usd'))
   folder.write('bank.csv', csv('c,300,eur', 'b,250,usd', 'a,100,usd', 'x,999,usd', 'd,400,usd'))
   folder.write('same.csv', csv('x,999,usd', 'c,300,eur', 'b,250,usd', 'd,400,usd', 'a,100,usd'))
@@ -293,9 +299,6 @@ test(
 test(
   'a signal ends it as one, and nothing of it stays behind',
   async () => {
-    const rows = Array.from({ length: 400_000 }, (_, i) => `row_${i},${i},usd`)
-    folder.write('large.csv', `${HEADER}\n${rows.join('\n')}\n`)
-    folder.write('large2.csv', `${HEADER}\n${rows.toReversed().join('\n')}\n`)
     const left = () => readdirSync(folder.path).filter(name => name.startsWith('bursar-reconcile-'))
     const child = folder.start(['reconcile', 'large.csv', 'large2.csv'])
     const ended = new Promise(resolve => child.on('close', (_code, signal) => resolve(signal)))
@@ -326,7 +329,7 @@ test(
     expect(await reconcile('bank.csv', 'same.csv')).toMatchObject({ code: 0 })
     expect(left()).toEqual([])
     const ran = await reconcile('large.csv', 'large2.csv', '--out', 'large', '--json')
-    expect(json(ran)).toMatchObject({ matched: 400_000, is_clean: true })
+    expect(json(ran)).toMatchObject({ matched: MANY, is_clean: true })
     expect(readdirSync(join(folder.path, 'large')).toSorted()).toEqual([
       'findings.csv',
       'findings.jsonl',
