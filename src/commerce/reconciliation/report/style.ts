@@ -41,8 +41,8 @@ tr.open th { color: var(--bad) } tr.quiet th, tr.quiet td { color: var(--soft) }
 .at { overflow-wrap: anywhere; max-width: 15em; font-size: 13px } .at span, .why span { white-space: nowrap }
 .id { min-width: 12em; font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: 13px; overflow-wrap: anywhere }
 .why { min-width: 15em; max-width: 24em; overflow-wrap: anywhere } .why span { display: block }
-table.rows tbody + tbody { border-top: 1px solid var(--soft) }
-table.rows tbody tr + tr td { border-top: 1px dotted var(--line) }
+.rows tbody + tbody { border-top: 1px solid var(--soft) }
+.rows tbody tr + tr td { border-top: 1px dotted var(--line) }
 .met { color: var(--good); font-weight: 600 } .unmet { color: var(--bad); font-weight: 600 }
 .more { margin-top: 12px; color: var(--soft) }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 10px 0 0 }
@@ -64,7 +64,7 @@ footer { color: var(--soft); font-size: 13px; padding: 4px 4px 0 }
     overflow-wrap: anywhere }
   .rows tbody { padding: 10px 0; border-top: 1px solid var(--line) } .rows tbody + tbody { border-top: 1px solid var(--line) }
   .rows tr { display: grid; grid-template-columns: 1fr auto; gap: 0 12px; padding: 4px 0 }
-  .rows tbody tr + tr td { border: 0 } .rows td { min-width: 0 } .rows td.id { order: 1 } .rows td.n { order: 2 }
+  .rows tbody tr + tr td { border: 0 } .rows td { min-width: 0 } .rows td.id { order: 1 } .rows td.n { order: 2; padding-right: 0 }
   .rows td.at { order: 3; color: var(--soft) } .rows td.day { order: 4; color: var(--soft); font-size: 13px }
   .rows td.day:empty { display: none } .rows td.why { order: 5; grid-column: 1 / -1 } .rows td.more { grid-column: 1 / -1 }
 }
