@@ -1,14 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import { mkdtempSync, readdirSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { Readable } from 'node:stream'
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { fileEndpoint } from './declare.ts'
 import { object } from './schema.ts'
 import { type TestAccount, type TestApi, testApi } from './testing.ts'
+import { receiveUpload } from './upload.ts'
 
 const Measured = object('measured_file', null, { name: z.string(), bytes: z.int(), sha256: z.string() })
 let runs = 0
@@ -184,4 +189,26 @@ test('more files at once than are received are told to come again', async () => 
   expect(heard[0]).toContain('HTTP/1.1 503')
   for (const socket of sockets) socket.destroy()
   await expect.poll(async () => (await post('x')).status, { timeout: 10_000 }).toBe(200)
+})
+
+test('of a file that is received no more is in memory than is under way', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const sent: WeakRef<Buffer>[] = []
+  let left = 0
+  async function* file() {
+    for (let i = 0; i < 200; i++) {
+      const chunk = Buffer.allocUnsafeSlow(65_536)
+      sent.push(new WeakRef(chunk))
+      yield chunk
+    }
+    for (let i = 0; i < 5; i++) await turn()
+    collect()
+    left = sent.filter(chunk => chunk.deref() !== undefined).length
+  }
+  const request = Object.assign(Readable.from(file(), { highWaterMark: 1 }), { headers: {} })
+  const upload = await receiveUpload(request as never as IncomingMessage, directory)
+  await upload.release()
+  expect([upload.bytes, sent.length]).toEqual([200 * 65_536, 200])
+  expect(left).toBeLessThan(10)
 })
