@@ -231,6 +231,7 @@ const DEPENDENT: { known_by: string[]; without: string[]; always: Record<string,
     without: ['ledger_account_id', 'code', 'from', 'to'],
     always: { source: 'payouts' },
   },
+  { known_by: ['as_of', 'timing_days'], without: ['as_of'], always: { as_of: '2026-11-21' } },
   {
     known_by: ['ledger_code', 'kind', 'left'],
     without: ['ledger_code', 'right'],
