@@ -9,7 +9,12 @@ import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { ApiError } from '#kernel'
-import { UPLOAD_BYTES_MOST, UPLOAD_DEADLINE_MS } from './limits.ts'
+import {
+  UPLOAD_BYTES_MOST,
+  UPLOAD_BYTES_PER_SECOND_LEAST,
+  UPLOAD_DEADLINE_MS,
+  UPLOAD_GRACE_MS,
+} from './limits.ts'
 
 /** What was uploaded, whole. */
 export interface Upload {
@@ -29,14 +34,16 @@ export interface HeldUpload extends Upload {
 export interface UploadLimits {
   readonly bytes_most?: number
   readonly deadline_ms?: number
+  readonly grace_ms?: number
 }
 
 /** Reads a request's body to a file without a name in `directory`. Throws ApiError; then nothing is left. */
 export async function receiveUpload(
   request: IncomingMessage,
   directory: string,
-  { bytes_most = UPLOAD_BYTES_MOST, deadline_ms = UPLOAD_DEADLINE_MS }: UploadLimits = {},
+  limits: UploadLimits = {},
 ): Promise<HeldUpload> {
+  const { bytes_most = UPLOAD_BYTES_MOST } = limits
   if (Number(request.headers['content-length'] ?? 0) > bytes_most) throw tooLarge(bytes_most)
   const path = join(directory, `upload-${randomUUID()}`)
   const file = await open(path, 'wx+', 0o600).catch((cause: unknown) => {
@@ -44,7 +51,7 @@ export async function receiveUpload(
   })
   try {
     await unlink(path)
-    const received = await receive(request, file, bytes_most, deadline_ms)
+    const received = await receive(request, file, { ...limits, bytes_most })
     return { ...received, stream: () => Readable.from(read(file)), release: () => file.close() }
   } catch (error) {
     await file.close()
@@ -55,8 +62,11 @@ export async function receiveUpload(
 async function receive(
   request: IncomingMessage,
   file: FileHandle,
-  bytes_most: number,
-  deadline_ms: number,
+  {
+    bytes_most,
+    deadline_ms = UPLOAD_DEADLINE_MS,
+    grace_ms = UPLOAD_GRACE_MS,
+  }: UploadLimits & { bytes_most: number },
 ): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256')
   let bytes = 0
@@ -65,7 +75,9 @@ async function receive(
   let giveUp: (error: ApiError) => void = () => undefined
   const began_ms = performance.now()
   const watch = setInterval(() => {
-    if (performance.now() - began_ms > deadline_ms) giveUp(new ApiError('request_timeout'))
+    const after_ms = performance.now() - began_ms
+    const is_trickle = bytes < ((after_ms - grace_ms) / 1_000) * UPLOAD_BYTES_PER_SECOND_LEAST
+    if (after_ms > deadline_ms || is_trickle) giveUp(new ApiError('request_timeout'))
   }, PACE_CHECK_MS)
   try {
     for (;;) {
