@@ -223,7 +223,7 @@ const DEPENDENT: { known_by: string[]; without: string[]; always: Record<string,
   {
     known_by: ['card', 'token', 'type'],
     without: ['token'],
-    always: { card: { number: NUMBERS[0], exp_month: 12, exp_year: 2040 } },
+    always: { card: { number: NUMBERS[0], exp_month: 12, exp_year: 2040, cvc: '123' } },
   },
   // A cut of the books; a decision about rows of a run.
   {
