@@ -4,14 +4,15 @@
  * posted once.
  */
 import { z } from 'zod'
-import { type Tx, violatedConstraint } from '#db'
+import type { Tx } from '#db'
 import { type Context, endpoint, type Endpoint, refuse } from '#http'
-import { ApiError, idPrefixes, newId, type Tenant } from '#kernel'
+import { ApiError, idPrefixes, newId } from '#kernel'
 import { adjust, author, authorText, reason } from '#ledger'
 import { INT64_MAX, INT64_MIN } from '#money'
 import { type Currency, isCurrency } from '#money'
 import type { Line, Side } from '../line.ts'
 import { findSucceeded, type RunRow, runPath } from '../runs/object.ts'
+import { claimRows, demandUndecided } from './claim.ts'
 import { type DecisionRow, KINDS, ReconciliationDecision, shownDecision } from './object.ts'
 
 /** What one person looks at as one thing; a payout of more items is a batch, which needs nobody. */
@@ -69,6 +70,8 @@ export const createDecision: Endpoint = endpoint({
       const run = await findSucceeded(tx, context.tenant, run_id)
       const left = await pickLines(tx, run, 'left', params.left)
       const right = await pickLines(tx, run, 'right', params.right)
+      const names = { left: left.map(nameOf), right: right.map(nameOf) }
+      await demandUndecided(tx, run, params, names)
       const now = context.clock.now()
       const id = newId(now)
       const note = { reason: params.reason, author: authorText(params.author, context.caller.api_key_id) }
@@ -89,8 +92,7 @@ export const createDecision: Endpoint = endpoint({
         id,
         run_id,
         kind: params.kind,
-        left: left.map(nameOf),
-        right: right.map(nameOf),
+        ...names,
         ...note,
         transfer_ids,
         created_at: now,
@@ -201,28 +203,4 @@ async function insertDecision(tx: Tx, row: DecisionRow): Promise<void> {
       ${row.account_id}, ${row.livemode}, ${row.id}, ${row.run_id}, ${row.kind}, ${JSON.stringify(row.left)}::jsonb,
       ${JSON.stringify(row.right)}::jsonb, ${row.author}, ${row.reason}, ${row.transfer_ids}::uuid[], ${row.created_at}
     )`
-}
-
-/** Throws `reconciliation_row_decided` when somebody was first. */
-async function claimRows(
-  tx: Tx,
-  { account_id, livemode, run_id, id }: Tenant & { run_id: string; id: string },
-  { left, right }: Record<Side, number[]>,
-): Promise<void> {
-  try {
-    await tx.run`
-      insert into reconciliation_decided_rows (account_id, livemode, run_id, side, row, decision_id)
-      select ${account_id}::uuid, ${livemode}::boolean, ${run_id}::uuid, side, row, ${id}::uuid
-      from (
-        select 'left' as side, unnest(${left}::integer[]) as row
-        union all
-        select 'right', unnest(${right}::integer[])
-      ) as picked
-      order by side, row`
-  } catch (error) {
-    if (violatedConstraint(error) === 'reconciliation_decided_rows_pkey') {
-      throw new ApiError('reconciliation_row_decided')
-    }
-    throw error
-  }
 }
