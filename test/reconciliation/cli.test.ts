@@ -63,6 +63,30 @@ test(
 )
 
 test(
+  "a folder that holds somebody's files is refused for --out, and nothing in it is touched",
+  async () => {
+    mkdirSync(join(folder.path, 'mine', 'work'), { recursive: true })
+    folder.write('mine/work/thesis.txt', 'years')
+    folder.write('mine/items.csv', 'mine')
+    const refused = await reconcile('bank.csv', 'same.csv', '--out', 'mine')
+    expect(refused).toMatchObject({ code: 2, out: '' })
+    expect(refused.err).toContain('mine holds other files: --out wants a folder of its own')
+    expect(folder.read('mine/work/thesis.txt')).toBe('years')
+    expect(folder.read('mine/items.csv')).toBe('mine')
+    expect(readdirSync(join(folder.path, 'mine')).toSorted()).toEqual(['items.csv', 'work'])
+    // A run's own folder is taken again, also beside what somebody put there since.
+    expect((await reconcile('bank.csv', 'same.csv', '--out', 'own')).code).toBe(0)
+    folder.write('own/notes.txt', 'seen by Ada')
+    expect((await reconcile('ledger.csv', 'bank.csv', '--out', 'own')).code).toBe(1)
+    expect(folder.read('own/notes.txt')).toBe('seen by Ada')
+    // So is what a killed run leaves.
+    mkdirSync(join(folder.path, 'killed', 'work', 'spill'), { recursive: true })
+    expect((await reconcile('bank.csv', 'same.csv', '--out', 'killed')).code).toBe(0)
+  },
+  TEST_MS,
+)
+
+test(
   'two sides that say the same are clean, whatever the order of their rows',
   async () => {
     const ran = await reconcile('bank.csv', 'same.csv')

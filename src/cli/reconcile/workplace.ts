@@ -2,7 +2,7 @@
  * Where a run works: the directory that was asked for, or one that is removed when the command ends, also by a signal.
  * What a `kill -9` left behind, the next command removes.
  */
-import { mkdtempSync, readdirSync, rmSync, lstatSync } from 'node:fs'
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -14,9 +14,16 @@ export interface Workplace {
 
 const PREFIX = 'bursar-reconcile-'
 
+/** How the description of a whole run begins. */
+const RUN = /^\{\s*"key": "[0-9a-f]{64}"/
+
+/** Throws when `out` holds files that are no run's. */
 export function openWorkplace(out: string | undefined): Workplace {
   // It is made by the run, once both files could be opened.
-  if (out !== undefined) return { directory: out, leave: () => undefined }
+  if (out !== undefined) {
+    demandOwn(out)
+    return { directory: out, leave: () => undefined }
+  }
   removeLeftBehind()
   const directory = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`))
   const remove = () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
@@ -31,6 +38,36 @@ export function openWorkplace(out: string | undefined): Workplace {
   }
   for (const signal of SIGNALS) process.on(signal, onSignal)
   return { directory, leave }
+}
+
+/** A run replaces its files by name and throws its working files away: somebody else's must not be among them. */
+function demandOwn(out: string): void {
+  const entries = namesIn(out)
+  if (entries.length === 0 || isRun(join(out, 'run.json'))) return
+  // What a killed run leaves: its working files, in which it spills, or these not yet begun.
+  const working = entries.includes('work') ? namesIn(join(out, 'work')) : ['nothing of ours']
+  if (working.length === 0 || working.includes('spill')) return
+  throw new Error(`${out} holds other files: --out wants a folder of its own, a new one or that of a run`)
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    // Not there yet; or no directory, which the run refuses in its words.
+    if (code === 'ENOENT' || code === 'ENOTDIR') return []
+    throw error
+  }
+}
+
+function isRun(file: string): boolean {
+  try {
+    return RUN.test(readFileSync(file, 'utf8'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
