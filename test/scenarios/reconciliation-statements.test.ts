@@ -207,6 +207,24 @@ test('a cut of the balance is in the words of the settlement file: each movement
   expect(nothing.body).toMatchObject({ rows: 0, sums: [] })
 })
 
+test('what a statement stands for is its rows and the account they are of, not the bytes alone', async () => {
+  const contents = async (name: string) =>
+    (
+      await world.db.many<{ content: string }>`
+        select distinct content from reconciliation_statements where name = ${name}`
+    ).length
+  await upload(FILE, 'name=twice')
+  await upload(FILE, 'name=twice')
+  expect(await contents('twice')).toBe(1)
+  // Nothing moved on either: a run of one must not be answered for the other, whose differences post elsewhere.
+  const empty = await world.account()
+  for (const code of ['bank', 'processor_clearing']) {
+    const cut = await empty.api.post(`${PATH}/snapshot`, { name: 'idle', source: 'ledger', code })
+    expect(cut.body).toMatchObject({ rows: 0 })
+  }
+  expect(await contents('idle')).toBe(2)
+})
+
 test.each([
   [{ source: 'ledger' }, 'parameter_missing', 'ledger_account_id'],
   [{ source: 'payouts', code: 'bank' }, 'parameter_invalid', 'code'],

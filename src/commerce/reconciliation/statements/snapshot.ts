@@ -223,6 +223,8 @@ export const snapshotStatement: Endpoint = endpoint({
         if (params.ledger_account_id !== undefined) {
           await findAccount(tx, tenant, params.ledger_account_id, 'ledger_account_id')
         }
+        // Before the cursor opens: a transaction that had ended by then is seen by it, and none that ended later is promised.
+        const watermark = await readWatermark(tx)
         const keeper = new RowKeeper(tx, tenant, id)
         for await (const lines of read(tx, readers[params.source](tenant, params))) await keeper.take(lines)
         const { rows, sums, sha256 } = await keeper.finish()
@@ -234,9 +236,13 @@ export const snapshotStatement: Endpoint = endpoint({
           source,
           format: null,
           mapping: null,
-          selection: { ...(await shownSelection(tx, wanted)) },
+          selection: shownSelection(wanted, watermark),
           sha256,
-          content: hash('sha256', `rows ${sha256}`, 'hex'),
+          content: hash(
+            'sha256',
+            JSON.stringify([source, wanted.code, wanted.ledger_account_id, sha256]),
+            'hex',
+          ),
           bytes: null,
           rows,
           bad_rows: 0,
@@ -255,12 +261,18 @@ export const snapshotStatement: Endpoint = endpoint({
 })
 
 /** What was asked, as it was asked, and the place in the database's history up to which all of it was seen. */
-async function shownSelection(tx: Tx, { ledger_account_id, ...wanted }: Omit<Selection, 'name' | 'source'>) {
+const shownSelection = (
+  { ledger_account_id, ...wanted }: Omit<Selection, 'name' | 'source'>,
+  watermark: string,
+) => ({
+  ...(ledger_account_id !== undefined && { ledger_account_id: encodeId('la_', ledger_account_id) }),
+  ...wanted,
+  watermark,
+})
+
+/** Every transaction with a smaller number has ended. */
+async function readWatermark(tx: Tx): Promise<string> {
   const { watermark } = await tx.one<{ watermark: string }>`
     select pg_snapshot_xmin(pg_current_snapshot())::text as watermark`
-  return {
-    ...(ledger_account_id !== undefined && { ledger_account_id: encodeId('la_', ledger_account_id) }),
-    ...wanted,
-    watermark,
-  }
+  return watermark
 }

@@ -114,7 +114,7 @@ export const uploadStatement: Endpoint = fileEndpoint({
         } catch (error) {
           asRefusal(error)
         }
-        const { rows, sums } = await keeper.finish()
+        const { rows, sums, sha256: rows_sha256 } = await keeper.finish()
         const { bad_rows, controls } = statement.finish()
         const { format } = statement
         const used = statement.mapping && { ...statement.mapping }
@@ -127,7 +127,11 @@ export const uploadStatement: Endpoint = fileEndpoint({
           mapping: used,
           selection: null,
           sha256: file.sha256,
-          content: hash('sha256', JSON.stringify([file.sha256, format, used, asked(params)]), 'hex'),
+          content: hash(
+            'sha256',
+            JSON.stringify([file.sha256, format, used, asked(params), rows_sha256]),
+            'hex',
+          ),
           bytes: BigInt(file.bytes),
           rows,
           bad_rows,
@@ -145,7 +149,10 @@ export const uploadStatement: Endpoint = fileEndpoint({
   },
 })
 
-/** What may make other rows of the same bytes, beside what the mapping shows. */
+/**
+ * What may make other rows of the same bytes, beside what the mapping shows. The rows' own digest stands beside it: a reader
+ * that was mended since reads other rows, and a run of those is another run.
+ */
 const asked = ({ currency, id_from }: z.output<typeof UploadParams>) => [currency ?? null, id_from ?? null]
 
 function asRefusal(error: unknown): never {
