@@ -1,4 +1,5 @@
 /** Runs through the API: asked for, worked off by the job, read, decided about, replayed, told of; and nobody else's. */
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startWorld, type TestAccount, type World } from '../support/testing.ts'
 
@@ -210,6 +211,83 @@ test('suspense posts the difference once, to the account of what is missing or o
   })
   const transfer = await books.api.get(`/v1/ledger/transfers/${more.body.transfer_ids[0]}`)
   expect(transfer.body).toMatchObject({ source_type: 'reconciliation_decision', reason: 'Asked the bank.' })
+})
+
+test('a row that stands in two runs is decided once, and its difference posted once', async () => {
+  const books = await world.account()
+  const sides = await example(books)
+  const ask = async (rules: object): Promise<string> =>
+    (await books.api.post(RUNS, { ...sides, rules })).body.id
+  const older = await ask({})
+  const other = await ask({ date_window_days: 5 })
+  await work(books)
+  const decide = (run_id: string, body: object) =>
+    books.api.post(`${RUNS}/${run_id}/decisions`, {
+      kind: 'suspense',
+      reason: 'Asked the bank.',
+      author: 'Ada',
+      ledger_code: 'bank',
+      ...body,
+    })
+  expect((await decide(older, { right: [3] })).status).toBe(200)
+  // The run of the other rules was made before, and shows the row as unmatched still.
+  expect((await decide(other, { right: [3] })).body.error).toMatchObject({
+    code: 'reconciliation_row_decided',
+    message: expect.stringContaining('in another run'),
+  })
+  // Two people at once, each before another run.
+  const both = await Promise.all([decide(older, { left: [3] }), decide(other, { left: [3] })])
+  expect(both.map(({ status }) => status).sort((a, b) => a - b)).toEqual([200, 409])
+  // A run that is asked for now replays both, and what it found decided is not decided again.
+  const next = await ask({})
+  await work(books)
+  for (const body of [{ right: [3] }, { left: [3] }]) {
+    expect((await decide(next, body)).body.error).toMatchObject({
+      code: 'reconciliation_row_decided',
+      message: expect.stringContaining('manual'),
+    })
+  }
+  expect((await decide(next, { left: [2], right: [2] })).status).toBe(200)
+  const { data } = (await books.api.get('/v1/ledger/accounts?limit=100')).body
+  const suspense = data.filter(({ code }: { code: string }) => code.startsWith('suspense'))
+  expect(
+    Object.fromEntries(
+      suspense.map((each: { code: string; currency: string; balance: number }) => [
+        `${each.code} ${each.currency}`,
+        each.balance,
+      ]),
+    ),
+  ).toEqual({ 'suspense_unexpected usd': 209, 'suspense_missing eur': 70 })
+})
+
+test('a run whose worker was killed at each of its tries goes on when it is asked for again', async () => {
+  const sides = await example()
+  const { body: run } = await shop.api.post(RUNS, sides)
+  const { id } = await world.db.one<{ id: string }>`
+    select id from reconciliation_runs where account_id = ${shop.account_id} and finished_at is null`
+  const owner = new pg.Client({ connectionString: world.url })
+  await owner.connect()
+  try {
+    const of_run = [`reconciliation.run:${id}`]
+    const waiting = async () =>
+      (
+        await owner.query(
+          'select id from graphile_worker._private_jobs where key = $1 and attempts < max_attempts',
+          of_run,
+        )
+      ).rowCount
+    expect(await waiting()).toBe(1)
+    await owner.query(
+      'update graphile_worker._private_jobs set attempts = max_attempts where key = $1',
+      of_run,
+    )
+    expect((await shop.api.post(RUNS, sides)).body.id).toBe(run.id)
+    expect((await shop.api.post(RUNS, sides)).body.id).toBe(run.id)
+    expect(await waiting()).toBe(1)
+  } finally {
+    await owner.end()
+  }
+  await work()
 })
 
 test('what still waits is carried to the next run', async () => {

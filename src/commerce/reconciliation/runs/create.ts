@@ -3,7 +3,7 @@ import { hash } from 'node:crypto'
 import { z } from 'zod'
 import { sql, type Tx } from '#db'
 import { emit, eventOf } from '#events'
-import { amountOrZero, type Context, endpoint, type Endpoint, id } from '#http'
+import { amountOrZero, endpoint, type Endpoint, id } from '#http'
 import { enqueue } from '#jobs'
 import { ApiError, newId, type Tenant } from '#kernel'
 import { DATE_WINDOW_DAYS_MOST, DEFAULT_RULES, RULES_VERSION, TOLERANCE_BASIS_POINTS_MOST } from '../rules.ts'
@@ -120,15 +120,20 @@ export const createRun: Endpoint = endpoint({
         finished_at: null,
       }
       const stands = await insertRun(tx, row)
-      if (stands.id === row.id) await ask(context, tx, row)
+      if (stands.id === row.id) {
+        await emit(tx, eventOf(context, 'reconciliation_run.created', subjectOf(row)))
+      }
+      if (stands.finished_at === null) await ask(tx, stands)
       return shownRun(stands)
     }),
 })
 
-async function ask(context: Context, tx: Tx, row: RunRow): Promise<void> {
-  const { account_id, livemode } = row
-  await emit(tx, eventOf(context, 'reconciliation_run.created', subjectOf(row)))
-  await enqueue(tx, runJob, { account_id, livemode, run_id: row.id })
+/**
+ * Also of a run that stands and has not ended: a worker that was killed at each of its tries never told so, and the run
+ * would wait for good. By the key one job waits at most, and what is done is not done again.
+ */
+async function ask(tx: Tx, { account_id, livemode, id: run_id }: RunRow): Promise<void> {
+  await enqueue(tx, runJob, { account_id, livemode, run_id }, { key: run_id })
 }
 
 const keyOf = (made_from: unknown[]): string => hash('sha256', JSON.stringify(made_from), 'hex')
