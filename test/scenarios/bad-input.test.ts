@@ -50,6 +50,13 @@ beforeAll(async () => {
   const { body: webhook } = await api.post('/v1/webhook_endpoints', endpoint)
   const { body: delivery } = await api.post(`/v1/webhook_endpoints/${webhook.id}/test`)
   const { body: replay } = await api.post(`/v1/webhook_endpoints/${webhook.id}/replay`, REPLAY)
+  const upload = async (name: string, row: string): Promise<Json> => {
+    const at = `/v1/reconciliation_statements?name=${name}.csv`
+    return (await api.upload(at, `id,amount,currency\n${row}\n`)).body
+  }
+  const [statement, bank] = [await upload('ledger', 'a,1,usd'), await upload('bank', 'a,2,usd')]
+  const sides = { left_statement_id: statement.id, right_statement_id: bank.id }
+  const { body: run } = await api.post('/v1/reconciliation_runs', sides)
   const { body: disputes, headers } = await api.get('/v1/disputes')
   const { body: events } = await api.get('/v1/events')
   const { body: transactions } = await api.get('/v1/balance_transactions')
@@ -67,6 +74,9 @@ beforeAll(async () => {
     webhook_endpoints: webhook.id,
     webhook_deliveries: delivery.id,
     webhook_replays: replay.id,
+    reconciliation_statements: statement.id,
+    reconciliation_runs: run.id,
+    reconciliation_decisions: run.id,
     // Of these the shape is enough: parameters are looked at before the object is.
     ledger_accounts: encodeId('la_', randomUUID()),
     ledger_transfers: encodeId('tr_', randomUUID()),
@@ -232,6 +242,15 @@ function fittingBody({ id, method }: Operation): string | undefined {
       ...BY_HAND,
       transfers: [{ debit_code: 'bank', credit_code: 'adjustments', amount: 1, currency: 'usd' }],
     },
+    'reconciliation_statements.snapshot.create': {
+      name: 'November',
+      source: 'balance_transactions',
+    },
+    'reconciliation_runs.create': {
+      left_statement_id: foreign.reconciliation_statements,
+      right_statement_id: foreign.reconciliation_statements,
+    },
+    'reconciliation_runs.decisions': { ...BY_HAND, kind: 'write_off', left: [1] },
     'ledger.closings.create': { ...BY_HAND, closed_before: '2026-01-01T00:00:00Z' },
   }
   return JSON.stringify(bodies[id] ?? {})
