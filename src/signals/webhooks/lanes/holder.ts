@@ -3,7 +3,7 @@
  * by turns; what came of it is written back, and what the writing brings is sent next. A lane that has nothing left is
  * given back by the very statement that wrote its last result.
  */
-import { type Database, isConnectionLost, sqlState, type Tx } from '#db'
+import { type Database, GroupFullError, isConnectionLost, sqlState, type Tx } from '#db'
 import type { Fetcher } from '#fetch'
 import {
   backoffMs,
@@ -73,7 +73,7 @@ paused.set(undefined, 0)
 
 export interface Holder {
   readonly lanes: ReadonlySet<Lane>
-  /** Deliveries in memory. */
+  /** Deliveries in memory: to be sent, and sent but not yet written, which gathers while writing gives way. */
   readonly buffered: number
   /** How much deliveries give way to callers now, 0 to 1. */
   readonly deference: number
@@ -378,7 +378,7 @@ export function createHolder(options: HolderOptions): Holder {
     lanes,
     get buffered() {
       let count = 0
-      for (const lane of lanes) count += lane.buffer.length
+      for (const lane of lanes) count += lane.buffer.length + lane.unsettled.size
       return count
     },
     get deference() {
@@ -413,8 +413,9 @@ export function createHolder(options: HolderOptions): Holder {
 /** A statement that took too long may be quicker when less is going on; one that never is, is perhaps about this. */
 const SLOW_TRIES = 4
 
-/** The database is full or busy: what was to be written is as good as any. */
+/** The database is full or busy, or too much waits for it: what was to be written is as good as any. */
 function isNobodysFault(error: unknown, failures: number): boolean {
+  if (error instanceof GroupFullError) return true
   const code = sqlState(error)
   // disk_full, too_many_connections; query_canceled is a statement's timeout.
   return code === '53100' || code === '53300' || (code === '57014' && failures < SLOW_TRIES)
