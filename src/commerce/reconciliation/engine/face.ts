@@ -33,6 +33,8 @@ export interface RunFilesOptions {
   /** Of this run; made when absent. The results and whatever memory cannot hold go there. */
   directory: string
   on_progress?: (progress: Progress) => void
+  /** For tests: how many rows of plain files are decided in memory once what agrees is gone; more are by DuckDB. */
+  few_rows_most?: number
 }
 
 /** The stages of a run in their order; a killed run begins again at the first whose work is not on disk. */

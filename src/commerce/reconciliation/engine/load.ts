@@ -56,7 +56,12 @@ export async function findPlain(
 }
 
 /** The rows of a plain file that were left over: their number in front, and nothing in them that was not checked. */
-export async function loadLeftover(duck: Duck, side: Side, path: string, layout: Layout): Promise<Columns> {
+export async function loadLeftover(
+  duck: Duck,
+  side: Side,
+  files: readonly string[],
+  layout: Layout,
+): Promise<Columns> {
   const names = Array.from({ length: layout.cells }, (_, at) => `c${at}`)
   const optional = (name: 'date' | 'batch' | 'text', cast = '') =>
     layout[name] === -1 ? [] : [`c${layout[name]}${cast} as ${name}`]
@@ -71,7 +76,7 @@ export async function loadLeftover(duck: Duck, side: Side, path: string, layout:
       ...optional('batch'),
       ...optional('text'),
     ].join(', ')}
-    from read_csv(${quoted(path)}, delim = ',', quote = '', escape = '', comment = '', header = false,
+    from read_csv([${files.map(quoted).join(', ')}], delim = ',', quote = '', escape = '', comment = '', header = false,
       auto_detect = false, nullstr = '', columns = {${['number', ...names].map(name => `'${name}': 'varchar'`).join(', ')}})`)
   const [date, batch, text] = [layout.date !== -1, layout.batch !== -1, layout.text !== -1]
   return { row: true, line: false, date, batch, text }

@@ -1,7 +1,6 @@
 /** A file that is written in pieces of a few bytes, as rows are. */
 import { closeSync, openSync, writeSync } from 'node:fs'
 
-/** Each partition of each side has one while files are split. */
 const BUFFER_BYTES = 64 << 10
 
 /** `0000` to `9999`. */
@@ -30,16 +29,6 @@ export class Out {
     // Rows are short: a loop is quicker than a call that copies.
     for (let at = from; at < to; at++) buffer[length++] = bytes[at] as number
     this.#length = length
-  }
-
-  /** Four bytes. */
-  number(value: number): void {
-    if (this.#length + 4 > this.#buffer.length) this.flush()
-    const buffer = this.#buffer
-    buffer[this.#length++] = value
-    buffer[this.#length++] = value >>> 8
-    buffer[this.#length++] = value >>> 16
-    buffer[this.#length++] = value >>> 24
   }
 
   /** As digits. */
@@ -84,6 +73,7 @@ export class Out {
   }
 }
 
-function writeAll(file: number, bytes: Uint8Array, from: number, to: number): void {
+/** All of it, however little the system takes at once. */
+export function writeAll(file: number, bytes: Uint8Array, from: number, to: number): void {
   for (let at = from; at < to; ) at += writeSync(file, bytes, at, to - at)
 }

@@ -5,7 +5,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { Mapping, Statement } from '../reading/statement.ts'
 import {
@@ -19,7 +19,7 @@ import {
   newEnds,
   type PlainFile,
 } from './rows.ts'
-import type { Split } from './split.ts'
+import { ROW_BYTES_MOST, Split } from './split.ts'
 import { type CurrencySum, Tally } from './tally.ts'
 
 /** A megabyte: few enough pieces that none counts, small beside everything else. */
@@ -27,11 +27,26 @@ const PIECE_BYTES = 1 << 20
 
 const [LF, CR, QUOTE, NUL] = [0x0a, 0x0d, 0x22, 0x00]
 
+export interface ReadTask {
+  name: 'read'
+  file: PlainFile
+  /** The files of its partitions, to be written. */
+  parts: readonly string[]
+  seed: number
+}
+
+/** Between two rows: where in the file, and how many rows are in front. */
+export interface Place {
+  at: number
+  rows: number
+}
+
 export interface PlainRead {
   sha256: string
-  bytes: number
   rows: number
   sums: CurrencySum[]
+  /** About half way. */
+  middle: Place
 }
 
 /** Where the columns of a plain file are; null when it is none by its mapping or its header. */
@@ -98,44 +113,48 @@ async function plainHeader(path: string): Promise<string[] | null> {
 }
 
 /** Null at the first doubt. A file without rows is one: it is for the careful reader to refuse, or not. */
-export async function readPlain(
-  { path, layout }: PlainFile,
-  split: Split,
+export function readPlain(
+  { file, parts, seed }: ReadTask,
   onBytes: (bytes: number) => void,
-): Promise<PlainRead | null> {
+): PlainRead | null {
+  const { path, layout } = file
+  const half = statSync(path).size / 2
   const hash = createHash('sha256')
   const tally = new Tally()
   const ends = newEnds()
-  let bytes = 0
+  const split = new Split(parts)
+  let middle: Place | null = null
   let rows = -1
-  for await (const { piece, raw } of wholeLines(path)) {
-    if (raw !== null) {
+  try {
+    for (const { piece, raw, end_at } of wholeLines(path)) {
       hash.update(raw)
-      bytes += raw.length
-    }
-    if (!isPlainText(piece)) return null
-    const start = rows === -1 ? piece.indexOf(LF) + 1 : 0
-    if (rows === -1) rows = 0
-    split.piece(start === 0 ? piece : piece.subarray(start))
-    for (let at = start; at < piece.length; ) {
-      const cells = findCells(piece, at, ends)
-      if (cells !== layout.cells || !isPlainRow(piece, ends, layout)) return null
-      const next = (ends[cells + 1] as number) + 1
-      rows++
-      const { id, amount, currency } = layout
-      tally.add(
-        keyOf(piece, (ends[currency] as number) + 1),
-        amountAt(piece, (ends[amount] as number) + 1, ends[amount + 1] as number),
-      )
-      if (split.is_parted) {
-        const hashed = hashOf(piece, (ends[id] as number) + 1, ends[id + 1] as number, split.seed)
-        split.add(piece, at, next, hashed, rows)
+      if (!isPlainText(piece)) return null
+      let at = rows === -1 ? piece.indexOf(LF) + 1 : 0
+      if (rows === -1) rows = 0
+      while (at < piece.length) {
+        const cells = findCells(piece, at, ends)
+        const end = ends[cells] as number
+        if (cells !== layout.cells || end - at >= ROW_BYTES_MOST || !isPlainRow(piece, ends, layout))
+          return null
+        rows++
+        tally.add(
+          keyOf(piece, (ends[layout.currency] as number) + 1),
+          amountAt(piece, (ends[layout.amount] as number) + 1, ends[layout.amount + 1] as number),
+        )
+        const from = (ends[layout.id] as number) + 1
+        const to = ends[layout.id + 1] as number
+        split.add(piece, at, end, from, to, hashOf(piece, from, to, seed), rows)
+        at = (ends[cells + 1] as number) + 1
       }
-      at = next
+      if (middle === null && end_at >= half) middle = { at: end_at, rows }
+      onBytes(raw.length)
     }
-    onBytes(bytes)
+    split.finish()
+  } finally {
+    split.close()
   }
-  return rows < 1 ? null : { sha256: hash.digest('hex'), bytes, rows, sums: tally.sums() }
+  if (rows < 1 || middle === null) return null
+  return { sha256: hash.digest('hex'), rows, sums: tally.sums(), middle }
 }
 
 function isPlainText(piece: Buffer): boolean {
@@ -146,15 +165,43 @@ function isPlainText(piece: Buffer): boolean {
   return true
 }
 
-/** A file in pieces that end with a line; the last line gets its end if it has none. `raw` is what was read for it. */
-export async function* wholeLines(path: string): AsyncIterable<{ piece: Buffer; raw: Buffer | null }> {
-  let kept: Buffer = Buffer.alloc(0)
-  for await (const chunk of createReadStream(path, { highWaterMark: PIECE_BYTES })) {
-    const raw = chunk as Buffer
-    const whole = kept.length === 0 ? raw : Buffer.concat([kept, raw])
-    const end = whole.lastIndexOf(LF) + 1
-    kept = whole.subarray(end)
-    yield { piece: whole.subarray(0, end), raw }
+interface Piece {
+  /** Whole lines, in memory that the next piece takes again. */
+  piece: Buffer
+  /** What was read for it. */
+  raw: Buffer
+  /** Where in the file it ends. */
+  end_at: number
+}
+
+/**
+ * A file, or what is between two of its bytes, in pieces that end with a line; the last line gets its end if it has
+ * none. A line that is longer than a piece is cut, which makes it no plain row either.
+ */
+export function* wholeLines(path: string, from = 0, to = Infinity): Iterable<Piece> {
+  const file = openSync(path, 'r')
+  // Room for the end of a last line that has none.
+  const buffer = Buffer.allocUnsafeSlow(PIECE_BYTES + 1)
+  let kept = 0
+  try {
+    for (let at = from; ; ) {
+      const read = readSync(file, buffer, kept, Math.min(PIECE_BYTES - kept, to - at), at)
+      at += read
+      const raw = buffer.subarray(kept, kept + read)
+      const filled = kept + read
+      if (read === 0 && filled === 0) return
+      let end = buffer.lastIndexOf(LF, filled - 1) + 1
+      const is_cut = end === 0 && filled === PIECE_BYTES
+      if (read === 0 || is_cut) {
+        buffer[filled] = LF
+        end = filled + 1
+      }
+      const taken = Math.min(end, filled)
+      yield { piece: buffer.subarray(0, end), raw, end_at: at - (filled - taken) }
+      buffer.copyWithin(0, taken, filled)
+      kept = filled - taken
+    }
+  } finally {
+    closeSync(file)
   }
-  if (kept.length > 0) yield { piece: Buffer.concat([kept, Buffer.from([LF])]), raw: null }
 }

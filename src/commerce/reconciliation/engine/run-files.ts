@@ -3,19 +3,32 @@
  * it has done is seconds old and in memory or in its working files; the same command ends with the same bytes.
  */
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, createWriteStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
 import { type Rules, RULES_VERSION } from '../rules.ts'
+import { Crew } from './crew.ts'
 import { Directory } from './directory.ts'
 import { Duck } from './duck.ts'
-import type { FileRun, FileSide, Item, Progress, RunFiles, RunFilesOptions } from './face.ts'
-import { findPlain, loadLeftover, type Loaded, loadSide } from './load.ts'
+import type { FileRun, FileSide, Item, Progress, RunFiles, RunFilesOptions, SideSummary } from './face.ts'
+import { decideLeftovers, type Rest } from './leftovers.ts'
+import { findPlain, loadSide } from './load.ts'
 import { match, SIDES } from './match.ts'
-import { peel } from './peel.ts'
+import { type Peeled, peel } from './peel.ts'
+import type { PlainFile } from './rows.ts'
 import { fileRun, parseRun, runText, type StoredRun, summarize } from './stored.ts'
+import { addUp, type CurrencySum } from './tally.ts'
 import { failure, RunFailed } from './trouble.ts'
-import { weave } from './weave.ts'
-import { addSums, checkSums, readSums, suggestions, sumUp, writeFindings, writeItems } from './write.ts'
+import {
+  addSums,
+  checkSums,
+  ITEM_COLUMNS,
+  readSums,
+  suggestions,
+  sumUp,
+  writeFindings,
+  writeItems,
+} from './write.ts'
 
 /** Raised whenever the same input would be written as other bytes. Part of every run's key. */
 const ENGINE_VERSION = 1
@@ -28,99 +41,117 @@ export const runFiles: RunFiles = async options => {
   const directory = new Directory(options.directory)
   const found = await findStored(directory, options)
   if (found !== null) return found
-  let duck: Duck | null = null
   try {
     await directory.clear()
-    duck = await Duck.open(directory.work('spill'))
-    const run = await work(duck, directory, options)
-    duck.close()
-    duck = null
+    const run = (await runPlain(directory, options)) ?? (await runCarefully(directory, options))
     await directory.commit(runText(run))
     tell(options, { stage: 'done', done: run.left.rows + run.right.rows, total: null })
     return fileRun(run, directory, false)
   } catch (error) {
-    duck?.close()
     await directory.tidy()
     throw failure(error)
   }
 }
 
-async function work(duck: Duck, directory: Directory, options: RunFilesOptions): Promise<StoredRun> {
-  const total = (await sizeOf(options.left)) + (await sizeOf(options.right))
-  const onBytes = (bytes: number) => tell(options, { stage: 'read', done: bytes, total })
-  const peeled = options.carried === undefined ? await peelPlain(duck, directory, options, onBytes) : null
-  const sides = peeled?.sides ?? (await readBoth(duck, options, onBytes))
-  const rows = sides.left.summary.rows + sides.right.summary.rows
-  tell(options, { stage: 'match', done: 0, total: rows })
-  const { rules } = options
-  await match(duck, { left: sides.left.columns, right: sides.right.columns }, rules, options.decisions)
-  tell(options, { stage: 'write', done: 0, total: rows })
-  const matched = await sumUp(duck)
-  const items = directory.work('items.csv')
-  let sums = addSums(matched)
-  if (peeled === null) {
-    for (const side of SIDES) checkSums(side, await readSums(duck, side), sums)
-    await writeItems(duck, items, true)
-  } else {
-    await writeItems(duck, directory.work('others.csv'), false)
-    const same = await weave(peeled.file, peeled.partners, directory.work('others.csv'), items)
+/** Null where one of the files is not plain, or an earlier run's rows join it. */
+async function runPlain(directory: Directory, options: RunFilesOptions): Promise<StoredRun | null> {
+  if (options.carried !== undefined) return null
+  const [left, right] = [await findPlain(options.left), await findPlain(options.right)]
+  if (left === null || right === null) return null
+  const bytes = (await sizeOf(options.left)) + (await sizeOf(options.right))
+  const crew = new Crew(bytes)
+  let rest: Rest | null = null
+  try {
+    let done = 0
+    const onBytes = (more: number) => tell(options, { stage: 'read', done: (done += more), total: bytes })
+    const files = { left: left.file, right: right.file }
+    const work = (name: string) => directory.work(name)
+    const peeled = await peel(crew, files, bytes, idsIn(options.decisions), work, onBytes)
+    if (peeled === null) return null
+    const rows = peeled.left.rows + peeled.right.rows
+    tell(options, { stage: 'match', done: 0, total: rows })
+    rest = await decideLeftovers(peeled.leftovers, files, options, directory.work('spill'))
+    tell(options, { stage: 'write', done: 0, total: rows })
+    const written = weaveAll(crew, left.file, peeled, rest, work)
+    // Beside the threads that write the rows.
+    const beside = rest.writeFindings(work('findings.csv')).then(async () => rest?.suggestions())
+    const [same, suggestions] = await Promise.all([written, beside])
     const of = (side: Item['side']) => same.map(sum => ({ side, status: 'matched' as const, ...sum }))
-    sums = addSums(matched, of('left'), of('right'))
-    for (const side of SIDES) checkSums(side, peeled.sums[side], sums)
+    const sums = addSums(await rest.sums(), of('left'), of('right'))
+    for (const side of SIDES) checkSums(side, peeled[side].sums, sums)
+    const summaryOf = (side: Item['side'], mapping: SideSummary['mapping']): SideSummary => ({
+      name: options[side].name,
+      format: 'csv',
+      mapping,
+      sha256: peeled[side].sha256,
+      rows: peeled[side].rows,
+      carried_rows: 0,
+      bad_rows: 0,
+      bad: [],
+      controls: [],
+    })
+    const sides = { left: summaryOf('left', left.mapping), right: summaryOf('right', right.mapping) }
+    const key = await keyOf(options, sides.left.sha256, sides.right.sha256)
+    return summarize(key, options.rules, sides.left, sides.right, sums, suggestions ?? [])
+  } finally {
+    await crew.close()
+    rest?.close()
   }
-  await writeFindings(duck, directory.work('findings.csv'))
-  const found = await suggestions(duck, rules)
-  const { left, right } = sides
-  const key = await keyOf(options, left.summary.sha256, right.summary.sha256)
-  return summarize(key, rules, left.summary, right.summary, sums, found)
 }
 
-async function readBoth(duck: Duck, options: RunFilesOptions, onBytes: (bytes: number) => void) {
-  const left = await loadSide(duck, 'left', options.left, carriedOf(options, 'left'), onBytes)
-  const before = await sizeOf(options.left)
-  const right = await loadSide(duck, 'right', options.right, carriedOf(options, 'right'), bytes =>
-    onBytes(before + bytes),
+const idsIn = (decisions: RunFilesOptions['decisions']) =>
+  new Set(decisions.flatMap(({ left, right }) => [...left, ...right].map(({ id }) => id)))
+
+/** `items.csv` in two halves, of which the second is put behind the first. */
+async function weaveAll(
+  crew: Crew,
+  file: PlainFile,
+  { left, partners }: Peeled,
+  rest: Rest,
+  work: (name: string) => string,
+): Promise<CurrencySum[]> {
+  const others: [string, string] = [work('others-0'), work('others-1')]
+  await rest.writeOthers(left.middle.rows, others)
+  const task = { name: 'weave', file, partners } as const
+  const first = { ...task, from: { at: 0, rows: 0 }, to: left.middle }
+  const [a, b] = await crew.both([
+    { ...first, others: others[0], header: `${ITEM_COLUMNS}\n`, out: work('items.csv') },
+    { ...task, from: left.middle, to: null, others: others[1], header: '', out: work('items-1') },
+  ])
+  if (a.rows + b.rows !== left.rows) throw new Error(`${file.path} has changed while it was read`)
+  const size = 1 << 20
+  await pipeline(
+    createReadStream(work('items-1'), { highWaterMark: size }),
+    createWriteStream(work('items.csv'), { flags: 'a', highWaterMark: size }),
   )
-  return { left, right }
+  return addUp([...a.sums, ...b.sums])
 }
 
-/** Null where one of the files is not plain. */
-async function peelPlain(
-  duck: Duck,
-  directory: Directory,
-  { left, right, decisions }: RunFilesOptions,
-  onBytes: (bytes: number) => void,
-) {
-  const [l, r] = [await findPlain(left), await findPlain(right)]
-  if (l === null || r === null) return null
-  const named = new Set(
-    decisions.flatMap(decision => [...decision.left, ...decision.right].map(({ id }) => id)),
-  )
-  const work = (name: string) => directory.work(name)
-  const peeled = await peel({ left: l.file, right: r.file }, named, work, onBytes)
-  if (peeled === null) return null
-  const sideOf = async (side: Item['side'], file: FileSide, plain: typeof l): Promise<Loaded> => {
-    const { sha256, rows } = peeled[side]
-    return {
-      columns: await loadLeftover(duck, side, work(`${side}.csv`), plain.file.layout),
-      summary: {
-        name: file.name,
-        format: 'csv',
-        mapping: plain.mapping,
-        sha256,
-        rows,
-        carried_rows: 0,
-        bad_rows: 0,
-        bad: [],
-        controls: [],
-      },
-    }
-  }
-  return {
-    sides: { left: await sideOf('left', left, l), right: await sideOf('right', right, r) },
-    file: l.file,
-    partners: peeled.partners,
-    sums: { left: peeled.left.sums, right: peeled.right.sums },
+/** By the readers of `reading/`, and DuckDB. */
+async function runCarefully(directory: Directory, options: RunFilesOptions): Promise<StoredRun> {
+  const duck = await Duck.open(directory.work('spill'))
+  try {
+    const { rules, decisions } = options
+    const left_size = await sizeOf(options.left)
+    const total = left_size + (await sizeOf(options.right))
+    const load = async (side: Item['side'], before: number) =>
+      loadSide(duck, side, options[side], carriedOf(options, side), bytes =>
+        tell(options, { stage: 'read', done: before + bytes, total }),
+      )
+    const [left, right] = [await load('left', 0), await load('right', left_size)]
+    const rows = left.summary.rows + right.summary.rows
+    tell(options, { stage: 'match', done: 0, total: rows })
+    await match(duck, { left: left.columns, right: right.columns }, rules, decisions)
+    tell(options, { stage: 'write', done: 0, total: rows })
+    const sums = addSums(await sumUp(duck))
+    for (const side of SIDES) checkSums(side, await readSums(duck, side), sums)
+    await writeItems(duck, directory.work('items.csv'), true)
+    await writeFindings(duck, directory.work('findings.csv'))
+    const found = await suggestions(duck, rules)
+    const key = await keyOf(options, left.summary.sha256, right.summary.sha256)
+    return summarize(key, rules, left.summary, right.summary, sums, found)
+  } finally {
+    duck.close()
   }
 }
 

@@ -1,67 +1,116 @@
-/** The rows of one side in partitions by the hash of their id: one in memory, or several in files. */
-import { readFile } from 'node:fs/promises'
-import { Out } from './out.ts'
+/**
+ * The rows of one side in files, by the hash of their id. A row is kept as a record of whole words, so that finding it
+ * again needs no look at its bytes and comparing it goes word by word.
+ */
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { writeAll } from './out.ts'
 
-/** Rows of one partition: whose bytes begin at `starts`. */
-export interface Part {
-  bytes: Uint8Array
-  count: number
-  rows: Uint32Array
-  starts: Uint32Array
-  /** Where ids begin, and end. */
-  ids: Uint32Array
-  id_ends: Uint32Array
-  hashes: Int32Array
-}
+/** Each partition has one while a file is split. */
+const BUFFER_BYTES = 64 << 10
+/** In front of each row: its number, the hash of its id, its length with its line end, and where in it its id is. */
+export const HEAD_WORDS = 4
+/** A longer row is no plain one: its length takes half a word. */
+export const ROW_BYTES_MOST = 32 << 10
 
 /** Where the rows of one side go as they are read. */
 export class Split {
-  readonly seed: number
-  readonly #outs: Out[]
-  readonly #paths: string[]
-  #bytes: Buffer[] = []
+  readonly #files: number[] = []
+  readonly #bytes: Uint8Array
+  readonly #words: Uint32Array
+  readonly #filled: Int32Array
 
-  constructor(work: (name: string) => string, side: string, count: number, seed: number) {
-    this.seed = seed
-    this.#paths = Array.from({ length: count }, (_, part) => work(`${side}-${part}`))
-    this.#outs = count === 1 ? [] : this.#paths.map(path => new Out(path))
+  /** `paths` has one for each partition. */
+  constructor(paths: readonly string[]) {
+    this.#bytes = new Uint8Array(paths.length * BUFFER_BYTES)
+    this.#words = new Uint32Array(this.#bytes.buffer)
+    this.#filled = new Int32Array(paths.length)
+    for (const path of paths) this.#files.push(openSync(path, 'w'))
   }
 
-  /** Whether rows must be handed over one by one. */
-  get is_parted(): boolean {
-    return this.#outs.length > 0
+  /** The row from `start` to `end`, whose line end it gets anew; its id is from `from` to `to`. */
+  add(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    from: number,
+    to: number,
+    hash: number,
+    row: number,
+  ): void {
+    const part = (hash >>> 0) % this.#files.length
+    const length = end - start + 1
+    const size = (HEAD_WORDS << 2) + ((length + 3) & ~3)
+    if ((this.#filled[part] as number) + size > BUFFER_BYTES) this.#flush(part)
+    const [own, words] = [this.#bytes, this.#words]
+    const first = part * BUFFER_BYTES + (this.#filled[part] as number)
+    const word = first >> 2
+    words[word] = row
+    words[word + 1] = hash
+    words[word + 2] = length
+    words[word + 3] = ((from - start) << 16) | (to - from)
+    // What is behind the row in its last word is nothing.
+    words[((first + size) >> 2) - 1] = 0
+    let to_at = first + (HEAD_WORDS << 2)
+    // Rows are short: a loop is quicker than a call that copies.
+    for (let at = start; at < end; at++) own[to_at++] = bytes[at] as number
+    own[to_at] = 0x0a
+    this.#filled[part] = (this.#filled[part] as number) + size
   }
 
-  /** A piece of whole rows, before they are added one by one. */
-  piece(bytes: Buffer): void {
-    if (this.#outs.length === 0) this.#bytes.push(bytes)
+  #flush(part: number): void {
+    const first = part * BUFFER_BYTES
+    writeAll(this.#files[part] as number, this.#bytes, first, first + (this.#filled[part] as number))
+    this.#filled[part] = 0
   }
 
-  add(bytes: Buffer, start: number, end: number, hash: number, row: number): void {
-    const out = this.#outs[(hash >>> 0) % this.#outs.length] as Out
-    out.number(row)
-    out.write(bytes, start, end)
-  }
-
-  async part(index: number): Promise<Part & { is_numbered: boolean; seed: number }> {
-    const is_numbered = this.#outs.length > 0
-    this.#outs[index]?.close()
-    const bytes = is_numbered ? await readFile(this.#paths[index] ?? '') : Buffer.concat(this.#bytes)
-    this.#bytes = []
-    return { ...noRows(bytes), is_numbered, seed: this.seed }
+  /** Writes what is not written yet. */
+  finish(): void {
+    for (let part = 0; part < this.#files.length; part++) this.#flush(part)
   }
 
   close(): void {
-    for (const out of this.#outs) out.close()
+    for (const file of this.#files) closeSync(file)
   }
 }
 
-const noRows = (bytes: Uint8Array): Part => ({
-  bytes,
-  count: 0,
-  rows: new Uint32Array(0),
-  starts: new Uint32Array(0),
-  ids: new Uint32Array(0),
-  id_ends: new Uint32Array(0),
-  hashes: new Int32Array(0),
-})
+/** Rows of one partition, one partition after the other in the same memory. */
+export class Part {
+  bytes = new Uint8Array(0)
+  words = new Uint32Array(0)
+  /** The word where each row's record begins. */
+  starts = new Uint32Array(0)
+  count = 0
+
+  load(path: string): void {
+    const file = openSync(path, 'r')
+    try {
+      const { size } = fstatSync(file)
+      if (this.bytes.length < size) {
+        // A quarter more, since the next partition is a little larger or smaller.
+        this.bytes = new Uint8Array((size + (size >> 2) + 3) & ~3)
+        this.words = new Uint32Array(this.bytes.buffer)
+      }
+      for (let at = 0; at < size; ) {
+        const read = readSync(file, this.bytes, at, size - at, at)
+        if (read === 0) throw new Error(`${path} has shrunk while it was read`)
+        at += read
+      }
+      this.#find(size >> 2)
+    } finally {
+      closeSync(file)
+    }
+  }
+
+  #find(end: number): void {
+    const { words } = this
+    // No row has fewer than its head and a word.
+    const most = Math.ceil(end / (HEAD_WORDS + 1))
+    if (this.starts.length < most) this.starts = new Uint32Array(most)
+    let count = 0
+    for (let at = 0; at < end; count++) {
+      this.starts[count] = at
+      at += HEAD_WORDS + (((words[at + 2] as number) + 3) >> 2)
+    }
+    this.count = count
+  }
+}

@@ -35,3 +35,10 @@ export class Tally {
       .sort((a, b) => (a.currency < b.currency ? -1 : 1))
   }
 }
+
+/** Sums that come from several places: one for each currency. */
+export function addUp(sums: readonly CurrencySum[]): CurrencySum[] {
+  return Array.from(Map.groupBy(sums, ({ currency }) => currency).values(), of_one =>
+    of_one.reduce((a, b) => ({ ...a, count: a.count + b.count, sum: a.sum + b.sum })),
+  )
+}

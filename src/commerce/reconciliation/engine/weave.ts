@@ -1,35 +1,45 @@
 /**
- * Writes `items.csv` of plain files: the left file once more from its beginning, each row that was paired as a line of
- * its own, and for each row that was left over the next line of what DuckDB wrote, which has them in the same order.
+ * Writes `items.csv` of plain files, or a part of it: rows of the left file once more, each that was paired as a line
+ * of its own, and for each that was left over the next line of what was decided of those, which has the same order.
  */
 import { Out } from './out.ts'
-import { wholeLines } from './plain.ts'
+import { type Place, wholeLines } from './plain.ts'
 import { amountAt, findCells, keyOf, newEnds, type PlainFile } from './rows.ts'
 import { type CurrencySum, Tally } from './tally.ts'
-import { ITEM_COLUMNS } from './write.ts'
 
 const [LF, COMMA] = [0x0a, 0x2c]
 /** A piece of the result. */
 const OUT_BYTES = 1 << 20
 
+export interface WeaveTask {
+  name: 'weave'
+  file: PlainFile
+  /** The rows from one place to another; null is the end of the file. */
+  from: Place
+  to: Place | null
+  partners: Uint32Array
+  /** The lines of those that were left over, and of the right rows behind them. */
+  others: string
+  /** Written in front, where it is the first part. */
+  header: string
+  out: string
+}
+
 /** Answers the sums of the rows that were paired: the same on both sides. */
-export async function weave(
-  { path, layout }: PlainFile,
-  partners: Uint32Array,
-  others: string,
-  items: string,
-): Promise<CurrencySum[]> {
-  const rest = new Lines(others)
-  const out = new Out(items, OUT_BYTES)
+export function weave(task: WeaveTask): { rows: number; sums: CurrencySum[] } {
+  const { path, layout } = task.file
+  const { partners } = task
+  const rest = new Lines(task.others)
+  const out = new Out(task.out, OUT_BYTES)
   const tally = new Tally()
   const ends = newEnds()
   const { id, amount, currency, date, batch } = layout
   const shown = [id, amount, currency, date, batch]
-  let row = 0
+  let row = task.from.rows
   try {
-    out.text(`${ITEM_COLUMNS}\n`)
-    let is_header = true
-    for await (const { piece } of wholeLines(path)) {
+    out.text(task.header)
+    let is_header = task.from.at === 0
+    for (const { piece } of wholeLines(path, task.from.at, task.to?.at)) {
       for (let at = is_header ? piece.indexOf(LF) + 1 : 0; at < piece.length; ) {
         const cells = findCells(piece, at, ends)
         at = (ends[cells + 1] as number) + 1
@@ -37,10 +47,7 @@ export async function weave(
         const partner = partners[row]
         if (partner === undefined) throw new Error(`${path} has grown while it was read`)
         if (partner === 0) {
-          if (!rest.writeNext(out)) {
-            await rest.more()
-            if (!rest.writeNext(out)) throw new Error(`row ${row} has no home`)
-          }
+          if (!rest.writeNext(out)) throw new Error(`row ${row} has no home`)
           continue
         }
         out.digits(row)
@@ -64,13 +71,13 @@ export async function weave(
       }
       is_header = false
     }
-    if (row + 1 !== partners.length) throw new Error(`${path} has changed while it was read`)
-    while (rest.writeNext(out) || (await rest.more())) continue
+    while (rest.writeNext(out)) continue
+    out.flush()
   } finally {
     out.close()
-    await rest.close()
+    rest.close()
   }
-  return tally.sums()
+  return { rows: row - task.from.rows, sums: tally.sums() }
 }
 
 const MATCHED = Buffer.from(',matched,id,l')
@@ -78,33 +85,29 @@ const NOTHING_SAID = Buffer.from(',,\n')
 
 /** The lines of a file whose cells hold no line ends, one at a time. */
 class Lines {
-  readonly #pieces: AsyncIterator<{ piece: Buffer }>
+  readonly #pieces: Iterator<{ piece: Buffer }>
   #piece: Buffer = Buffer.alloc(0)
   #at = 0
 
   constructor(path: string) {
-    this.#pieces = wholeLines(path)[Symbol.asyncIterator]()
-  }
-
-  /** False when the piece at hand has none. */
-  writeNext(out: Out): boolean {
-    const end = this.#piece.indexOf(LF, this.#at)
-    if (end === -1) return false
-    out.write(this.#piece, this.#at, end + 1)
-    this.#at = end + 1
-    return true
+    this.#pieces = wholeLines(path)[Symbol.iterator]()
   }
 
   /** False at the end of the file. */
-  async more(): Promise<boolean> {
-    const next = await this.#pieces.next()
-    if (next.done === true) return false
-    this.#piece = next.value.piece
-    this.#at = 0
+  writeNext(out: Out): boolean {
+    if (this.#at === this.#piece.length) {
+      const next = this.#pieces.next()
+      if (next.done === true) return false
+      this.#piece = next.value.piece
+      this.#at = 0
+    }
+    const end = this.#piece.indexOf(LF, this.#at) + 1
+    out.write(this.#piece, this.#at, end)
+    this.#at = end
     return true
   }
 
-  async close(): Promise<void> {
-    await this.#pieces.return?.()
+  close(): void {
+    this.#pieces.return?.()
   }
 }

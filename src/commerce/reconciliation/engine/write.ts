@@ -26,13 +26,19 @@ const OTHERS = `select left_row, left_line, right_row, right_line, id, amount, c
 export const ITEM_COLUMNS =
   'left_row,left_line,right_row,right_line,id,amount,currency,date,batch,status,pass,group,reason,decision_id'
 
-/** All that went through DuckDB, in the order of `items.csv`. */
-export async function writeItems(duck: Duck, path: string, has_header: boolean): Promise<void> {
+/** What went through DuckDB, in the order of `items.csv`: all, or left rows from one to another. */
+export async function writeItems(
+  duck: Duck,
+  path: string,
+  has_header: boolean,
+  which = 'true',
+): Promise<void> {
   await duck.run(`
     copy (
       select left_row, left_line, right_row, right_line, id, amount, currency, date, batch, status, pass, "group",
         reason, decision_id
       from (${SAME} union all ${OTHERS})
+      where ${which}
       order by left_row nulls last, right_row
     ) to ${quoted(path)} (format csv, header ${has_header}, delimiter ',', quote '"', escape '"')`)
 }
@@ -41,9 +47,13 @@ export async function writeItems(duck: Duck, path: string, has_header: boolean):
  * A cell that a spreadsheet would take for a formula gets an apostrophe in front, which spreadsheets do not show, and
  * so does one that begins with an apostrophe, so that reading it back is exact. Amounts are numbers and stay.
  */
-const safe = (name: string) => `case when starts_with(${name}, '=') or starts_with(${name}, '+')
+const safeSql = (name: string) => `case when starts_with(${name}, '=') or starts_with(${name}, '+')
   or starts_with(${name}, '-') or starts_with(${name}, '@') or starts_with(${name}, '''')
   or starts_with(${name}, chr(9)) or starts_with(${name}, chr(13)) then '''' || ${name} else ${name} end as ${name}`
+
+/** The same of a cell at hand. */
+export const safe = (cell: string | null): string | null =>
+  cell !== null && /^['=+\-@\t\r]/.test(cell) ? `'${cell}` : cell
 
 /** The way back of the apostrophe in front. */
 export const unsafe = (cell: string): string => (/^'['=+\-@\t\r]/.test(cell) ? cell.slice(1) : cell)
@@ -52,8 +62,8 @@ export async function writeFindings(duck: Duck, path: string): Promise<void> {
   const findings = FINDING_STATUSES.map(status => quoted(status)).join(', ')
   await duck.run(`
     copy (
-      select f.left_row, f.left_line, f.right_row, f.right_line, ${safe('id')}, f.amount, f.currency, f.date,
-        ${safe('batch')}, f.status, f.pass, f."group", ${safe('reason')}, f.decision_id, ${safe('text')}
+      select f.left_row, f.left_line, f.right_row, f.right_line, ${safeSql('id')}, f.amount, f.currency, f.date,
+        ${safeSql('batch')}, f.status, f.pass, f."group", ${safeSql('reason')}, f.decision_id, ${safeSql('text')}
       from (
         select o.left_row, o.left_line, o.right_row, o.right_line, o.id, o.amount, o.currency, o.date, o.batch,
           o.status, o.pass, o."group", o.reason, o.decision_id, coalesce(l.text, r.text) as text

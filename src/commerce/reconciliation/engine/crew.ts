@@ -1,0 +1,54 @@
+/**
+ * Two threads that do the tasks of a run side by side, one for each file or for half of the rows. Small files are done
+ * by the thread at hand, which is over before another would have started. What comes out is the same.
+ */
+import { Worker } from 'node:worker_threads'
+import { type Answer, perform, type Task } from './tasks.ts'
+
+/** Below it, in bytes of both files, threads cost more than they save. */
+const THREADS_FROM_BYTES = 4 << 20
+
+/** What a thread tells: bytes that it has read, or at last its answer. */
+export type Told = { bytes: number } | { answer: unknown }
+
+export class Crew {
+  readonly #workers: Worker[]
+
+  constructor(bytes: number) {
+    const here = new URL('./worker.ts', import.meta.url)
+    this.#workers = bytes < THREADS_FROM_BYTES ? [] : [new Worker(here), new Worker(here)]
+  }
+
+  /** Both tasks, and their answers. What one of them throws is thrown here, as it was. */
+  async both<T extends Task>(
+    tasks: readonly [T, T],
+    onBytes: (bytes: number) => void = () => {},
+  ): Promise<[Answer<T>, Answer<T>]> {
+    const [first, second] = this.#workers
+    if (first === undefined || second === undefined) {
+      return [perform(tasks[0], onBytes), perform(tasks[1], onBytes)]
+    }
+    return Promise.all([ask(first, tasks[0], onBytes), ask(second, tasks[1], onBytes)])
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map(async worker => worker.terminate()))
+  }
+}
+
+function ask<T extends Task>(worker: Worker, task: T, onBytes: (bytes: number) => void): Promise<Answer<T>> {
+  return new Promise((resolve, reject) => {
+    const onExit = () => reject(new Error('a thread of the run has ended'))
+    const onMessage = (told: Told) => {
+      if ('bytes' in told) return onBytes(told.bytes)
+      worker.off('message', onMessage)
+      worker.off('error', reject)
+      worker.off('exit', onExit)
+      resolve(told.answer as Answer<T>)
+    }
+    worker.on('message', onMessage)
+    worker.on('error', reject)
+    worker.on('exit', onExit)
+    worker.postMessage(task)
+  })
+}

@@ -1,0 +1,159 @@
+/**
+ * Joins partitions of both sides by id. Rows whose id stands once on each side and which say the same are paired;
+ * every other row is left over.
+ */
+import { rmSync } from 'node:fs'
+import { Out } from './out.ts'
+import { findCells, isEqual, type Layout, newEnds } from './rows.ts'
+import { HEAD_WORDS, Part } from './split.ts'
+
+export interface JoinTask {
+  name: 'join'
+  /** The files of partitions, the same of both sides. */
+  parts: readonly { left: string; right: string }[]
+  layouts: { left: Layout; right: Layout }
+  /** Ids that are left over whatever they say. */
+  kept: ReadonlySet<string>
+  /** By left row: the right row it is paired with, 0 where it is left over. Shared memory; each row is one task's. */
+  partners: Uint32Array
+  /** Where what is left over is written: the number of the row and the row as it was. */
+  leftovers: { left: string; right: string }
+}
+
+/** How many rows are left over. */
+export type Joined = { left: number; right: number }
+
+interface Side extends Part {
+  layout: Layout
+}
+
+const NOBODY = -1
+const TWICE = -2
+
+export function joinParts({ parts, layouts, kept, partners, leftovers }: JoinTask): Joined {
+  const left = Object.assign(new Part(), { layout: layouts.left })
+  const right = Object.assign(new Part(), { layout: layouts.right })
+  const isSame = comparison(left, right, kept)
+  const joined = { left: 0, right: 0 }
+  const outs = { left: new Out(leftovers.left), right: new Out(leftovers.right) }
+  const memory = { slots: new Int32Array(0), found: new Int32Array(0) }
+  try {
+    for (const paths of parts) {
+      left.load(paths.left)
+      right.load(paths.right)
+      // Whatever the system has not yet written of them it need not write any more.
+      rmSync(paths.left)
+      rmSync(paths.right)
+      const size = 2 ** Math.ceil(Math.log2(Math.max(2, right.count * 2)))
+      if (memory.slots.length < size) memory.slots = new Int32Array(size)
+      if (memory.found.length < right.count) memory.found = new Int32Array(right.count + (right.count >> 2))
+      meet(left, right, memory.slots, size - 1, memory.found)
+      const paired = new Uint8Array(left.count)
+      for (let at = 0; at < right.count; at++) {
+        const other = memory.found[at] as number
+        if (other >= 0 && isSame(left.starts[other] as number, right.starts[at] as number)) {
+          partners[left.words[left.starts[other] as number] as number] = right.words[
+            right.starts[at] as number
+          ] as number
+          paired[other] = 1
+        } else {
+          leaveOver(right, at, outs.right)
+          joined.right++
+        }
+      }
+      for (let at = 0; at < left.count; at++) {
+        if (paired[at] === 1) continue
+        leaveOver(left, at, outs.left)
+        joined.left++
+      }
+    }
+    outs.left.flush()
+    outs.right.flush()
+  } finally {
+    outs.left.close()
+    outs.right.close()
+  }
+  return joined
+}
+
+/** Into `found`, by right row: the left row that has its id alone; NOBODY, or TWICE where a side has it again. */
+function meet(left: Side, right: Side, slots: Int32Array, mask: number, found: Int32Array): void {
+  slots.fill(NOBODY, 0, mask + 1)
+  found.fill(NOBODY, 0, right.count)
+  const slotOf = (side: Side, start: number) => {
+    const hash = side.words[start + 1] as number
+    let slot = (hash ^ (hash >>> 16)) & mask
+    for (; slots[slot] !== NOBODY; slot = (slot + 1) & mask) {
+      const other = right.starts[slots[slot] as number] as number
+      if (right.words[other + 1] === hash && hasId(side, start, right, other)) break
+    }
+    return slot
+  }
+  for (let at = 0; at < right.count; at++) {
+    const slot = slotOf(right, right.starts[at] as number)
+    const other = slots[slot] as number
+    if (other === NOBODY) slots[slot] = at
+    else {
+      found[other] = TWICE
+      found[at] = TWICE
+    }
+  }
+  for (let at = 0; at < left.count; at++) {
+    const other = slots[slotOf(left, left.starts[at] as number)] as number
+    if (other !== NOBODY) found[other] = found[other] === NOBODY ? at : TWICE
+  }
+}
+
+const bytesAt = (start: number) => (start + HEAD_WORDS) << 2
+const idFrom = (side: Part, start: number) => bytesAt(start) + ((side.words[start + 3] as number) >>> 16)
+const idTo = (side: Part, start: number) => idFrom(side, start) + ((side.words[start + 3] as number) & 0xffff)
+
+const hasId = (a: Part, at: number, b: Part, other: number) =>
+  isEqual(a.bytes, idFrom(a, at), idTo(a, at), b.bytes, idFrom(b, other), idTo(b, other))
+
+/**
+ * Whether rows of one id say the same: what is written alike does, and a column that one side lacks is empty. Where
+ * both files have the same columns in one order and no others, rows are compared as they are.
+ */
+function comparison(left: Side, right: Side, kept: ReadonlySet<string>) {
+  const [a, b] = [newEnds(), newEnds()]
+  const names = ['amount', 'currency', 'date', 'batch'] as const
+  const pairs = names
+    .map(name => [left.layout[name], right.layout[name]] as const)
+    .filter(([l, r]) => l !== -1 || r !== -1)
+  const areRowsSame = (at: number, other: number) => {
+    const length = left.words[at + 2] as number
+    if (right.words[other + 2] !== length) return false
+    for (let word = HEAD_WORDS + ((length - 1) >> 2); word >= HEAD_WORDS; word--) {
+      if (left.words[at + word] !== right.words[other + word]) return false
+    }
+    return true
+  }
+  const areCellsSame = (at: number, other: number) => {
+    findCells(left.bytes, bytesAt(at), a)
+    findCells(right.bytes, bytesAt(other), b)
+    for (const [l, r] of pairs) {
+      // The place of nothing: before the first cell, where it has no length.
+      const l_from = l === -1 ? 0 : (a[l] as number) + 1
+      const r_from = r === -1 ? 0 : (b[r] as number) + 1
+      const l_to = l === -1 ? 0 : (a[l + 1] as number)
+      const r_to = r === -1 ? 0 : (b[r + 1] as number)
+      if (!isEqual(left.bytes, l_from, l_to, right.bytes, r_from, r_to)) return false
+    }
+    return true
+  }
+  const is_alike = pairs.every(([l, r]) => l === r) && left.layout.id === right.layout.id
+  const has_more = [left, right].some(({ layout }) => layout.cells !== pairs.length + 1)
+  const isSame = is_alike && !has_more ? areRowsSame : areCellsSame
+  if (kept.size === 0) return isSame
+  return (at: number, other: number) =>
+    isSame(at, other) &&
+    !kept.has(Buffer.from(left.bytes.subarray(idFrom(left, at), idTo(left, at))).toString())
+}
+
+function leaveOver(side: Part, at: number, out: Out): void {
+  const start = side.starts[at] as number
+  out.digits(side.words[start] as number)
+  out.byte(0x2c)
+  out.write(side.bytes, bytesAt(start), bytesAt(start) + (side.words[start + 2] as number))
+}
