@@ -8,8 +8,9 @@ import { STAGES } from './face.ts'
 let home: string
 beforeAll(() => {
   home = mkdtempSync(join(tmpdir(), 'reconcile-killed-'))
+  // Enough for two threads.
   const rows = (side: string) =>
-    Array.from({ length: 5_000 }, (_, at) => `${at % 50 === 0 ? side : 'id'}${at},${at},usd\n`).join('')
+    Array.from({ length: 150_000 }, (_, at) => `${at % 50 === 0 ? side : 'id_'}${at},${at},usd\n`).join('')
   writeFileSync(join(home, 'left.csv'), `id,amount,currency\n${rows('l')}`)
   writeFileSync(join(home, 'right.csv'), `id,amount,currency\n${rows('r')}`)
 })

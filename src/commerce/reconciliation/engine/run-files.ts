@@ -56,12 +56,13 @@ export const runFiles: RunFiles = async options => {
 /** Null where one of the files is not plain, or an earlier run's rows join it. */
 async function runPlain(directory: Directory, options: RunFilesOptions): Promise<StoredRun | null> {
   if (options.carried !== undefined) return null
-  const [left, right] = [await findPlain(options.left), await findPlain(options.right)]
-  if (left === null || right === null) return null
   const bytes = (await sizeOf(options.left)) + (await sizeOf(options.right))
+  // Its threads start while the files are looked at.
   const crew = new Crew(bytes)
   let rest: Rest | null = null
   try {
+    const [left, right] = [await findPlain(options.left), await findPlain(options.right)]
+    if (left === null || right === null) return null
     let done = 0
     const onBytes = (more: number) => tell(options, { stage: 'read', done: (done += more), total: bytes })
     const files = { left: left.file, right: right.file }
