@@ -16,7 +16,9 @@ export class Crew {
 
   constructor(bytes: number) {
     const here = new URL('./worker.ts', import.meta.url)
-    this.#workers = bytes < THREADS_FROM_BYTES ? [] : [new Worker(here), new Worker(here)]
+    // Without the flags of this process, of which some are not for threads.
+    const start = () => new Worker(here, { execArgv: [] })
+    this.#workers = bytes < THREADS_FROM_BYTES ? [] : [start(), start()]
   }
 
   /** Both tasks, and their answers. What one of them throws is thrown here, as it was. */
