@@ -3,53 +3,64 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 
 const BUFFER_BYTES = 64 << 10
 
-/** `0000` to `9999`. */
-const DIGITS = Buffer.from(Array.from({ length: 10_000 }, (_, value) => `${value}`.padStart(4, '0')).join(''))
+/** Of a number of a row. */
+const DIGITS_MOST = 10
+
+/** Whole numbers from 0. Answers where they end. */
+export function putDigits(buffer: Uint8Array, at: number, value: number): number {
+  let end = at + 1
+  for (let above = 10; above <= value; above *= 10) end++
+  let left = value | 0
+  for (let place = end - 1; place >= at; place--) {
+    const above = (left / 10) | 0
+    buffer[place] = 0x30 + left - above * 10
+    left = above
+  }
+  return end
+}
 
 /** A file that is written in small pieces. */
 export class Out {
   readonly #file: number
-  readonly #buffer: Buffer
+  readonly buffer: Buffer
   #length = 0
   #is_open = true
 
   constructor(path: string, buffer_bytes = BUFFER_BYTES) {
     this.#file = openSync(path, 'w')
-    this.#buffer = Buffer.allocUnsafe(buffer_bytes)
+    this.buffer = Buffer.allocUnsafe(buffer_bytes)
   }
 
   write(bytes: Uint8Array, from: number, to: number): void {
-    if (this.#length + to - from > this.#buffer.length) this.flush()
-    if (to - from > this.#buffer.length) {
+    if (this.#length + to - from > this.buffer.length) this.flush()
+    if (to - from > this.buffer.length) {
       writeAll(this.#file, bytes, from, to)
       return
     }
-    const buffer = this.#buffer
+    const buffer = this.buffer
     let length = this.#length
     // Rows are short: a loop is quicker than a call that copies.
     for (let at = from; at < to; at++) buffer[length++] = bytes[at] as number
     this.#length = length
   }
 
-  /** As digits. */
-  digits(value: number): void {
-    if (this.#length + 16 > this.#buffer.length) this.flush()
-    const above = (value / 10_000) | 0
-    if (above > 0) {
-      this.digits(above)
-      this.#four(value - above * 10_000, 0)
-    } else this.#four(value, value >= 1000 ? 0 : value >= 100 ? 1 : value >= 10 ? 2 : 3)
+  /** Room for so many bytes in `buffer`: from the place that it answers, to the one that `filled` is told. */
+  reserve(bytes: number): number {
+    if (this.#length + bytes > this.buffer.length) this.flush()
+    return this.#length
   }
 
-  /** The last of four digits, from the table: dividing ten times a row was a tenth of a run. */
-  #four(value: number, skipped: number): void {
-    const buffer = this.#buffer
-    for (let at = skipped; at < 4; at++) buffer[this.#length++] = DIGITS[value * 4 + at] as number
+  filled(to: number): void {
+    this.#length = to
+  }
+
+  digits(value: number): void {
+    this.filled(putDigits(this.buffer, this.reserve(DIGITS_MOST), value))
   }
 
   byte(value: number): void {
-    if (this.#length === this.#buffer.length) this.flush()
-    this.#buffer[this.#length++] = value
+    if (this.#length === this.buffer.length) this.flush()
+    this.buffer[this.#length++] = value
   }
 
   text(text: string): void {
@@ -58,7 +69,7 @@ export class Out {
   }
 
   flush(): void {
-    writeAll(this.#file, this.#buffer, 0, this.#length)
+    writeAll(this.#file, this.buffer, 0, this.#length)
     this.#length = 0
   }
 

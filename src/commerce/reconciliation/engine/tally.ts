@@ -9,13 +9,22 @@ export interface CurrencySum {
   sum: bigint
 }
 
+interface Sum {
+  count: number
+  part: number
+  whole: bigint
+}
+
 export class Tally {
-  readonly #sums = new Map<number, { count: number; part: number; whole: bigint }>()
+  readonly #sums = new Map<number, Sum>()
+  /** Of the last amount: most have the same. */
+  #currency = 0
+  #sum: Sum = { count: 0, part: 0, whole: 0n }
 
   /** `currency` is three bytes of a code in one number. */
   add(currency: number, amount: number | bigint): void {
-    let sum = this.#sums.get(currency)
-    if (sum === undefined) this.#sums.set(currency, (sum = { count: 0, part: 0, whole: 0n }))
+    if (currency !== this.#currency) this.#sum = this.#sumOf(currency)
+    const sum = this.#sum
     sum.count++
     if (typeof amount === 'bigint') sum.whole += amount
     else sum.part += amount
@@ -23,6 +32,13 @@ export class Tally {
       sum.whole += BigInt(sum.part)
       sum.part = 0
     }
+  }
+
+  #sumOf(currency: number): Sum {
+    this.#currency = currency
+    let sum = this.#sums.get(currency)
+    if (sum === undefined) this.#sums.set(currency, (sum = { count: 0, part: 0, whole: 0n }))
+    return sum
   }
 
   sums(): CurrencySum[] {

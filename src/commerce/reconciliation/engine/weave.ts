@@ -2,7 +2,7 @@
  * Writes `items.csv` of plain files, or a part of it: rows of the left file once more, each that was paired as a line
  * of its own, and for each that was left over the next line of what was decided of those, which has the same order.
  */
-import { Out } from './out.ts'
+import { Out, putDigits } from './out.ts'
 import { type Place, wholeLines } from './plain.ts'
 import { amountAt, findCells, keyOf, newEnds, type PlainFile } from './rows.ts'
 import { type CurrencySum, Tally } from './tally.ts'
@@ -41,6 +41,7 @@ export function weave(task: WeaveTask): { rows: number; sums: CurrencySum[] } {
     let is_header = task.from.at === 0
     for (const { piece } of wholeLines(path, task.from.at, task.to?.at)) {
       for (let at = is_header ? piece.indexOf(LF) + 1 : 0; at < piece.length; ) {
+        const start = at
         const cells = findCells(piece, at, ends)
         at = (ends[cells + 1] as number) + 1
         row++
@@ -50,20 +51,25 @@ export function weave(task: WeaveTask): { rows: number; sums: CurrencySum[] } {
           if (!rest.writeNext(out)) throw new Error(`row ${row} has no home`)
           continue
         }
-        out.digits(row)
-        out.byte(COMMA)
-        out.digits(row + 1)
-        out.byte(COMMA)
-        out.digits(partner)
-        out.byte(COMMA)
-        out.digits(partner + 1)
+        const { buffer } = out
+        let to = out.reserve(at - start + LINE_BYTES_MOST)
+        to = putDigits(buffer, to, row)
+        buffer[to++] = COMMA
+        to = putDigits(buffer, to, row + 1)
+        buffer[to++] = COMMA
+        to = putDigits(buffer, to, partner)
+        buffer[to++] = COMMA
+        to = putDigits(buffer, to, partner + 1)
         for (const cell of shown) {
-          out.byte(COMMA)
-          if (cell !== -1) out.write(piece, (ends[cell] as number) + 1, ends[cell + 1] as number)
+          buffer[to++] = COMMA
+          if (cell === -1) continue
+          const end = ends[cell + 1] as number
+          for (let from = (ends[cell] as number) + 1; from < end; from++) buffer[to++] = piece[from] as number
         }
-        out.write(MATCHED, 0, MATCHED.length)
-        out.digits(row)
-        out.write(NOTHING_SAID, 0, NOTHING_SAID.length)
+        for (let from = 0; from < MATCHED.length; from++) buffer[to++] = MATCHED[from] as number
+        to = putDigits(buffer, to, row)
+        for (let from = 0; from < NOTHING_SAID.length; from++) buffer[to++] = NOTHING_SAID[from] as number
+        out.filled(to)
         tally.add(
           keyOf(piece, (ends[currency] as number) + 1),
           amountAt(piece, (ends[amount] as number) + 1, ends[amount + 1] as number),
@@ -81,6 +87,8 @@ export function weave(task: WeaveTask): { rows: number; sums: CurrencySum[] } {
 }
 
 const MATCHED = Buffer.from(',matched,id,l')
+/** Of a line without what is of the row itself: five numbers, commas and words. */
+const LINE_BYTES_MOST = 100
 const NOTHING_SAID = Buffer.from(',,\n')
 
 /** The lines of a file whose cells hold no line ends, one at a time. */
