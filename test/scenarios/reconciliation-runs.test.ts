@@ -290,6 +290,32 @@ test('a run whose worker was killed at each of its tries goes on when it is aske
   await work()
 })
 
+test('PostgreSQL looks in every stage whether its worker still lives, and gives up the lock of one that was killed', async () => {
+  const owner = new pg.Client({ connectionString: world.url })
+  await owner.connect()
+  try {
+    await owner.query(`
+      create table stages_seen (setting text);
+      grant insert on stages_seen to bursar_system;
+      create function note_stage() returns trigger language plpgsql as $$
+        begin
+          insert into stages_seen values (current_setting('client_connection_check_interval'));
+          return new;
+        end
+      $$;
+      create trigger note_stage before update on reconciliation_runs for each row execute function note_stage()`)
+    await shop.api.post(RUNS, await example())
+    await work()
+    const { rows } = await owner.query(
+      'select distinct setting, count(*)::integer from stages_seen group by setting',
+    )
+    expect(rows).toEqual([{ setting: '2s', count: 6 }])
+  } finally {
+    await owner.query('drop trigger if exists note_stage on reconciliation_runs')
+    await owner.end()
+  }
+})
+
 test('what still waits is carried to the next run', async () => {
   const at = `carry${(made += 1)}`
   const first = await shop.api.post(RUNS, {

@@ -25,6 +25,12 @@ const TRIES_MOST = 9
 const payload = z.object({ account_id: z.uuid(), livemode: z.boolean(), run_id: z.uuid() })
 type Payload = z.output<typeof payload>
 
+/**
+ * PostgreSQL works on at a statement whose client was killed, for as long as that takes, and its lock keeps everybody else
+ * out: tries would run out meanwhile. So it looks whether anybody is there.
+ */
+const LOOK_FOR_CLIENT_MS = 2_000
+
 const WORKED_AT = 'another worker is at this run'
 
 export const runJob = defineJob({
@@ -76,6 +82,10 @@ export function workStage(db: Db, clock: Clock, of: Payload): Promise<RunRow['st
 }
 
 async function lockRun(tx: Tx, { account_id, livemode, run_id }: Payload): Promise<RunRow | undefined> {
+  // A PostgreSQL on Windows cannot look, and refuses to be told to.
+  await tx.run`
+    select set_config('client_connection_check_interval', ${String(LOOK_FOR_CLIENT_MS)}, true)
+    where version() !~* 'msvc|visual c|mingw'`
   const { is_ours } = await tx.one<{ is_ours: boolean }>`
     select pg_try_advisory_xact_lock(hashtextextended(${run_id}::text, 17)) as is_ours`
   // Thrown, because that worker may die: then this job is the one that goes on.
