@@ -189,12 +189,16 @@ export function value(schema: Schema, name: string, pool: Pool, dice: Dice): unk
       const without = 'charge_id' in schema.properties && 'payment_intent_id' in schema.properties
       const skipped = without ? [dice.pick(['charge_id', 'payment_intent_id'])] : []
       if (is_transfer) skipped.push(...UNUSUAL_IN_A_TRANSFER)
+      const { properties } = schema
+      const rule = DEPENDENT.find(({ known_by }) => known_by.every(member => member in properties))
+      skipped.push(...(rule?.without ?? []))
       return Object.fromEntries(
         Object.entries(schema.properties)
           .filter(
             ([member]) => !skipped.includes(member) && (required.includes(member) || wanted(member, dice)),
           )
-          .map(([member, inner]) => [member, value(inner, member, pool, dice)]),
+          .map(([member, inner]) => [member, value(inner, member, pool, dice)])
+          .concat(Object.entries(rule?.always ?? {})),
       )
     }
     case 'array':
@@ -213,6 +217,27 @@ export function value(schema: Schema, name: string, pool: Pool, dice: Dice): unk
 /** What a ledger transfer needs depends on its kind: here they post at once, between accounts named by code. */
 const NEEDED_IN_A_TRANSFER = ['debit_code', 'credit_code', 'amount', 'currency']
 const UNUSUAL_IN_A_TRANSFER = ['kind', 'debit_account_id', 'credit_account_id', 'pending_id', 'expires_at']
+
+/** Parameters of which the one says whether the other may be there, known by those that stand together nowhere else. */
+const DEPENDENT: { known_by: string[]; without: string[]; always: Record<string, unknown> }[] = [
+  {
+    known_by: ['card', 'token', 'type'],
+    without: ['token'],
+    always: { card: { number: NUMBERS[0], exp_month: 12, exp_year: 2040, cvc: '123' } },
+  },
+  // A cut of the books; a decision about rows of a run.
+  {
+    known_by: ['ledger_account_id', 'source'],
+    without: ['ledger_account_id', 'code', 'from', 'to'],
+    always: { source: 'payouts' },
+  },
+  { known_by: ['as_of', 'timing_days'], without: ['as_of'], always: { as_of: '2026-11-21' } },
+  {
+    known_by: ['ledger_code', 'kind', 'left'],
+    without: ['ledger_code', 'right'],
+    always: { kind: 'write_off', left: [1] },
+  },
+]
 
 /** What makes a request more often legal than not. */
 function wanted(name: string, dice: Dice): boolean {

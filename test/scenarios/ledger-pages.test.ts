@@ -7,6 +7,7 @@
 import { globSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { decodeId } from '#kernel'
 import { applyProcessorEvent, type News } from '#payments'
 import { trialBalance } from '#ledger'
 import { disputeNewsOf, eventOf, newsOf, payoutNewsOf } from '../support/news.ts'
@@ -51,6 +52,32 @@ async function payOut(account: TestAccount): Promise<Json> {
 async function dispute(account: TestAccount, statuses: readonly DisputeStatus[]): Promise<void> {
   const { body } = await account.api.get('/v1/payment_intents')
   for (const status of statuses) await tell(await disputeNewsOf(world, body.data[0].id, { status }))
+}
+type Sides<Of> = Record<'left' | 'right', Of>
+
+/** A run over two statements of these rows, and the decision to post what these of them differ by. */
+async function suspend(account: TestAccount, rows: Sides<string>, picked: Sides<number[]>): Promise<void> {
+  const { api, account_id, livemode } = account
+  const keep = async (name: string, row: string): Promise<string> => {
+    const at = `/v1/reconciliation_statements?name=${name}.csv&is_empty_allowed=true`
+    const { status, text, body } = await api.upload(at, `id,amount,currency\n${row}\n`)
+    expect(status, text).toBe(200)
+    return body.id
+  }
+  const asked = {
+    left_statement_id: await keep('left', rows.left),
+    right_statement_id: await keep('right', rows.right),
+  }
+  const { body: run } = await api.post('/v1/reconciliation_runs', asked)
+  await world.runJob('reconciliation.run', { account_id, livemode, run_id: decodeId('rec_', run.id) })
+  const { status, text } = await api.post(`/v1/reconciliation_runs/${run.id}/decisions`, {
+    kind: 'suspense',
+    ...picked,
+    ledger_code: 'bank',
+    reason: 'Asked the bank on 4 March',
+    author: 'Ada',
+  })
+  expect(status, text).toBe(200)
 }
 type DisputeStatus = Extract<News, { kind: 'dispute' }>['status']
 
@@ -198,6 +225,14 @@ const examples: Record<string, Record<string, Example>> = {
         const { status, text } = await books.post('/v1/ledger/transfers', ADJUSTMENT)
         expect(status, text).toBe(200)
       },
+    },
+  },
+  suspense: {
+    'Found outside': {
+      play: account => suspend(account, { left: 'a,500,usd', right: 'a,700,usd' }, { left: [1], right: [1] }),
+    },
+    Missed: {
+      play: account => suspend(account, { left: 'b,70,usd', right: '' }, { left: [1], right: [] }),
     },
   },
   'orphan-capture': {

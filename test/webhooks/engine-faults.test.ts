@@ -120,7 +120,11 @@ test('engine 10: when nobody can be reached it is our own fault: all pauses, no 
     await expect
       .poll(async () => (await room.queue(endpoint)).map(({ tries }) => tries), { timeout: TEST_MS })
       .toEqual(Array.from({ length: 25 }, () => 0))
-    expect((await room.attempts(endpoint)).filter(({ is_counted }) => is_counted)).toEqual([])
+    await expect
+      .poll(async () => (await room.attempts(endpoint)).filter(({ is_counted }) => is_counted), {
+        timeout: TEST_MS,
+      })
+      .toEqual([])
   }
   const { disabled } = await room.db.one<{ disabled: number }>`
     select count(*)::integer as disabled from webhook_endpoints where status = 'disabled'`

@@ -34,8 +34,8 @@ export async function checkTransfers({ tx, advance }: Walk): Promise<Broken | un
   while (from_ms <= last_ms) {
     const until_ms = Math.min(from_ms + span_ms, last_ms + 1)
     const span = { from: idFloor(from_ms), until: idFloor(until_ms) }
-    const { transfers, legs } = await tx.one<{ transfers: bigint; legs: bigint }>`
-      select count(*) as transfers, 2 * count(*) filter (where kind in ('post', 'post_pending')) as legs
+    const { transfers, ids, legs } = await tx.one<{ transfers: bigint; ids: bigint; legs: bigint }>`
+      select count(*) as transfers, count(distinct id) as ids, 2 * count(*) filter (where kind in ('post', 'post_pending')) as legs
       from ledger_transfers
       where id >= ${span.from} and id < ${span.until}`
     // Counted before it is checked, so that a busy hour is cut up rather than held in memory.
@@ -47,6 +47,8 @@ export async function checkTransfers({ tx, advance }: Walk): Promise<Broken | un
     // A leg has one entry that fits it, or none: the entry's key stands in it. As many of all three, and they are pairs.
     const is_balanced = entries === legs && fitting === legs
     const broken =
+      // Two of one id count each other's entries, and no key of the table is sacred to who may drop it.
+      (ids === transfers ? undefined : await findDouble(tx, span)) ??
       (is_balanced ? undefined : await findUnbalanced(tx, span)) ??
       (await findForeignAccount(tx, span)) ??
       (await findBadResolution(tx, span))
@@ -72,6 +74,15 @@ const matchEntries = (tx: Tx, { from, until }: Span) => tx.one<{ entries: bigint
     and e.ledger_account_id = case e.side when 'debit' then t.debit_account_id else t.credit_account_id end
     and e.sequence = case e.side when 'debit' then t.debit_sequence else t.credit_sequence end
   where e.transfer_id >= ${from} and e.transfer_id < ${until}`
+
+const findDouble = (tx: Tx, { from, until }: Span) => tx.maybe<Broken>`
+  select 'ledger_transfers' as "table", account_id, livemode, id, 'it is there ' || count(*) || ' times' as reason
+  from ledger_transfers
+  where id >= ${from} and id < ${until}
+  group by account_id, livemode, id
+  having count(*) > 1
+  order by id
+  limit 1`
 
 /** Names the first that does not match: this costs more than to count those that do. */
 const findUnbalanced = (tx: Tx, { from, until }: Span) => tx.maybe<Broken>`

@@ -177,6 +177,32 @@ const tamperings: [name: string, reason: RegExp, tamper: (tx: Tx) => Promise<unk
       tx.run`delete from ledger_accounts where account_id = ${tenant.account_id} and normal_side = 'credit'`,
   ],
   [
+    'one leg gone and the other there twice',
+    /missing|is not there/,
+    async tx => {
+      await tx.run`alter table ledger_entries drop constraint ledger_entries_pkey`
+      await tx.run`
+        update ledger_entries e set (ledger_account_id, sequence, side, balance) = (
+          select o.ledger_account_id, o.sequence, o.side, o.balance from ledger_entries o where o.transfer_id = ${capture} and o.side = 'debit')
+        where e.transfer_id = ${capture} and e.side = 'credit'`
+    },
+  ],
+  [
+    'a transfer there twice',
+    /it is there 2 times/,
+    async tx => {
+      await tx.run`do $$ declare name text; begin
+        for name in select conname from pg_constraint where conrelid = 'ledger_transfers'::regclass and contype in ('u', 'p') loop
+          execute 'alter table ledger_transfers drop constraint ' || name || ' cascade';
+        end loop;
+        for name in select indexrelid::regclass::text from pg_index where indrelid = 'ledger_transfers'::regclass and indisunique loop
+          execute 'drop index ' || name;
+        end loop;
+      end $$`
+      await tx.run`insert into ledger_transfers select * from ledger_transfers where id = ${capture}`
+    },
+  ],
+  [
     'a month of entries dropped',
     /is not there/,
     tx => tx.run`do $$ declare child regclass; begin

@@ -37,8 +37,8 @@ export interface Incoming {
   readonly path_params: Record<string, unknown>
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: Buffer | undefined
-  /** Of an endpoint that takes a file: receives it. */
-  readonly receive?: () => Promise<HeldUpload>
+  /** Of an endpoint that takes a file: receives it, for this account. */
+  readonly receive?: (account_id: string) => Promise<HeldUpload>
   /** The caller's address. */
   readonly ip: string | undefined
 }
@@ -240,7 +240,7 @@ class Run {
     readIdempotencyKey(single(this.#incoming.headers['idempotency-key']))
     const { receive } = this.#incoming
     assert(receive, 'who takes a file can receive one')
-    const file = await receive()
+    const file = await receive(caller.account_id)
     try {
       return await this.#keyed(context, caller, { ...raw, file: file.sha256 }, { params, file }, path)
     } finally {

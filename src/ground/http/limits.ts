@@ -54,6 +54,15 @@ export const UPLOAD_ANSWER_DEADLINE_MS = 900_000
 /** Files being received or read in one process: each may hold a gigabyte of disk and one connection to the database. */
 export const UPLOADS_MOST = 4
 
+/** Of these of one account: who sends slowly, or often, leaves room for others. */
+export const UPLOADS_OF_ACCOUNT_MOST = 2
+
+/** By then a file has begun to arrive in earnest, over whatever line. */
+export const UPLOAD_GRACE_MS = 30_000
+
+/** After that it is as fast as other bodies on average, or it is given up: a trickle would keep its place for an hour. */
+export const UPLOAD_BYTES_PER_SECOND_LEAST = 35_000
+
 /** Who goes on sending a file that was refused is cut off after this, having had the time to read why. */
 export const REFUSED_UPLOAD_LINGER_MS = 5_000
 

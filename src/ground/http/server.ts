@@ -12,7 +12,7 @@ import { ApiError, type Clock, encodeId, type Foreground, newId, NOBODY, sleep }
 import { counter, type Log, METRICS_CONTENT_TYPE, metricsText } from '#metrics'
 import { createVault } from '#secrets'
 import { createAuthenticator } from './auth.ts'
-import { type Outgoing, requestHeaders, runEndpoint, type RunnerOptions } from './endpoint.ts'
+import { type Incoming, type Outgoing, requestHeaders, runEndpoint, type RunnerOptions } from './endpoint.ts'
 import { asApiError, errorText } from './errors.ts'
 import {
   ANSWER_DEADLINE_MS,
@@ -246,13 +246,13 @@ export function createServer(options: ServerOptions): Server {
     const under_way = takes_file ? uploads.running : running
     under_way.set(response, performance.now())
     const query_at = url.indexOf('?')
-    const incoming = {
+    const incoming: Incoming = {
       path: query_at < 0 ? url : url.slice(0, query_at),
       query: query_at < 0 ? '' : url.slice(query_at + 1),
       path_params: request.params as Record<string, unknown>,
       headers: raw.headers,
       body: request.body as Buffer | undefined,
-      ...(takes_file && { receive: () => uploads.receive(raw, response) }),
+      ...(takes_file && { receive: account_id => uploads.receive(raw, response, account_id) }),
       ip: request_log && callerAddress(raw, options.proxies ?? 0),
     }
     runEndpoint(runner, endpoint, incoming)

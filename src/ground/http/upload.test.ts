@@ -1,14 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import { mkdtempSync, readdirSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { Readable } from 'node:stream'
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { fileEndpoint } from './declare.ts'
 import { object } from './schema.ts'
 import { type TestAccount, type TestApi, testApi } from './testing.ts'
+import { receiveUpload } from './upload.ts'
 
 const Measured = object('measured_file', null, { name: z.string(), bytes: z.int(), sha256: z.string() })
 let runs = 0
@@ -39,7 +44,7 @@ const directory = mkdtempSync(join(tmpdir(), 'bursar-uploads-'))
 beforeAll(async () => {
   api = await testApi([measure], {
     upload_directory: directory,
-    uploads: { bytes_most: MOST, deadline_ms: 5_000 },
+    uploads: { bytes_most: MOST, deadline_ms: 5_000, grace_ms: 4_000 },
     timeouts: { headers_ms: 500, request_ms: 600, answer_ms: 500 },
   })
   shop = await api.account()
@@ -47,11 +52,11 @@ beforeAll(async () => {
 })
 afterAll(() => api.close())
 
-const head = (headers: string[], query = '?name=a') =>
+const head = (headers: string[], query = '?name=a', { key } = shop) =>
   [
     `POST /v1/measured_files${query} HTTP/1.1`,
     'Host: localhost',
-    `Authorization: Bearer ${shop.key}`,
+    `Authorization: Bearer ${key}`,
     ...headers,
     '',
     '',
@@ -171,17 +176,56 @@ test('a file that breaks off has asked nothing: its key is free', async () => {
   expect(readdirSync(directory)).toEqual([])
 })
 
-test('more files at once than are received are told to come again', async () => {
+test('more files at once than are received are told to come again, those of one account sooner', async () => {
+  const others = [await api.account(), await api.account()]
   const heard: string[] = []
-  const sockets = Array.from({ length: 5 }, (_, i) => {
+  const send = (of: TestAccount, i: number) => {
     const socket = connect(port, '127.0.0.1')
     socket.on('error', () => undefined)
     socket.on('data', chunk => void heard.push(String(chunk)))
-    socket.write(`${head([`Idempotency-Key: c${i}`, 'Content-Length: 4'])}ab`)
+    socket.write(`${head([`Idempotency-Key: c${i}`, 'Content-Length: 4'], '?name=a', of)}ab`)
     return socket
-  })
-  await expect.poll(() => heard.length, { timeout: 4_000 }).toBe(1)
-  expect(heard[0]).toContain('HTTP/1.1 503')
+  }
+  const sockets = [send(shop, 0), send(shop, 1), send(shop, 2)]
+  await expect.poll(() => heard.length, { timeout: 3_000 }).toBe(1)
+  expect(heard[0]).toMatch(/HTTP\/1.1 503[^]*2 files of this account/)
+  for (const [i, other] of [others[0], others[1], others[0]].entries()) {
+    sockets.push(send(other as TestAccount, 3 + i))
+  }
+  await expect.poll(() => heard.length, { timeout: 3_000 }).toBe(2)
+  expect(heard[1]).toMatch(/HTTP\/1.1 503[^]*: *"4 files are/)
   for (const socket of sockets) socket.destroy()
   await expect.poll(async () => (await post('x')).status, { timeout: 10_000 }).toBe(200)
+})
+
+test('a file that trickles is given up, long before its deadline', async () => {
+  const request = Object.assign(new Readable({ read: () => undefined }), { headers: {} })
+  request.push('a')
+  const trickling = setInterval(() => request.push('a'), 100)
+  const receiving = receiveUpload(request as never as IncomingMessage, directory, { grace_ms: 200 })
+  await expect(receiving).rejects.toMatchObject({ code: 'request_timeout' })
+  clearInterval(trickling)
+  expect(readdirSync(directory)).toEqual([])
+})
+
+test('of a file that is received no more is in memory than is under way', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const sent: WeakRef<Buffer>[] = []
+  let left = 0
+  async function* file() {
+    for (let i = 0; i < 200; i++) {
+      const chunk = Buffer.allocUnsafeSlow(65_536)
+      sent.push(new WeakRef(chunk))
+      yield chunk
+    }
+    for (let i = 0; i < 5; i++) await turn()
+    collect()
+    left = sent.filter(chunk => chunk.deref() !== undefined).length
+  }
+  const request = Object.assign(Readable.from(file(), { highWaterMark: 1 }), { headers: {} })
+  const upload = await receiveUpload(request as never as IncomingMessage, directory)
+  await upload.release()
+  expect([upload.bytes, sent.length]).toEqual([200 * 65_536, 200])
+  expect(left).toBeLessThan(10)
 })

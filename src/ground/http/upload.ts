@@ -9,7 +9,12 @@ import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { ApiError } from '#kernel'
-import { UPLOAD_BYTES_MOST, UPLOAD_DEADLINE_MS } from './limits.ts'
+import {
+  UPLOAD_BYTES_MOST,
+  UPLOAD_BYTES_PER_SECOND_LEAST,
+  UPLOAD_DEADLINE_MS,
+  UPLOAD_GRACE_MS,
+} from './limits.ts'
 
 /** What was uploaded, whole. */
 export interface Upload {
@@ -29,14 +34,16 @@ export interface HeldUpload extends Upload {
 export interface UploadLimits {
   readonly bytes_most?: number
   readonly deadline_ms?: number
+  readonly grace_ms?: number
 }
 
 /** Reads a request's body to a file without a name in `directory`. Throws ApiError; then nothing is left. */
 export async function receiveUpload(
   request: IncomingMessage,
   directory: string,
-  { bytes_most = UPLOAD_BYTES_MOST, deadline_ms = UPLOAD_DEADLINE_MS }: UploadLimits = {},
+  limits: UploadLimits = {},
 ): Promise<HeldUpload> {
+  const { bytes_most = UPLOAD_BYTES_MOST } = limits
   if (Number(request.headers['content-length'] ?? 0) > bytes_most) throw tooLarge(bytes_most)
   const path = join(directory, `upload-${randomUUID()}`)
   const file = await open(path, 'wx+', 0o600).catch((cause: unknown) => {
@@ -44,7 +51,7 @@ export async function receiveUpload(
   })
   try {
     await unlink(path)
-    const received = await receive(request, file, bytes_most, deadline_ms)
+    const received = await receive(request, file, { ...limits, bytes_most })
     return { ...received, stream: () => Readable.from(read(file)), release: () => file.close() }
   } catch (error) {
     await file.close()
@@ -55,28 +62,44 @@ export async function receiveUpload(
 async function receive(
   request: IncomingMessage,
   file: FileHandle,
-  bytes_most: number,
-  deadline_ms: number,
+  {
+    bytes_most,
+    deadline_ms = UPLOAD_DEADLINE_MS,
+    grace_ms = UPLOAD_GRACE_MS,
+  }: UploadLimits & { bytes_most: number },
 ): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256')
   let bytes = 0
   // Destroying the request would take the socket with it, and nobody could be told why.
   const chunks = request.iterator({ destroyOnReturn: false })
-  const late = AbortSignal.timeout(deadline_ms)
-  const overdue = new Promise<never>((_, reject) => {
-    late.addEventListener('abort', () => reject(new ApiError('request_timeout')), { once: true })
-  })
-  overdue.catch(() => {})
-  for (;;) {
-    const { done, value } = (await Promise.race([chunks.next(), overdue])) as IteratorResult<Buffer, void>
-    if (done) return { bytes, sha256: hash.digest('hex') }
-    hash.update(value)
-    // write() may take less than it is given; writeFile goes on until all is there.
-    await file.writeFile(value)
-    bytes += value.length
-    if (bytes > bytes_most) throw tooLarge(bytes_most)
+  let giveUp: (error: ApiError) => void = () => undefined
+  const began_ms = performance.now()
+  const watch = setInterval(() => {
+    const after_ms = performance.now() - began_ms
+    const is_trickle = bytes < ((after_ms - grace_ms) / 1_000) * UPLOAD_BYTES_PER_SECOND_LEAST
+    if (after_ms > deadline_ms || is_trickle) giveUp(new ApiError('request_timeout'))
+  }, PACE_CHECK_MS)
+  try {
+    for (;;) {
+      // A promise for each chunk: one for the whole file, raced with each, would keep every chunk until the end.
+      const { done, value } = await new Promise<IteratorResult<Buffer, void>>((resolve, reject) => {
+        giveUp = reject
+        chunks.next().then(resolve, reject)
+      })
+      if (done) return { bytes, sha256: hash.digest('hex') }
+      hash.update(value)
+      // write() may take less than it is given; writeFile goes on until all is there.
+      await file.writeFile(value)
+      bytes += value.length
+      if (bytes > bytes_most) throw tooLarge(bytes_most)
+    }
+  } finally {
+    clearInterval(watch)
   }
 }
+
+/** How late a file that takes too long may be noticed. */
+const PACE_CHECK_MS = 1_000
 
 /** Fewer and larger reads than the usual 64 kB: a gigabyte is read in four thousand. */
 const READ_BYTES = 262_144

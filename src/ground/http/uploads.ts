@@ -6,7 +6,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { ApiError } from '#kernel'
-import { REFUSED_UPLOAD_LINGER_MS, UPLOAD_ANSWER_DEADLINE_MS, UPLOADS_MOST } from './limits.ts'
+import {
+  REFUSED_UPLOAD_LINGER_MS,
+  UPLOAD_ANSWER_DEADLINE_MS,
+  UPLOADS_MOST,
+  UPLOADS_OF_ACCOUNT_MOST,
+} from './limits.ts'
 import { type HeldUpload, receiveUpload, type UploadLimits } from './upload.ts'
 
 export type { UploadLimits } from './upload.ts'
@@ -16,7 +21,7 @@ export interface Uploads {
   readonly running: Map<ServerResponse, number>
   /** Whether a file is on its way over this socket. */
   isReceiving(socket: Duplex): boolean
-  receive(request: IncomingMessage, response: ServerResponse): Promise<HeldUpload>
+  receive(request: IncomingMessage, response: ServerResponse, account_id: string): Promise<HeldUpload>
   /** After the answer: whoever still sends is heard for a moment, so that he can read it, and then cut off. */
   finish(request: IncomingMessage): void
 }
@@ -24,13 +29,23 @@ export interface Uploads {
 export function createUploads(directory: string, limits?: UploadLimits): Uploads {
   const running = new Map<ServerResponse, number>()
   const receiving = new Set<Duplex>()
-  let held = 0
+  /** Of each account. */
+  const held = new Map<string, number>()
+  function letGo(account_id: string): void {
+    const left = (held.get(account_id) ?? 0) - 1
+    if (left > 0) held.set(account_id, left)
+    else held.delete(account_id)
+  }
   return {
     running,
     isReceiving: socket => receiving.has(socket),
-    async receive(request, response) {
-      if (held >= UPLOADS_MOST) throw busy()
-      held += 1
+    async receive(request, response, account_id) {
+      const own = held.get(account_id) ?? 0
+      let all = 0
+      for (const count of held.values()) all += count
+      if (all >= UPLOADS_MOST) throw busy(`${UPLOADS_MOST} files`)
+      if (own >= UPLOADS_OF_ACCOUNT_MOST) throw busy(`${UPLOADS_OF_ACCOUNT_MOST} files of this account`)
+      held.set(account_id, own + 1)
       const { socket } = request
       receiving.add(socket)
       // Its deadline for an answer begins with its last byte.
@@ -42,12 +57,12 @@ export function createUploads(directory: string, limits?: UploadLimits): Uploads
         return {
           ...upload,
           async release() {
-            held -= 1
+            letGo(account_id)
             await upload.release()
           },
         }
       } catch (error) {
-        held -= 1
+        letGo(account_id)
         throw error
       } finally {
         receiving.delete(socket)
@@ -66,8 +81,8 @@ export function createUploads(directory: string, limits?: UploadLimits): Uploads
   }
 }
 
-const busy = (): ApiError =>
+const busy = (files: string): ApiError =>
   new ApiError('service_unavailable', {
-    message: `${UPLOADS_MOST} files are being received already. Retry in a moment with the same Idempotency-Key.`,
+    message: `${files} are being received already. Retry in a moment with the same Idempotency-Key.`,
     headers: { 'Retry-After': '10' },
   })

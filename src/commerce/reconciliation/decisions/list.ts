@@ -12,8 +12,8 @@ export const listDecisions: Endpoint = endpoint({
   returns: listOf(ReconciliationDecision),
   async run(context, params, { id: run_id }) {
     const { account_id, livemode } = context.tenant
-    await findRun(context.db, context.tenant, run_id)
     const at = keyset(ReconciliationDecision, context.tenant, { ...params, run_id } as typeof params)
+    await findRun(context.db, context.tenant, run_id)
     const rows = await context.db.many<DecisionRow>`
       select ${decisionColumns}
       from (

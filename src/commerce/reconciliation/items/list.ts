@@ -12,11 +12,15 @@ import {
   nullable,
   object,
   page,
+  text,
 } from '#http'
 import type { Side } from '../line.ts'
 import { type Pass, PASSES, type Status, STATUSES } from '../rules.ts'
 import { findSucceeded, type RunRow, runPath } from '../runs/object.ts'
 import { wideAmount } from '../wide-amount.ts'
+
+/** A letter and the number of a row. */
+const GROUP_LENGTH_MOST = 11
 
 const SIDES = ['left', 'right'] as const satisfies Side[]
 
@@ -70,17 +74,13 @@ export const listItems: Endpoint = endpoint({
     filters: {
       side: z.enum(SIDES).optional(),
       status: z.enum(STATUSES).optional(),
-      group: z
-        .string()
-        .regex(/^[lr]\d{1,10}$/)
-        .optional()
-        .describe('Of findings: what belongs to one.'),
+      group: text(GROUP_LENGTH_MOST).optional().describe('Of findings: what belongs to one.'),
     },
   }).omit({ created_at: true, expand: true }),
   returns: listOf(ReconciliationItem),
   async run(context, params, { id: run_id }) {
-    const run = await findSucceeded(context.db, context.tenant, run_id)
     const at = keyset(ReconciliationItem, context.tenant, { ...params, run_id } as typeof params)
+    const run = await findSucceeded(context.db, context.tenant, run_id)
     const rows = await itemsOf(context.db, run, params, at)
     const shown = rows.map(({ line, line_id, amount, currency, date, batch, text, ...item }) => ({
       ...item,
