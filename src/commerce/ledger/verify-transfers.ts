@@ -1,5 +1,6 @@
 /** The first two walks of `verify`: each transfer against its entries, each pending against its resolutions. */
 import type { Tx } from '#db'
+import { assert } from '#kernel'
 import type { Broken, Walk } from './verify-walk.ts'
 
 /** Transfers in a piece at most: some megabytes in the database, some tenths of a second. */
@@ -8,7 +9,7 @@ const PIECE_ROWS = 50_000n
 /** Where the search for a good span begins; it is halved while it holds too much and doubled while it holds little. */
 const FIRST_SPAN_MS = 60_000
 
-/** A year: an empty decade is ten steps. */
+/** A year: what holds little is small however long it is. Time in which nothing was posted is passed over. */
 const SPAN_MOST_MS = 366 * 24 * 60 * 60_000
 
 /**
@@ -17,30 +18,18 @@ const SPAN_MOST_MS = 366 * 24 * 60 * 60_000
  * transfer's currency. Pieces are spans of time, because ids carry theirs.
  */
 export async function checkTransfers({ tx, advance }: Walk): Promise<Broken | undefined> {
-  const ends = await tx.one<{ first: string | null; last: string | null }>`
-    select
-      (select id from (
-        (select id from ledger_transfers order by id limit 1)
-        union all (select transfer_id from ledger_entries order by transfer_id limit 1)
-      ) as ends order by id limit 1) as first,
-      (select id from (
-        (select id from ledger_transfers order by id desc limit 1)
-        union all (select transfer_id from ledger_entries order by transfer_id desc limit 1)
-      ) as ends order by id desc limit 1) as last`
-  if (ends.first === null || ends.last === null) return undefined
-  const last_ms = millisecondsOf(ends.last)
-  let from_ms = millisecondsOf(ends.first)
   let span_ms = FIRST_SPAN_MS
-  while (from_ms <= last_ms) {
-    const until_ms = Math.min(from_ms + span_ms, last_ms + 1)
-    const span = { from: idFloor(from_ms), until: idFloor(until_ms) }
+  for (let first = await nextId(tx, NIL); first !== null; ) {
+    const from_ms = millisecondsOf(first)
+    assert(from_ms < LAST_MS, 'no clock makes the id of this transfer')
+    const span = { from: idFloor(from_ms), until: idFloor(Math.min(from_ms + span_ms, LAST_MS)) }
     const { transfers, ids, legs } = await tx.one<{ transfers: bigint; ids: bigint; legs: bigint }>`
       select count(*) as transfers, count(distinct id) as ids, 2 * count(*) filter (where kind in ('post', 'post_pending')) as legs
       from ledger_transfers
       where id >= ${span.from} and id < ${span.until}`
     // Counted before it is checked, so that a busy hour is cut up rather than held in memory.
-    if (transfers > PIECE_ROWS && until_ms - from_ms > 1) {
-      span_ms = Math.floor((until_ms - from_ms) / 2)
+    if (transfers > PIECE_ROWS && span_ms > 1) {
+      span_ms = Math.floor(span_ms / 2)
       continue
     }
     const { entries, fitting } = await matchEntries(tx, span)
@@ -54,10 +43,29 @@ export async function checkTransfers({ tx, advance }: Walk): Promise<Broken | un
       (await findBadResolution(tx, span))
     if (broken !== undefined) return broken
     advance({ transfers, entries })
-    from_ms = until_ms
+    first = await nextId(tx, span.until)
     if (transfers < PIECE_ROWS / 2n) span_ms = Math.min(SPAN_MOST_MS, span_ms * 2)
   }
   return undefined
+}
+
+/** The last instant that an id has room for, in the year 10889. */
+const LAST_MS = 0xffff_ffff_ffff
+
+/** Before all ids. */
+const NIL = '00000000-0000-0000-0000-000000000000'
+
+/** The first id of a transfer from here on, or of one that an entry names; null when there is none. */
+async function nextId(tx: Tx, from: string): Promise<string | null> {
+  const next = await tx.maybe<{ id: string }>`
+    select id from (
+      (select id from ledger_transfers where id >= ${from} order by id limit 1)
+      union all
+      (select transfer_id from ledger_entries where transfer_id >= ${from} order by transfer_id limit 1)
+    ) as next
+    order by id
+    limit 1`
+  return next?.id ?? null
 }
 
 interface Span {
