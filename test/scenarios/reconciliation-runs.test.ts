@@ -260,6 +260,29 @@ test('a row that stands in two runs is decided once, and its difference posted o
   ).toEqual({ 'suspense_unexpected usd': 209, 'suspense_missing eur': 70 })
 })
 
+test('what a decision posted to suspense is no finding of the next cut of the books', async () => {
+  const books = await world.account()
+  const cut = async (code: string) =>
+    (await books.api.post(`${STATEMENTS}/snapshot`, { name: code, source: 'ledger', code })).body
+  const right_statement_id = await upload(['wire-1,700,usd,2026-11-03'], books)
+  const run = await books.api.post(RUNS, { left_statement_id: (await cut('bank')).id, right_statement_id })
+  await work(books)
+  const decided = await books.api.post(`${RUNS}/${run.body.id}/decisions`, {
+    kind: 'suspense',
+    right: [1],
+    reason: 'Nobody knows the sender.',
+    author: 'Ada',
+  })
+  expect(decided.body.transfer_ids).toHaveLength(1)
+  const next = await books.api.post(RUNS, { left_statement_id: (await cut('bank')).id, right_statement_id })
+  await work(books)
+  expect((await books.api.get(`${RUNS}/${next.body.id}`)).body).toMatchObject({
+    is_clean: true,
+    counts: { left: { unmatched: 0 }, right: { manual: 1 } },
+  })
+  expect(await cut('suspense_unexpected')).toMatchObject({ rows: 1, sums: [{ amount: 700 }] })
+})
+
 test('a run whose worker was killed at each of its tries goes on when it is asked for again', async () => {
   const sides = await example()
   const { body: run } = await shop.api.post(RUNS, sides)
