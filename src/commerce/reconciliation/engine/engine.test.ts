@@ -180,6 +180,7 @@ describe('the file engine', () => {
     ['a blank line of CR LF', 'a,5,usd\r\n\r\nb,6,usd\r'],
     ['a lone CR', 'a,5,usd\rb,6,usd'],
     ['no id', ',5,usd'],
+    ['a placeholder for an id', 'NotProvided,5,usd'],
     ['an id that is too long', `${'x'.repeat(513)},5,usd`],
     ['a NUL', 'a\0,5,usd'],
     ['a hash in front', '#a,5,usd'],

@@ -4,6 +4,7 @@
  */
 import { currencies } from '#money'
 import { ID_BYTES_MOST } from '../line.ts'
+import { isPlaceholder } from '../reading/references.ts'
 
 const [LF, CR, COMMA, MINUS, ZERO, NINE] = [0x0a, 0x0d, 0x2c, 0x2d, 0x30, 0x39]
 
@@ -71,9 +72,9 @@ export function isPlainRow(bytes: Uint8Array, ends: Ends, layout: Layout): boole
     to(currency) - from(currency) === 3 &&
     known.has(keyOf(bytes, from(currency))) &&
     isAmount(bytes, from(amount), to(amount)) &&
-    isText(bytes, from(id), to(id)) &&
+    isName(bytes, from(id), to(id)) &&
     (date === -1 || isDate(bytes, from(date), to(date))) &&
-    (batch === -1 || from(batch) === to(batch) || isText(bytes, from(batch), to(batch))) &&
+    (batch === -1 || from(batch) === to(batch) || isName(bytes, from(batch), to(batch))) &&
     (text === -1 || from(text) === to(text) || isText(bytes, from(text), to(text)))
   )
 }
@@ -96,6 +97,13 @@ function isAmount(bytes: Uint8Array, from: number, to: number): boolean {
 function isText(bytes: Uint8Array, from: number, to: number): boolean {
   const [first, last] = [bytes[from] as number, bytes[to - 1] as number]
   return to > from && to - from <= ID_BYTES_MOST && first > 0x20 && first < 0x7f && last > 0x20 && last < 0x7f
+}
+
+/** A text that is no placeholder: what it begins with and its length spare nearly all rows a closer look. */
+function isName(bytes: Uint8Array, from: number, to: number): boolean {
+  if (!isText(bytes, from, to)) return false
+  const is_n = ((bytes[from] as number) | 0x20) === 0x6e
+  return !is_n || to - from > 12 || !isPlaceholder(String.fromCharCode(...bytes.subarray(from, to)))
 }
 
 /** `YYYY-MM-DD`, of a day that every month of its number has or the calendar knows; or nothing. */

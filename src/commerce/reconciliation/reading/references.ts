@@ -6,6 +6,16 @@ export type References = Partial<Record<IdSource, string | undefined>>
 /** What stands where there is no reference. */
 const NO_REFERENCE = /^(?:not ?provided|nonref|no ?ref|none|n\/a|0+)?$/i
 
+/**
+ * What ISO 20022 and SWIFT demand where a reference must stand and there is none. In a column that people name, `0` or
+ * `none` may be somebody's id; these are nobody's.
+ */
+const PLACEHOLDER = /^(?:not ?provided|nonref)$/i
+
+/** Most texts are told by their length alone: each row is asked. */
+export const isPlaceholder = (text: string): boolean =>
+  text.length >= 6 && text.length <= 12 && PLACEHOLDER.test(text)
+
 export const isReference = (text: string | undefined): text is string =>
   text !== undefined && !NO_REFERENCE.test(text.trim())
 

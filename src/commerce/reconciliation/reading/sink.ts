@@ -1,5 +1,6 @@
 /** Where readers put what they read, until the driver hands it on. */
 import { type BadRow, ID_BYTES_MOST, type Line, TEXT_LENGTH_MOST } from '../line.ts'
+import { isPlaceholder } from './references.ts'
 import { type Control, StatementError } from './statement.ts'
 
 /**
@@ -7,6 +8,9 @@ import { type Control, StatementError } from './statement.ts'
  * counted in a control of its own.
  */
 const CONTROLS_MOST = 1_000
+
+/** The end of a path says most; at three bytes each there is room in an id for the rest. */
+const NAMELESS_FILE_MOST = 120
 
 export interface NewLine {
   line: number
@@ -22,10 +26,15 @@ export class Sink {
   readonly file: string
   rows = 0
   bad_rows = 0
+  /** Of our own form: a row without an id is a bad one, and gets none from `nameOf`. */
+  is_id_promised = false
   #lines: Line[] = []
   #bad: BadRow[] = []
   readonly #controls: Control[] = []
   #controls_beyond = 0
+  /** The line of the last row that had no id, and how many such rows stood in it: XML may be one line. */
+  #nameless_line = 0
+  #nameless_in_line = 0
   readonly #left_out = new Map<string, number>()
 
   constructor(file: string) {
@@ -45,15 +54,29 @@ export class Sink {
     this.#bad.push({ line, reason })
   }
 
+  /**
+   * The id of a row, or what stands for it: a bank's fee has no reference, and is a row all the same. It says where the
+   * row stands and what it is, so it is the same whenever the file is read, and no other row's, on either side.
+   */
+  nameOf(line: number, id: string, amount: bigint, currency: string, date: string | null): string {
+    if (id !== '' || this.is_id_promised) return id
+    this.#nameless_in_line = line === this.#nameless_line ? this.#nameless_in_line + 1 : 1
+    this.#nameless_line = line
+    const place = this.#nameless_in_line === 1 ? `${line}` : `${line}.${this.#nameless_in_line}`
+    const file = this.file.slice(-NAMELESS_FILE_MOST).replaceAll('\0', '').toWellFormed()
+    return `(none) ${file}:${place} ${amount} ${currency}${date === null ? '' : ` ${date}`}`
+  }
+
   /** A row as a format of banks gives it: its id and its texts are checked here. Whether it was good. */
   addChecked({ line, id, amount, currency, date, batch, text }: NewLine): boolean {
-    const trouble = idTrouble(id)
+    const name = this.nameOf(line, id, amount, currency, date)
+    const trouble = idTrouble(name)
     if (trouble !== null) {
       this.bad(line, trouble)
       return false
     }
-    const added = this.add(line, id, amount, currency, date)
-    added.batch = batch === null || idTrouble(batch) !== null ? null : batch
+    const added = this.add(line, name, amount, currency, date)
+    added.batch = batch === null ? null : batchOf(batch)
     added.text = shortText(text)
     return true
   }
@@ -116,6 +139,10 @@ export function idTrouble(id: string): string | null {
   if (id.includes('\0') || !id.isWellFormed()) return 'the id has a character that no text may have'
   return null
 }
+
+/** The name of a batch; null for a text that can be none. */
+export const batchOf = (text: string): string | null =>
+  idTrouble(text) !== null || isPlaceholder(text) ? null : text
 
 /** What a person would read, cut where no suggestion would look. */
 export function shortText(text: string | null): string | null {

@@ -34,6 +34,10 @@ export interface Columns {
   text?: string
 }
 
+/** `id,amount,currency` is our own form: its amounts are minor units, and each of its rows has an id. */
+export const isOwnForm = ({ id, amount, currency, debit }: Columns): boolean =>
+  id.length === 1 && id[0] === 'id' && amount === 'amount' && currency === 'currency' && debit === undefined
+
 /** How CSV or JSON lines were read. Whatever was not said was guessed, and is shown. */
 export interface Mapping {
   /** `simulator`: the settlement file of our processor, whose ids are made as `simulator.ts` says. */

@@ -8,6 +8,7 @@ import {
   DECIMALS,
   type Decimal,
   type Encoding,
+  isOwnForm,
   type Mapping,
   type ReadOptions,
 } from '../statement.ts'
@@ -133,10 +134,6 @@ function currencyOf(options: ReadOptions, columns: Columns, layout: Layout, fail
   if (!isCurrency(code)) fail(null, `${quote(code)} is no currency: it is a code of ISO 4217, in lower case`)
   return code
 }
-
-/** `id,amount,currency` is our own form, and its amounts are minor units. */
-const isOwnForm = ({ id, amount, currency, debit }: Columns) =>
-  id.length === 1 && id[0] === 'id' && amount === 'amount' && currency === 'currency' && debit === undefined
 
 function decimalOf(
   { header, rows, header_line }: Layout,

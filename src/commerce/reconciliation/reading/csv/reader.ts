@@ -7,8 +7,9 @@ import { type Currency, type CurrencyRules, currency as rulesOf, isCurrency } fr
 import { quickAmount, quote, readAmount } from '../amounts.ts'
 import { type DateFormat, notADate, readDate } from '../dates.ts'
 import { countLineEnds, type Reader } from '../reader.ts'
-import { idTrouble, shortText, type Sink } from '../sink.ts'
-import type { Decimal, Mapping } from '../statement.ts'
+import { batchOf, idTrouble, shortText, type Sink } from '../sink.ts'
+import { isPlaceholder } from '../references.ts'
+import { type Decimal, isOwnForm, type Mapping } from '../statement.ts'
 import { type Guess, placeOf } from './guess.ts'
 import { LOOSE, ScanTrouble, Scanner, WIDE } from './scanner.ts'
 import { directionOf } from './signs.ts'
@@ -51,6 +52,7 @@ export class CsvReader implements Reader {
   constructor({ mapping, header }: Guess, sink: Sink) {
     this.mapping = mapping
     this.#sink = sink
+    sink.is_id_promised = isOwnForm(mapping.columns)
     this.#scanner = new Scanner(mapping.delimiter ?? ',')
     this.#cells = header.length
     this.#decimal = mapping.decimal
@@ -125,17 +127,15 @@ export class CsvReader implements Reader {
     if (amount === BAD) return
     const date = this.#date(bytes)
     if (date === BAD) return
-    const trouble = idTrouble(id)
+    const name = id === '' ? this.#sink.nameOf(this.#line, id, amount, code, date) : id
+    const trouble = idTrouble(name)
     if (trouble !== null) {
       this.#bad(trouble)
       return
     }
-    const line = this.#sink.add(this.#line, id, amount, code, date)
+    const line = this.#sink.add(this.#line, name, amount, code, date)
     const { batch, text } = this.#places
-    if (batch !== -1) {
-      const name = scanner.text(bytes, batch)
-      if (idTrouble(name) === null) line.batch = name
-    }
+    if (batch !== -1) line.batch = batchOf(scanner.text(bytes, batch))
     if (text !== -1) line.text = shortText(scanner.text(bytes, text))
   }
 
@@ -165,8 +165,12 @@ export class CsvReader implements Reader {
   #id(bytes: Buffer): string {
     const { id } = this.#places
     const scanner = this.#scanner
-    if (id.length === 1) return scanner.text(bytes, id[0] as number)
-    const parts = id.map(place => scanner.text(bytes, place))
+    const part = (place: number) => {
+      const text = scanner.text(bytes, place)
+      return isPlaceholder(text) ? '' : text
+    }
+    if (id.length === 1) return part(id[0] as number)
+    const parts = id.map(part)
     if (this.mapping.preset !== 'simulator') return parts.every(part => part === '') ? '' : parts.join(':')
     const [reference = '', processor_id = '', type = '', amount = ''] = parts
     return simulatorId(reference, processor_id, type, isTakenBack(type, amount.startsWith('-')))

@@ -4,8 +4,9 @@ import { quote, readAmount } from '../amounts.ts'
 import { directionOf } from '../csv/signs.ts'
 import { type DateFormat, notADate, readDate } from '../dates.ts'
 import type { Reader } from '../reader.ts'
+import { isPlaceholder } from '../references.ts'
 import type { Sink } from '../sink.ts'
-import type { Mapping } from '../statement.ts'
+import { isOwnForm, type Mapping } from '../statement.ts'
 import { TextLines, TOO_LONG } from '../text-lines.ts'
 import { parseRow, type Row, textOf } from './values.ts'
 
@@ -20,6 +21,7 @@ export class JsonLinesReader implements Reader {
   constructor(mapping: Mapping, sink: Sink) {
     this.mapping = mapping
     this.#sink = sink
+    sink.is_id_promised = isOwnForm(mapping.columns)
     this.#lines = new TextLines(
       (text, line) => this.#row(text, line),
       line => sink.fail(line, TOO_LONG),
@@ -52,7 +54,10 @@ export class JsonLinesReader implements Reader {
     const row = parseRow(text)
     if (row === null) throw new Refusal('the line is no object of JSON')
     const { columns } = this.mapping
-    const parts = columns.id.map(key => take(row, key) ?? '')
+    const parts = columns.id.map(key => {
+      const part = take(row, key) ?? ''
+      return isPlaceholder(part) ? '' : part
+    })
     const id = parts.every(part => part === '') ? '' : parts.join(':')
     const currency = this.#currency(row)
     const amount = this.#amount(row, currency)
