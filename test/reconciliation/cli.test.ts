@@ -236,6 +236,32 @@ test(
 )
 
 test(
+  'an entry that the bank has not booked takes no part, and nobody is left to think that it did',
+  async () => {
+    const entry = (
+      status: string,
+    ) => `<Ntry><Amt Ccy="USD">1.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>${status}</Sts>
+      <BookgDt><Dt>2026-11-20</Dt></BookgDt><AcctSvcrRef>${status}-1</AcctSvcrRef></Ntry>`
+    folder.write(
+      'pending.xml',
+      `<?xml version="1.0" encoding="UTF-8"?>
+      <Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><BkToCstmrStmt><Stmt><Id>S-1</Id>
+      <Acct><Id><IBAN>XX00TEST0000000001</IBAN></Id><Ccy>USD</Ccy></Acct>
+      ${entry('BOOK')}${entry('PDNG')}</Stmt></BkToCstmrStmt></Document>`,
+    )
+    folder.write('booked.csv', csv('BOOK-1,100,usd'))
+    const ran = await reconcile('booked.csv', 'pending.xml', '--out', 'pending')
+    expect(ran).toMatchObject({ code: 0, err: '' })
+    expect(ran.out).toContain('pending.xml: 1 row, camt053; 1 entry left out: not booked\n')
+    expect(folder.read('pending/report.html')).toContain('1 entry left out: not booked')
+    expect(JSON.parse(folder.read('pending/run.json'))).toMatchObject({ right: { left_out: 1 } })
+    const said = json(await reconcile('booked.csv', 'pending.xml', '--json'))
+    expect(said).toMatchObject({ is_clean: true, left: { left_out: 0 }, right: { left_out: 1 } })
+  },
+  TEST_MS,
+)
+
+test(
   'columns are said of both files or of one, and what is said of one counts',
   async () => {
     folder.write('a.txt', 'Ref|Part|Sum\nx|1|10.50\nx|2|0.99\n')

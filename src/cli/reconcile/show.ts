@@ -3,6 +3,7 @@ import {
   CLEAN_STATUSES,
   counted,
   type FileRun,
+  leftOutInWords,
   type Names,
   namesOf,
   type ReportedGroup,
@@ -90,10 +91,10 @@ const shownNames = (report: ReportedRun): Names => {
 /** What was read, and how it was understood: who mapped wrongly sees it here first. */
 function readAs(report: ReportedRun, names: Names): string[] {
   return (['left', 'right'] as const).map(side => {
-    const { rows, carried_rows, format, mapping } = report[side]
+    const { rows, carried_rows, left_out, format, mapping } = report[side]
     const carried = carried_rows === 0 ? '' : ` and ${counted(carried_rows, 'row')} of the run before`
     const read = mapping === null ? '' : `: ${visible(mapping)}`
-    return `${names[side]}: ${counted(rows, 'row')}${carried}, ${format}${read}`
+    return `${names[side]}: ${counted(rows, 'row')}${carried}, ${format}${read}${left_out === 0 ? '' : `; ${leftOutInWords(left_out)}`}`
   })
 }
 

@@ -80,6 +80,8 @@ export interface SideSummary {
   bad_rows: number
   /** The first of the bad rows, in the order of the file. */
   bad: readonly BadRow[]
+  /** Entries of a bank's statement that take no part, because it has not booked them: pending, for information. */
+  left_out: number
   controls: readonly Control[]
 }
 

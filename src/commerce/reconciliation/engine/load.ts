@@ -136,12 +136,13 @@ async function loadCarefully(
       }
     }
     append(kept)
-    const { rows, bad_rows, sha256, controls } = statement.finish()
+    const { rows, bad_rows, sha256, controls, ...more } = statement.finish()
+    const left_out = more.left_out.reduce((sum, { entries }) => sum + entries, 0)
     const { name } = file
     const { format, mapping } = statement
     return {
       columns: { row: false, line: true, date: true, batch: true, text: true },
-      summary: { name, format, mapping, sha256, rows, carried_rows, bad_rows, bad, controls },
+      summary: { name, format, mapping, sha256, rows, carried_rows, bad_rows, bad, left_out, controls },
     }
   } finally {
     appender.close()

@@ -17,7 +17,7 @@ import {
   rowsOf,
 } from './report.ts'
 import { STYLE } from './style.ts'
-import { rulesInWords, STATUSES_SHOWN, statusWords } from './words.ts'
+import { leftOutInWords, rulesInWords, STATUSES_SHOWN, statusWords } from './words.ts'
 
 export interface PageOptions {
   /** Where all findings are, and all rows, for what does not fit the page. */
@@ -205,12 +205,14 @@ the one that was sent.</p>
 
 function inputs(run: ReportedRun, names: Names): Html {
   const side = (
-    { format, mapping, sha256, rows, carried_rows, bad_rows, controls }: ReportedSide,
+    { format, mapping, sha256, rows, carried_rows, bad_rows, left_out, controls }: ReportedSide,
     name: string,
   ) => html`<div>
 <h3>${name}</h3><dl><dt>Format</dt><dd>${format}</dd>${
     mapping === null ? '' : html`<dt>Read as</dt><dd>${mapping}</dd>`
-  }<dt>Rows</dt><dd>${shownCount(rows)}${carried_rows === 0 ? '' : `, and ${shownCount(carried_rows)} from the run before`}${bad_rows === 0 ? '' : `, and ${shownCount(bad_rows)} not readable`}</dd>
+  }<dt>Rows</dt><dd>${shownCount(rows)}${carried_rows === 0 ? '' : `, and ${shownCount(carried_rows)} from the run before`}${bad_rows === 0 ? '' : `, and ${shownCount(bad_rows)} not readable`}</dd>${
+    left_out === 0 ? '' : html`<dt>Beside them</dt><dd>${leftOutInWords(left_out)}</dd>`
+  }
 <dt>SHA-256</dt><dd class="id">${sha256}</dd>${
     controls.length === 0
       ? ''

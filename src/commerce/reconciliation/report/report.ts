@@ -21,6 +21,8 @@ export interface ReportedSide {
   bad_rows: number
   /** The first of them. */
   bad: readonly BadRow[]
+  /** Entries that the bank had not booked: they take no part. */
+  left_out: number
   controls: readonly Control[]
 }
 

@@ -1,5 +1,6 @@
 /** How a report speaks of statuses and rules: one place, so that page, console and documentation say the same. */
 import { type Rules, STATUSES, type Status } from '../rules.ts'
+import { counted } from './amounts.ts'
 
 interface Words {
   label: string
@@ -52,6 +53,10 @@ export const STATUSES_SHOWN: readonly Status[] = [
 ]
 
 if (STATUSES_SHOWN.length !== STATUSES.length) throw new Error('every status is shown')
+
+/** Entries of a statement that are no movements, so that a clean run says what it did not look at. */
+export const leftOutInWords = (entries: number): string =>
+  `${counted(entries, 'entry', 'entries')} left out: not booked`
 
 /** The rules of a run as sentences. */
 export function rulesInWords({ as_of, date_window_days, timing_days, tolerance }: Rules): string[] {
