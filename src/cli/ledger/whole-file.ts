@@ -6,14 +6,22 @@ import { open, rename, rm, stat } from 'node:fs/promises'
 
 export type Write = (text: string) => Promise<void>
 
-/** Writes a file that is there whole afterwards, or not at all, whatever stops it; readable to its owner alone. */
-export async function wholeFile<T>(path: string, work: (write: Write) => Promise<T>): Promise<T> {
+/** Only for its owner: it is the books. */
+const OWNERS = 0o600
+/** As the umask has it. */
+export const BY_UMASK = 0o666
+
+/** Writes a file that is there whole afterwards, or not at all, whatever stops it. */
+export async function wholeFile<T>(
+  path: string,
+  work: (write: Write) => Promise<T>,
+  mode = OWNERS,
+): Promise<T> {
   // Nothing is put in the place of a pipe or a device: what is written there has arrived.
   const there = await stat(path).catch(() => undefined)
   if (there !== undefined && !there.isFile()) return straight(path, work)
   const unfinished = `${path}.${process.pid}.unfinished`
-  // Only for its owner: it is the books.
-  const file = await open(unfinished, 'wx', 0o600)
+  const file = await open(unfinished, 'wx', mode)
   try {
     const result = await work(async text => {
       await file.writeFile(text)

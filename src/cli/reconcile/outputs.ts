@@ -2,7 +2,7 @@
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type FileRun, type Item, type ReportedRun, reportOf, reportPage } from '#reconciliation/files'
-import { wholeFile } from '../ledger/whole-file.ts'
+import { BY_UMASK, wholeFile, type Write } from '../ledger/whole-file.ts'
 
 /** A piece of a file that is written at once. */
 const PIECE_LENGTH = 64 * 1024
@@ -16,7 +16,7 @@ export async function writeOutputs(run: FileRun, directory: string): Promise<Rep
   const is_written = run.is_stored && (await isReportOf(page_file, run.key))
   const report = is_written
     ? await reportOf(run)
-    : await wholeFile(join(directory, 'findings.jsonl'), async write => {
+    : await beside(join(directory, 'findings.jsonl'), async write => {
         let piece = ''
         const made = await reportOf(run, {
           async onFinding(item) {
@@ -31,12 +31,15 @@ export async function writeOutputs(run: FileRun, directory: string): Promise<Rep
       })
   // Last: where it stands, everything else does.
   if (!is_written) {
-    await wholeFile(page_file, write =>
+    await beside(page_file, write =>
       write(reportPage(report, { findings_file: 'findings.csv', items_file: 'items.csv' })),
     )
   }
   return report
 }
+
+/** Readable to whom the run's own files are, which hold the same. */
+const beside = <T>(path: string, work: (write: Write) => Promise<T>) => wholeFile(path, work, BY_UMASK)
 
 async function isReportOf(file: string, key: string): Promise<boolean> {
   try {
