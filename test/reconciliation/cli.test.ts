@@ -1,5 +1,5 @@
 /** `bursar reconcile` as scripts and people meet it: what it prints, what it leaves, and how it refuses. */
-import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -108,6 +108,10 @@ test(
     expect(first).toMatchObject({ code: 1, err: '' })
     const files = readdirSync(join(folder.path, 'kept')).toSorted()
     expect(files).toEqual(['findings.csv', 'findings.jsonl', 'items.csv', 'report.html', 'run.json'])
+    // Who may read one may read all: as the umask has it.
+    const mode = 0o666 & ~process.umask()
+    const modes = files.map(file => statSync(join(folder.path, 'kept', file)).mode & 0o777)
+    expect(modes).toEqual(files.map(() => mode))
     const bytes = () => files.map(file => folder.read(join('kept', file)))
     const written = bytes()
     const again = await reconcile('ledger.csv', 'bank.csv', '--out', 'kept', '--json')
@@ -225,6 +229,7 @@ test(
     folder.write('good.csv', csv('a,100,usd'))
     const ran = await reconcile('bad.csv', 'good.csv')
     expect(ran.code).toBe(1)
+    expect(ran.out).toContain('✗ 2 rows need somebody: 2 not readable.\n')
     expect(ran.out).toMatch(/bad\.csv:3: not readable: .*bad\.csv:4: not readable: /s)
     expect(json(await reconcile('bad.csv', 'good.csv', '--json'))).toMatchObject({
       matched: 1,

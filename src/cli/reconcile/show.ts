@@ -132,18 +132,21 @@ function totals({ sums }: ReportedRun, names: Names): string {
   return rows.length === 0 ? 'Neither side has a row.' : table(header, rows, [2, 3, 4, 5, 6])
 }
 
-function verdict(report: ReportedRun): string[] {
+/** Counted in rows, as the report counts them: a pair that is discrepant is two. */
+function verdict({ sums, left, right }: ReportedRun): string[] {
   const open = STATUSES_SHOWN.filter(status => !CLEAN_STATUSES.includes(status))
-  const rows = open.map(status => [status, rowsOf(report.sums, status)] as const).filter(([, n]) => n > 0)
-  if (rows.length > 0) {
-    return [
-      `✗ ${rows.map(([status, n]) => `${shownCount(n)} ${status}`).join(', ')}: these rows need somebody.`,
-    ]
+  const kinds = [
+    ...open.map(status => [status, rowsOf(sums, status)] as const),
+    ['not readable', left.bad_rows + right.bad_rows] as const,
+  ].filter(([, rows]) => rows > 0)
+  const unmet = [...left.controls, ...right.controls].filter(({ is_met }) => !is_met).length
+  const failing = unmet === 0 ? '' : counted(unmet, 'control fails', 'controls fail')
+  if (kinds.length > 0) {
+    const rows = kinds.reduce((sum, [, of_kind]) => sum + of_kind, 0)
+    const which = kinds.map(([kind, of_kind]) => `${shownCount(of_kind)} ${kind}`).join(', ')
+    return [`✗ ${counted(rows, 'row needs', 'rows need')} somebody: ${which}${failing && `; ${failing}`}.`]
   }
-  const has_trouble = [report.left, report.right].some(
-    side => side.bad_rows > 0 || side.controls.some(({ is_met }) => !is_met),
-  )
-  return has_trouble ? ['✗ What was read matches, but not everything could be trusted:'] : ['✓ Clean.']
+  return [failing === '' ? '✓ Clean.' : `✗ Every row that was read matches, but ${failing}:`]
 }
 
 /** What keeps a run from being clean although rows match. */
