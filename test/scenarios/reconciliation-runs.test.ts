@@ -379,21 +379,14 @@ test('a run that cannot be is refused with the parameter at fault, and none is m
   const stranger = await world.account()
   const foreign = await example(stranger)
   const before = await world.db.one`select count(*) as count from reconciliation_runs`
+  const tolerating = (tolerance: object) => ({ ...sides, rules: { tolerance } })
   const cases: [object, string, string][] = [
     [{ ...sides, right_statement_id: foreign.right_statement_id }, 'resource_missing', 'right_statement_id'],
     [{ ...sides, right_statement_id: sides.left_statement_id }, 'parameter_invalid', 'right_statement_id'],
     [{ left_statement_id: sides.left_statement_id }, 'parameter_missing', 'right_statement_id'],
     [{ ...sides, rules: { date_window_days: 93 } }, 'parameter_invalid_integer', 'rules.date_window_days'],
-    [
-      { ...sides, rules: { tolerance: { basis_points: 1_001 } } },
-      'parameter_invalid_integer',
-      'rules.tolerance.basis_points',
-    ],
-    [
-      { ...sides, rules: { tolerance: { amount: -1 } } },
-      'parameter_invalid_integer',
-      'rules.tolerance.amount',
-    ],
+    [tolerating({ basis_points: 1_001 }), 'parameter_invalid_integer', 'rules.tolerance.basis_points'],
+    [tolerating({ amount: -1 }), 'parameter_invalid_integer', 'rules.tolerance.amount'],
     [{ ...sides, rules: { as_of: '2026-02-30' } }, 'parameter_invalid', 'rules.as_of'],
     [{ ...sides, rules: { as_of: 'yesterday' } }, 'parameter_invalid', 'rules.as_of'],
     [{ ...sides, rules: { fuzzy: true } }, 'parameter_unknown', 'rules.fuzzy'],

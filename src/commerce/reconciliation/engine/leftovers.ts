@@ -3,10 +3,10 @@
  * DuckDB. Both write the same bytes.
  */
 import { readFile } from 'node:fs/promises'
-import type { Suggestion } from '../home.ts'
 import type { Line, Side } from '../line.ts'
+import type { Rest } from './decided.ts'
 import { Duck } from './duck.ts'
-import type { RunFilesOptions, StatusSum } from './face.ts'
+import type { RunFilesOptions } from './face.ts'
 import { Few } from './few.ts'
 import { loadLeftover } from './load.ts'
 import { match } from './match.ts'
@@ -16,16 +16,6 @@ import { suggestions, sumUp, writeFindings, writeItems } from './write.ts'
 
 /** Rows of both sides: one in a hundred of five million. They take 100 MB, and less time than starting DuckDB. */
 export const FEW_ROWS_MOST = 100_000
-
-/** What became of them. */
-export interface Rest {
-  /** Lines of `items.csv`: of left rows up to a number into the first file, of all others into the second. */
-  writeOthers(rows: number, paths: readonly [string, string]): Promise<void>
-  writeFindings(path: string): Promise<void>
-  sums(): Promise<StatusSum[]>
-  suggestions(): Promise<Suggestion[]>
-  close(): void
-}
 
 export async function decideLeftovers(
   { left, right }: Peeled['leftovers'],

@@ -1,0 +1,13 @@
+/** What both ways of deciding a rest answer: in memory (few.ts), and in DuckDB (leftovers.ts). */
+import type { Suggestion } from '../home.ts'
+import type { StatusSum } from './face.ts'
+
+/** What became of the rows. */
+export interface Rest {
+  /** Lines of `items.csv`: of left rows up to a number into the first file, of all others into the second. */
+  writeOthers(rows: number, paths: readonly [string, string]): Promise<void>
+  writeFindings(path: string): Promise<void>
+  sums(): Promise<StatusSum[]>
+  suggestions(): Promise<Suggestion[]>
+  close(): void
+}
