@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.ts')
+export const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.ts')
 
 export interface Ran {
   code: number | null

@@ -2,10 +2,11 @@
  * The guide, tried: docs/reconciliation.md is read as somebody reads it who types what it says. Its files are written, its
  * commands run in its order, and what they print is what stands there.
  */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { spawnSync } from 'node:child_process'
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { makeFolder } from './command.fixture.ts'
+import { CLI, makeFolder } from './command.fixture.ts'
 
 const GUIDE_MS = 120_000
 const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'reconciliation.md'), 'utf8')
@@ -46,6 +47,60 @@ test(
       if (next?.language === 'text') expect(anyRun(printed)).toBe(anyRun(next.text))
     }
     expect(commands).toBeGreaterThan(4)
+  },
+  GUIDE_MS,
+)
+
+test(
+  'the script for every night runs on the first one, after a missed one and again, and tells who must know',
+  () => {
+    const nights = makeFolder()
+    try {
+      const bin = join(nights.path, 'bin')
+      mkdirSync(bin)
+      const program = (name: string, text: string) =>
+        chmodSync(join(nights.path, nights.write(join('bin', name), `#!/bin/sh\n${text}\n`)), 0o755)
+      program('npx', `shift; exec '${process.execPath}' '${CLI}' "$@"`)
+      program('mail', `echo "$3: $2" >> mails; cat > /dev/null`)
+      nights.write('mails', '')
+      nights.write('nightly.sh', blocks.find(({ file }) => file === 'nightly.sh')?.text ?? '')
+      const night = (day: string, ledger: string[], statement: string[] | null) => {
+        const entries = statement?.map(
+          id => `<Ntry><Amt Ccy="USD">1.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>BOOK</Sts>
+            <BookgDt><Dt>${day}</Dt></BookgDt><AcctSvcrRef>${id}</AcctSvcrRef></Ntry>`,
+        )
+        const rows = ledger.map(id => `${id},100,usd,${day}\n`).join('')
+        nights.write(`ledger-${day}.csv`, `id,amount,currency,date\n${rows}`)
+        if (entries !== undefined) {
+          nights.write(
+            `statement-${day}.xml`,
+            `<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><BkToCstmrStmt><Stmt><Id>${day}</Id>
+              <Acct><Id><IBAN>XX00TEST0000000001</IBAN></Id><Ccy>USD</Ccy></Acct>${entries.join('')}
+              </Stmt></BkToCstmrStmt></Document>`,
+          )
+        }
+        return again(day)
+      }
+      const again = (day: string) => {
+        const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}`, TMPDIR: nights.path }
+        const { status } = spawnSync('sh', ['nightly.sh', day], { cwd: nights.path, env })
+        expect(status).toBe(0)
+        return { mails: nights.read('mails').trim().split('\n'), said: nights.read(`runs/${day}.json`) }
+      }
+      const first = night('2026-11-20', ['a', 'b'], ['a'])
+      expect(first.mails).toEqual([''])
+      expect(JSON.parse(first.said)).toMatchObject({ matched: 1, timing: 1 })
+      const missed = night('2026-11-21', ['c'], null)
+      expect(missed.mails).toEqual(['oncall@example.com: Reconciliation 2026-11-21 did not run'])
+      const third = night('2026-11-22', ['d'], ['b', 'd'])
+      expect(third.mails).toHaveLength(1)
+      expect(JSON.parse(third.said)).toMatchObject({ matched: 2, is_clean: true })
+      expect(again('2026-11-22')).toEqual(third)
+      const last = night('2026-11-23', ['e'], ['e', 'x', 'x'])
+      expect(last.mails.slice(1)).toEqual(['finance@example.com: Reconciliation 2026-11-23: findings'])
+    } finally {
+      nights.remove()
+    }
   },
   GUIDE_MS,
 )
