@@ -129,22 +129,16 @@ describe('a relay', () => {
             and recorded_xid >= (select until_xid from ledger_seal_head)`
       ).count
     // What was posted can be sealed when everything that began before it has ended, in whichever database.
-    const sealable = () =>
-      expect
-        .poll(
-          async () =>
-            (
-              await plant.db.one<{ is_so: boolean }>`
-                select max(recorded_xid) < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-                  + (select xid_offset from ledger_seal_head) as is_so
-                from ledger_transfers
-                where account_id = ${merchant.account_id}`
-            ).is_so,
-          { timeout: 60_000, interval: 50 },
-        )
-        .toBe(true)
+    const isSealable = async () =>
+      (
+        await plant.db.one<{ is_so: boolean }>`
+          select max(recorded_xid) < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+            + (select xid_offset from ledger_seal_head) as is_so
+          from ledger_transfers
+          where account_id = ${merchant.account_id}`
+      ).is_so
     await pay()
-    await sealable()
+    await expect.poll(isSealable, { timeout: 60_000, interval: 50 }).toBe(true)
     const { struck } = await worker.arm({ arm: 'job.batch', match: 'ledger.seal', action: 'kill' })
     await runJob('ledger.seal')
     await struck
