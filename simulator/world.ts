@@ -14,7 +14,7 @@ import type {
   ReversalEntry,
 } from './entry.ts'
 import { DECLINES } from './magic.ts'
-import { REFUND_FAILED, REVERSED } from './rules.ts'
+import { givable, REFUND_FAILED, REVERSED } from './rules.ts'
 import { settle } from './settlement.ts'
 import type { Dispute, Known, Operation, Payment, Payout, Reversal } from './state.ts'
 import type { Tokens } from './tokens.ts'
@@ -211,6 +211,8 @@ export function makeWorld(tokens: Tokens, onPending: (id: string) => void): Worl
         return
       case 'refund':
         payment.refunded_amount += entry.amount
+        // Nothing is left to dispute: known now and not when it would be due, so that a replay knows it too.
+        if (givable(payment) === 0n && pending.get(payment.id)?.kind === 'dispute') pending.delete(payment.id)
         if (entry.status === 'pending') later(entry.id, { kind: 'refund', refund: operation, succeeds: true })
         else if (payment.behaviour.refund === 'fails_later')
           later(entry.id, { kind: 'refund', refund: operation, succeeds: false })
