@@ -180,7 +180,7 @@ async function withHeaders(value: string) {
       select endpoint::text as text, headers_sealed as sealed
       from webhook_endpoints as endpoint
       where id = ${decodeId('we_', id)}`,
-    async arrived() {
+    arrived: async () => {
       await shop.api.post('/v1/customers', {})
       await world.deliver()
       return to.received.at(-1)?.headers['x-gateway']
