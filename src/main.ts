@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openDatabase } from '#db'
+import { isConnectionLost, openDatabase } from '#db'
 import { API_VERSION, createConsumers } from '#events'
 import { createFetcher } from '#fetch'
 import { createServer, openapi, referencePages, startCompleter, startRequestLog } from '#http'
@@ -70,9 +70,16 @@ export async function startBursar(
     return await start(settings, log, say, stops, stopAll)
   } catch (error) {
     await stopAll()
-    throw error
+    throw isConnectionLost(error) ? lostDatabase(error) : error
   }
 }
+
+/** A restart or a failover struck while we were starting. Nothing was served yet, so whoever runs us starts us again. */
+const lostDatabase = (error: unknown): Error =>
+  new Error(
+    `the database went away while Bursar was starting (${(error as Error).message}): start Bursar again when it is back`,
+    { cause: error },
+  )
 
 async function start(
   settings: Settings,

@@ -50,7 +50,7 @@ export async function openStage(plant: Plant): Promise<Stage> {
           await last
           if (server !== dying) return
           await dying.kill()
-          server = await plant.start()
+          server = await startAgain(plant)
         })()
         return restarting
       }
@@ -187,6 +187,8 @@ const resultOf = (plan: Plan, stories: readonly Story[], problems: string[]): Re
 /** The simulator may be restarting: its port is back in a second. */
 const TRIES = 100
 const PAUSE_MS = 100
+/** A plan cuts connections a few times at most, and a start takes as long as several cuts are apart. */
+const STARTS = 10
 
 async function insist(work: () => Promise<void>): Promise<void> {
   for (let tries = 1; ; tries++) {
@@ -218,6 +220,17 @@ function releaseFunds(plant: Plant): { stop(): Promise<void> } {
       is_over = true
       return running
     },
+  }
+}
+
+/** As whatever runs a server in production does: a failover may strike while it starts, and then it is started again. */
+async function startAgain(plant: Plant): Promise<ServerHandle> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await plant.start()
+    } catch (error) {
+      if (tries === STARTS || !String(error).includes('went away while Bursar was starting')) throw error
+    }
   }
 }
 

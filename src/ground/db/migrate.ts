@@ -150,6 +150,8 @@ async function connect(url: string): Promise<pg.Client> {
     application_name: 'bursar migrate',
     connectionTimeoutMillis: 10_000,
   })
+  // A connection that breaks is reported by the next query; the event alone would end the process without a word.
+  client.on('error', () => undefined)
   await client.connect()
   return client
 }

@@ -215,12 +215,14 @@ export function isConnectionLost(error: unknown): boolean {
     return error.code?.startsWith('57P') === true || error.code?.startsWith('08') === true
   }
   const message = error instanceof Error ? error.message : ''
-  const code = (error as { code?: string } | null)?.code ?? ''
+  const { code = '', syscall } = (error ?? {}) as { code?: string; syscall?: string }
   return (
     message.includes('Connection terminated') ||
     message.includes('not queryable') ||
     message.includes('timeout exceeded when trying to connect') ||
     message.includes('Query read timeout') ||
-    ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT', 'ETIMEDOUT'].includes(code)
+    ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code) ||
+    // A socket's file that is not there is a database that is away; any other file is not.
+    (code === 'ENOENT' && syscall === 'connect')
   )
 }
