@@ -1,5 +1,5 @@
 /** What matching says: a home for each row, and for what has none a suggestion that only a person confirms. */
-import type { Line, Side } from './line.ts'
+import type { Side } from './line.ts'
 import type { Pass, Status } from './rules.ts'
 
 /** Where one row of one side ended. */
@@ -25,13 +25,5 @@ export interface Suggestion {
   left: readonly number[]
   right: readonly number[]
   /** Why, in words. */
-  reason: string
-}
-
-/** Two rows of one thing that say different things of it. */
-export interface Discrepancy {
-  id: string
-  ledger: Line
-  bank: Line
   reason: string
 }

@@ -93,7 +93,7 @@ function unmatchedLines(tx: Tx, run: RunRow, side: Side): Promise<Line[]> {
       select home.row
       from reconciliation_items home
       where home.account_id = ${run.account_id} and home.livemode = ${run.livemode} and home.run_id = ${run.id}
-        and home.side = ${side} and home.status = 'unmatched' and home.status <> 'matched'
+        and home.side = ${side} and home.status = 'unmatched'
     ) as home
     join reconciliation_lines(${run.account_id}, ${run.livemode}, ${run.id}, ${side}, ${statement_id}) line using (row)
     order by

@@ -81,7 +81,7 @@ begin
     join reconciliation_lines(of_account, of_livemode, asked.carry_from, this.side, this.earlier_statement) waiting
       on waiting.row = home.row
     where home.account_id = of_account and home.livemode = of_livemode and home.run_id = asked.carry_from
-      and home.side = this.side and home.status = 'timing' and home.status <> 'matched';
+      and home.side = this.side and home.status = 'timing';
     get diagnostics copied = row_count;
     carried := carried + copied;
   end loop;
