@@ -29,6 +29,7 @@ export {
   pieceMost,
   restMs,
 } from './foreground.ts'
+export { createPoll, type Pause, type Poll } from './poll.ts'
 export { type Lifecycle, lifecycle } from './lifecycle.ts'
 export { assert, unreachable } from './assert.ts'
 export type { Tenant } from './tenant.ts'

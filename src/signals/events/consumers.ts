@@ -9,13 +9,13 @@ import {
   backoffMs,
   type BackoffPolicy,
   type Clock,
+  createPoll,
   deference,
   failpoint,
   type Foreground,
   NOBODY,
   pieceMost,
   restMs,
-  sleep,
 } from '#kernel'
 import { counter, histogram, type Log, redactText, span } from '#metrics'
 import { countConsumersOf } from './gauges.ts'
@@ -156,11 +156,7 @@ function createRunner({ db, clock, log, ...options }: ConsumersOptions, consumer
   const foreground = options.foreground ?? NOBODY
   /** How late the last piece was. */
   let late_ms = 0
-  let is_stopping = false
-  /** Whether something was committed since the last look; and what ends the pause of the loop. */
-  let is_nudged = false
-  let endPause: () => void = () => undefined
-  let looping: Promise<void> = Promise.resolve()
+  let last_ms = Number.NEGATIVE_INFINITY
 
   async function place(): Promise<void> {
     if (is_placed) return
@@ -232,52 +228,27 @@ function createRunner({ db, clock, log, ...options }: ConsumersOptions, consumer
     log.error('event_consumer.failed', { consumer: name, failures, retry_in_ms, error })
   }
 
-  /** Until something is committed, as far as this process knows, or the time is over. */
-  function pause(delay_ms: number): Promise<void> {
-    if (is_nudged) return Promise.resolve()
-    return new Promise(resolve => {
-      const timer = setTimeout(resolve, delay_ms)
-      endPause = () => {
-        clearTimeout(timer)
-        resolve()
+  const poll = createPoll({
+    retry: timing.retry,
+    async look() {
+      const most = pieceMost(deference(foreground, late_ms), timing.piece_most)
+      const started_ms = performance.now()
+      const count = await piece(most)
+      const now_ms = performance.now()
+      if (count > 0) last_ms = now_ms
+      if (count < most) {
+        const is_busy = now_ms - last_ms < timing.busy_for_ms
+        return { ms: is_busy ? timing.busy_ms : timing.idle_ms, ends_by: 'any_nudge' }
       }
-    })
-  }
-
-  async function loop(): Promise<void> {
-    let failures = 0
-    let last_ms = Number.NEGATIVE_INFINITY
-    while (!is_stopping) {
-      is_nudged = false
-      try {
-        const most = pieceMost(deference(foreground, late_ms), timing.piece_most)
-        const started_ms = performance.now()
-        const count = await piece(most)
-        failures = 0
-        const now_ms = performance.now()
-        if (count > 0) last_ms = now_ms
-        // A whole piece: more is there.
-        if (count < most) await pause(now_ms - last_ms < timing.busy_for_ms ? timing.busy_ms : timing.idle_ms)
-        else await sleep(restMs(deference(foreground, late_ms), now_ms - started_ms))
-      } catch (error) {
-        failures += 1
-        const retry_in_ms = backoffMs(timing.retry, failures)
-        log.warn('event_consumer.not_read', { consumer: name, retry_in_ms, error })
-        is_nudged = false
-        await pause(retry_in_ms)
-      }
-    }
-  }
-
-  function nudge(): void {
-    is_nudged = true
-    endPause()
-  }
+      // A whole piece: more is there.
+      return { ms: restMs(deference(foreground, late_ms), now_ms - started_ms), ends_by: 'no_nudge' }
+    },
+    onFailure: (error, retry_in_ms) =>
+      log.warn('event_consumer.not_read', { consumer: name, retry_in_ms, error }),
+  })
 
   return {
-    start() {
-      looping = loop()
-    },
+    start: () => poll.start(),
     async runOnce() {
       try {
         return await piece(timing.piece_most)
@@ -286,12 +257,8 @@ function createRunner({ db, clock, log, ...options }: ConsumersOptions, consumer
         return 0
       }
     },
-    nudge,
-    async stop() {
-      is_stopping = true
-      nudge()
-      await looping
-    },
+    nudge: () => poll.nudge(),
+    stop: () => poll.stop(),
   }
 }
 

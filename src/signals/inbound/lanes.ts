@@ -7,7 +7,7 @@
  * itself: it holds up no other lane, and neither the later news of its own.
  */
 import { createGroup, type Db } from '#db'
-import { backoffMs, type BackoffPolicy, type Clock, encodeId, failpoint } from '#kernel'
+import { backoffMs, type BackoffPolicy, type Clock, createPoll, encodeId, failpoint } from '#kernel'
 import { counter, histogram, type Log, redactText, span } from '#metrics'
 import { inboundLifecycle, type InboundStatus } from './lifecycle.ts'
 import type { InboundHandler } from './source.ts'
@@ -107,11 +107,6 @@ export function createLanes(options: LanesOptions): Lanes {
   )
   /** The lanes being worked off, by epoch. */
   const running = new Map<bigint, Promise<number>>()
-  let is_stopping = false
-  /** Whether something came in since the last look; and what ends the pause of the loop. */
-  let is_nudged = false
-  let endPause: () => void = () => undefined
-  let looping: Promise<void> = Promise.resolve()
   let renewing: NodeJS.Timeout | undefined
 
   async function take(): Promise<number> {
@@ -123,7 +118,7 @@ export function createLanes(options: LanesOptions): Lanes {
     for (const { processor, subject, epoch, ...first } of taken) {
       const turn = workOff({ processor, subject, epoch }, first).finally(() => {
         running.delete(epoch)
-        nudge()
+        poll.nudge()
       })
       running.set(epoch, turn)
     }
@@ -141,7 +136,7 @@ export function createLanes(options: LanesOptions): Lanes {
         const { outcome, error, ...verdict } = await judge(lane, event)
         count += 1
         await failpoint('inbound.handled', event.type)
-        const go_on = count < TURN_MOST && !is_stopping
+        const go_on = count < TURN_MOST && !poll.is_stopping
         const next = await settle.submit({ ...lane, ...verdict, id, go_on })
         tell(lane, event, next.is_ours ? outcome : 'fenced', {
           duration_ms: performance.now() - started_ms,
@@ -221,41 +216,12 @@ export function createLanes(options: LanesOptions): Lanes {
     }
   }
 
-  function nudge(): void {
-    is_nudged = true
-    endPause()
-  }
-
-  /** Until something comes in, a lane is free again, or the time is over. */
-  function pause(delay_ms: number): Promise<void> {
-    if (is_nudged) return Promise.resolve()
-    return new Promise(resolve => {
-      const timer = setTimeout(resolve, delay_ms)
-      endPause = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-
-  async function loop(): Promise<void> {
-    let failures = 0
-    while (!is_stopping) {
-      is_nudged = false
-      try {
-        const count = await take()
-        failures = 0
-        // Whoever took something looks again: more may be ready, until all lanes are busy.
-        if (count === 0) await pause(timing.poll_ms)
-      } catch (error) {
-        failures += 1
-        const retry_in_ms = backoffMs(FAILED, failures)
-        log.warn('inbound_lanes.not_taken', { retry_in_ms, error })
-        is_nudged = false
-        await pause(retry_in_ms)
-      }
-    }
-  }
+  const poll = createPoll({
+    retry: FAILED,
+    // Whoever took something looks again: more may be ready, until all lanes are busy.
+    look: async () => ({ ms: (await take()) > 0 ? 0 : timing.poll_ms, ends_by: 'any_nudge' }),
+    onFailure: (error, retry_in_ms) => log.warn('inbound_lanes.not_taken', { retry_in_ms, error }),
+  })
 
   return {
     async runOnce() {
@@ -264,14 +230,12 @@ export function createLanes(options: LanesOptions): Lanes {
       return counts.reduce((sum, count) => sum + count, 0)
     },
     start() {
-      looping = loop()
+      poll.start()
       renewing = setInterval(() => void renew(), timing.lease_ms / 5)
     },
-    nudge,
+    nudge: () => poll.nudge(),
     async stop() {
-      is_stopping = true
-      nudge()
-      await looping
+      await poll.stop()
       await Promise.all(running.values())
       clearInterval(renewing)
     },

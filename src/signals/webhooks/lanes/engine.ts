@@ -4,7 +4,7 @@
  */
 import type { Database, Tx } from '#db'
 import type { Fetcher } from '#fetch'
-import { backoffMs, type Foreground, pieceMost, restMs, sleep } from '#kernel'
+import { createPoll, type Foreground, pieceMost, restMs } from '#kernel'
 import type { Log } from '#metrics'
 import type { Vault } from '#secrets'
 import type { LaneKey } from '../types.ts'
@@ -77,14 +77,11 @@ export function createEngine(options: EngineOptions): Engine {
     lease_ms,
     foreground,
     notify,
-    onResumed: nudge,
+    onResumed: () => poll.nudge(),
   })
   const { fault, lanes } = holder
   const cancelations = new Set<Promise<void>>()
-  let is_stopping = false
-  let is_nudged = false
-  let endPause: () => void = () => undefined
-  let looping: Promise<void> = Promise.resolve()
+  let idle_ms = BUSY_POLL_MS
   let renewing: NodeJS.Timeout | undefined
 
   /** Takes lanes that are ready, `at_once` at most; answers how many. */
@@ -140,68 +137,36 @@ export function createEngine(options: EngineOptions): Engine {
     }
   }
 
-  function nudge(): void {
-    is_nudged = true
-    endPause()
-  }
-
-  /** Until something is queued or the time is over. */
-  function pause(delay_ms: number): Promise<void> {
-    if (is_nudged) return Promise.resolve()
-    return new Promise(resolve => {
-      const timer = setTimeout(resolve, delay_ms)
-      endPause = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-
-  async function loop(): Promise<void> {
-    let failures = 0
-    let idle_ms = BUSY_POLL_MS
-    while (!is_stopping) {
+  const poll = createPoll({
+    retry: FAILED,
+    async look(was_nudged) {
+      const at_once = lanesAtOnce()
+      const started_ms = performance.now()
+      const count = await take(at_once)
       // What was queued may not be committed yet: it is looked for at once, and again and again.
-      if (is_nudged) idle_ms = BUSY_POLL_MS
-      is_nudged = false
-      try {
-        const at_once = lanesAtOnce()
-        const started_ms = performance.now()
-        const count = await take(at_once)
-        failures = 0
-        idle_ms = count > 0 ? BUSY_POLL_MS : Math.min(poll_ms, idle_ms * 2)
-        if (fault.is_ours) {
-          is_nudged = false
-          await pause(PROBE_EVERY_MS)
-        } else if (count < at_once) await pause(idle_ms)
-        else await sleep(restMs(holder.deference, performance.now() - started_ms))
-      } catch (error) {
-        failures += 1
-        const retry_in_ms = backoffMs(FAILED, failures)
-        log.warn('webhook_lanes.not_taken', { retry_in_ms, error })
-        is_nudged = false
-        await pause(retry_in_ms)
-      }
-    }
-  }
+      idle_ms = was_nudged || count > 0 ? BUSY_POLL_MS : Math.min(poll_ms, idle_ms * 2)
+      if (fault.is_ours) return { ms: PROBE_EVERY_MS, ends_by: 'new_nudge' }
+      if (count < at_once) return { ms: idle_ms, ends_by: 'any_nudge' }
+      return { ms: restMs(holder.deference, performance.now() - started_ms), ends_by: 'no_nudge' }
+    },
+    onFailure: (error, retry_in_ms) => log.warn('webhook_lanes.not_taken', { retry_in_ms, error }),
+  })
 
   return {
     start() {
-      looping = loop()
+      poll.start()
       renewing = setInterval(() => void renew(), lease_ms / 5)
     },
-    nudge,
+    nudge: () => poll.nudge(),
     async runOnce() {
       await take(lanesAtOnce())
       await holder.emptied()
       await Promise.all(cancelations)
     },
     async stop() {
-      is_stopping = true
       // At once, and not when the loop has ended: it may be asking a database that is slow.
       holder.shut()
-      nudge()
-      await looping
+      await poll.stop()
       await within(STOP_MOST_MS, holder.emptied())
       await Promise.all(cancelations)
       clearInterval(renewing)
