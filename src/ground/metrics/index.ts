@@ -12,6 +12,6 @@ export {
   metricsText,
 } from './metrics.ts'
 export { type Build, startProcessMetrics } from './process.ts'
-export { mayNeedRedaction, REDACTED, redactFields, redactText } from './redact.ts'
+export { mayNeedRedaction, reasonOf, REDACTED, redactFields, redactText } from './redact.ts'
 export type { Span, SpanAttributes, SpanOptions, TracingOptions } from './span.ts'
 export { span, startTracing, traceId, traceparent } from './trace.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import fc from 'fast-check'
-import { redactFields, redactText } from './redact.ts'
+import { reasonOf, redactFields, redactText } from './redact.ts'
 
 const CARDS = [
   '4242424242424242',
@@ -152,4 +152,13 @@ test('any value becomes JSON: circles, depth, width, dates, bytes, functions', (
     }),
     { seed: 1, numRuns: 300 },
   )
+})
+
+test('a reason is what PostgreSQL keeps and people may see', () => {
+  expect(reasonOf(new Error('the card 4242424242424242\0 was refused'))).toBe(
+    'the card [redacted] was refused',
+  )
+  expect(reasonOf('half of a pair: \ud83d')).toBe('half of a pair: \ufffd')
+  expect(reasonOf(new Error('x'.repeat(10_000)))).toHaveLength(500)
+  expect(reasonOf(new Error())).toBe('no reason was given')
 })

@@ -97,6 +97,15 @@ export function redactText(text: string): string {
     .replace(CREDENTIALS, `$1 ${REDACTED}`)
 }
 
+/** Enough for a sentence and where it came from. */
+const REASON_LENGTH_MAX = 500
+
+/** Why something failed, fit to be kept and shown: masked, short, and without what PostgreSQL's text cannot hold. */
+export function reasonOf(error: unknown): string {
+  const message = redactText(error instanceof Error ? error.message : String(error))
+  return message.replaceAll('\0', '').slice(0, REASON_LENGTH_MAX).toWellFormed() || 'no reason was given'
+}
+
 /** Values in one line, all levels together: a wide line has some forty, a whole list object has no place in it. */
 const VALUES_MAX = 500
 const DEPTH_MAX = 6

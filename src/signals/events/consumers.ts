@@ -17,7 +17,7 @@ import {
   pieceMost,
   restMs,
 } from '#kernel'
-import { counter, histogram, type Log, redactText, span } from '#metrics'
+import { counter, histogram, type Log, reasonOf, span } from '#metrics'
 import { countConsumersOf } from './gauges.ts'
 import {
   type ConsumerPlace,
@@ -77,9 +77,6 @@ const TIMING: Timing = {
   /** A failure is the database's, which passes in seconds, or a bug, which waits for people: a minute is soon enough. */
   retry: { first_ms: 500, factor: 2, most_ms: 60_000, jitter: 0.2 },
 }
-
-/** Enough for a sentence and where it came from. */
-const REASON_LENGTH_MAX = 500
 
 export interface Consumers {
   /** Gives every consumer its place and works until `stop`. */
@@ -260,13 +257,4 @@ function createRunner({ db, clock, log, ...options }: ConsumersOptions, consumer
     nudge: () => poll.nudge(),
     stop: () => poll.stop(),
   }
-}
-
-/** Fit to be kept and shown: masked, short, and without what PostgreSQL's text cannot hold. */
-function reasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  return (
-    redactText(message).replaceAll('\0', '').slice(0, REASON_LENGTH_MAX).toWellFormed() ||
-    'no reason was given'
-  )
 }

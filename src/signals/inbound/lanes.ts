@@ -8,7 +8,7 @@
  */
 import { createGroup, type Db } from '#db'
 import { backoffMs, type BackoffPolicy, type Clock, createPoll, encodeId, failpoint } from '#kernel'
-import { counter, histogram, type Log, redactText, span } from '#metrics'
+import { counter, histogram, type Log, reasonOf, span } from '#metrics'
 import { inboundLifecycle, type InboundStatus } from './lifecycle.ts'
 import type { InboundHandler } from './source.ts'
 
@@ -51,7 +51,6 @@ const LANES_MOST = 8
 const TURN_MOST = 20
 /** After a round that failed: the database is away, and comes back in seconds as a rule. */
 const FAILED: BackoffPolicy = { first_ms: 500, factor: 2, most_ms: 5_000, jitter: 0.2 }
-const REASON_LENGTH_MAX = 500
 
 export interface Lanes {
   /** Takes what is ready, once, and works it off; answers how much news it handled. */
@@ -265,13 +264,4 @@ async function within<T>(most_ms: number, work: () => Promise<T>): Promise<T> {
   } finally {
     clearTimeout(timer)
   }
-}
-
-/** Fit to be kept and shown: masked, short, and without what PostgreSQL's text cannot hold. */
-function reasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  return (
-    redactText(message).replaceAll('\0', '').slice(0, REASON_LENGTH_MAX).toWellFormed() ||
-    'no reason was given'
-  )
 }
