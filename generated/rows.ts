@@ -784,16 +784,18 @@ export interface ReconciliationDecisionRow {
   id: string
   /** The run whose findings were looked at. */
   run_id: string
-  /** match: these belong together; write_off: accepted as it is; suspense: accepted, and the difference posted to a suspense account. */
+  /** match: these belong together; write_off: accepted as it is; suspense: accepted, and the difference posted to a suspense account; clear: what was in suspense has come, and is taken out of it. */
   kind: string
-  /** The rows by what they say (id, amount, currency, date), so that another file is found to have them. */
+  /** The rows by what they say (id, amount, currency, date), so that another file is found to have them, and by their number in the run. A row without a date is known again only in the same statement. */
   left: unknown
   right: unknown
   author: string
   reason: string
-  /** What suspense posted. */
+  /** What suspense posted, or clear. */
   transfer_ids: string[]
   created_at: Date
+  /** Of a clear: the suspense decisions whose money has come. */
+  clears: string[]
 }
 
 export interface ReconciliationItemRow {
@@ -923,6 +925,17 @@ export interface ReconciliationStatementRow {
   created_at: Date
   /** Since then it is gone for everybody; its rows are taken away a page at a time. */
   deleted_at: Date | null
+}
+
+export interface ReconciliationWithdrawalRow {
+  account_id: string
+  livemode: boolean
+  decision_id: string
+  author: string
+  reason: string
+  /** What took back that which the decision had posted. */
+  transfer_ids: string[]
+  created_at: Date
 }
 
 export interface RefundRow {

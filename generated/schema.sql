@@ -848,15 +848,17 @@ create table reconciliation_decided_rows (
   "row" integer not null,
   decision_id uuid not null
 );
-comment on table reconciliation_decided_rows is 'Which rows of a run have been decided: each once, so that two people cannot post one difference twice.';
+comment on table reconciliation_decided_rows is 'Which rows of a run are decided: each once, so that two people cannot post one difference twice. A row goes when its decision is withdrawn, so that it can be decided anew.';
 alter table reconciliation_decided_rows add constraint reconciliation_decided_rows_account_id_livemode_decision_i_fkey FOREIGN KEY (account_id, livemode, decision_id) REFERENCES reconciliation_decisions(account_id, livemode, id);
 alter table reconciliation_decided_rows add constraint reconciliation_decided_rows_pkey PRIMARY KEY (account_id, livemode, run_id, side, "row");
+CREATE INDEX reconciliation_decided_rows_of_decision ON public.reconciliation_decided_rows USING btree (account_id, livemode, decision_id); -- What a withdrawal sets free.
 alter table reconciliation_decided_rows enable row level security;
 create policy system on reconciliation_decided_rows for all to bursar_system using (true);
 create policy tenant on reconciliation_decided_rows for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
-CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.reconciliation_decided_rows FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER immutable BEFORE UPDATE ON public.reconciliation_decided_rows FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
 CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_decided_rows FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
-grant insert, select on reconciliation_decided_rows to bursar_app;
+CREATE TRIGGER released BEFORE DELETE ON public.reconciliation_decided_rows FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_release();
+grant delete, insert, select on reconciliation_decided_rows to bursar_app;
 grant insert, select on reconciliation_decided_rows to bursar_system;
 
 create table reconciliation_decisions (
@@ -864,19 +866,22 @@ create table reconciliation_decisions (
   livemode boolean not null,
   id uuid not null, -- uuid v7; rdc_… outside.
   run_id uuid not null, -- The run whose findings were looked at.
-  kind text not null, -- match: these belong together; write_off: accepted as it is; suspense: accepted, and the difference posted to a suspense account.
-  "left" jsonb not null, -- The rows by what they say (id, amount, currency, date), so that another file is found to have them.
+  kind text not null, -- match: these belong together; write_off: accepted as it is; suspense: accepted, and the difference posted to a suspense account; clear: what was in suspense has come, and is taken out of it.
+  "left" jsonb not null, -- The rows by what they say (id, amount, currency, date), so that another file is found to have them, and by their number in the run. A row without a date is known again only in the same statement.
   "right" jsonb not null,
   author text not null,
   reason text not null,
-  transfer_ids uuid[] not null, -- What suspense posted.
-  created_at timestamp with time zone not null
+  transfer_ids uuid[] not null, -- What suspense posted, or clear.
+  created_at timestamp with time zone not null,
+  clears uuid[] default '{}'::uuid[] not null -- Of a clear: the suspense decisions whose money has come.
 );
 comment on table reconciliation_decisions is 'What people decided about rows of a run, replayed by later ones. Never changed, never removed.';
 alter table reconciliation_decisions add constraint reconciliation_decisions_account_id_livemode_run_id_fkey FOREIGN KEY (account_id, livemode, run_id) REFERENCES reconciliation_runs(account_id, livemode, id);
-alter table reconciliation_decisions add constraint reconciliation_decisions_kind_is_known CHECK ((kind = ANY (ARRAY['match'::text, 'write_off'::text, 'suspense'::text])));
+alter table reconciliation_decisions add constraint reconciliation_decisions_clear_something CHECK (((kind = 'clear'::text) = (clears <> '{}'::uuid[])));
+alter table reconciliation_decisions add constraint reconciliation_decisions_kind_is_known CHECK ((kind = ANY (ARRAY['match'::text, 'write_off'::text, 'suspense'::text, 'clear'::text])));
 alter table reconciliation_decisions add constraint reconciliation_decisions_pkey PRIMARY KEY (account_id, livemode, id);
 CREATE INDEX reconciliation_decisions_by_run ON public.reconciliation_decisions USING btree (account_id, livemode, run_id, id);
+CREATE INDEX reconciliation_decisions_in_suspense ON public.reconciliation_decisions USING btree (account_id, livemode, id) WHERE (kind = 'suspense'::text); -- What somebody must still find: few among many.
 alter table reconciliation_decisions enable row level security;
 create policy system on reconciliation_decisions for all to bursar_system using (true);
 create policy tenant on reconciliation_decisions for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -1049,6 +1054,26 @@ CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_statements
 grant insert, select on reconciliation_statements to bursar_app;
 grant delete, insert, select on reconciliation_statements to bursar_system;
 grant update (deleted_at) on reconciliation_statements to bursar_app;
+
+create table reconciliation_withdrawals (
+  account_id uuid not null,
+  livemode boolean not null,
+  decision_id uuid not null,
+  author text not null,
+  reason text not null,
+  transfer_ids uuid[] not null, -- What took back that which the decision had posted.
+  created_at timestamp with time zone not null
+);
+comment on table reconciliation_withdrawals is 'Decisions that were taken back, each once: later runs replay them no more. Never changed, never removed; the decision itself stays.';
+alter table reconciliation_withdrawals add constraint reconciliation_withdrawals_account_id_livemode_decision_id_fkey FOREIGN KEY (account_id, livemode, decision_id) REFERENCES reconciliation_decisions(account_id, livemode, id);
+alter table reconciliation_withdrawals add constraint reconciliation_withdrawals_pkey PRIMARY KEY (account_id, livemode, decision_id);
+alter table reconciliation_withdrawals enable row level security;
+create policy system on reconciliation_withdrawals for all to bursar_system using (true);
+create policy tenant on reconciliation_withdrawals for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.reconciliation_withdrawals FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_withdrawals FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
+grant insert, select on reconciliation_withdrawals to bursar_app;
+grant insert, select on reconciliation_withdrawals to bursar_system;
 
 create table refunds (
   account_id uuid not null, -- Whose row it is.
@@ -1478,6 +1503,8 @@ create function reconciliation_open_lines(of_account uuid, of_livemode boolean, 
 create function reconciliation_place_rest(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
 
 create function reconciliation_refuse_change() returns trigger; -- Refuses what would rewrite a result, to the tables' owner as well.
+
+create function reconciliation_refuse_release() returns trigger; -- A row stays decided while its decision stands.
 
 create function reconciliation_refuse_removal() returns trigger; -- Keeps the rows of statements that are not deleted.
 

@@ -82,6 +82,9 @@ export const routes = [
   'GET /v1/reconciliation_runs/:id/suggestions',
   'POST /v1/reconciliation_runs/:id/decisions',
   'GET /v1/reconciliation_runs/:id/decisions',
+  'GET /v1/reconciliation_decisions',
+  'GET /v1/reconciliation_decisions/:id',
+  'POST /v1/reconciliation_decisions/:id/withdraw',
   // #events: what happened
   'GET /v1/events',
   'GET /v1/events/:id',

@@ -5,6 +5,7 @@ import * as exporting from './ledger/export.ts'
 import * as proof from './ledger/proof.ts'
 import * as seal from './ledger/seal.ts'
 import * as statement from './ledger/statement.ts'
+import * as suspense from './ledger/suspense.ts'
 import * as trialBalance from './ledger/trial-balance.ts'
 import * as verify from './ledger/verify.ts'
 
@@ -13,5 +14,6 @@ export function declare(command: Command): void {
     'after',
     '\nExamples:\n  bursar ledger trial-balance\n  bursar ledger verify\n  bursar ledger head',
   )
-  for (const verb of [statement, trialBalance, exporting, adjust, verify, seal, proof]) verb.declare(command)
+  for (const verb of [statement, trialBalance, suspense, exporting, adjust, verify, seal, proof])
+    verb.declare(command)
 }

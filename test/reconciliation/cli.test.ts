@@ -1,4 +1,5 @@
 /** `bursar reconcile` as scripts and people meet it: what it prints, what it leaves, and how it refuses. */
+import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -292,13 +293,16 @@ test(
         'decisions.jsonl',
         `${JSON.stringify({ id: 'd-1', kind: 'match', left: [], right: [], author: 'Ada', reason: 'agreed', ...of })}\n`,
       )
+    const of = (file: string) => createHash('sha256').update(folder.read(file)).digest('hex').slice(0, 12)
     const b = { id: 'b', currency: 'usd', date: null }
-    decide({ left: [{ ...b, amount: 200 }], right: [{ ...b, amount: '250' }] })
+    const left = [{ ...b, amount: 200, statement: of('ledger.csv') }]
+    const right = { ...b, statement: of('bank.csv') }
+    decide({ left, right: [{ ...right, amount: '250' }] })
     const decided = json(
       await reconcile('ledger.csv', 'bank.csv', '--decisions', 'decisions.jsonl', '--json'),
     )
     expect(decided).toMatchObject({ discrepant: 0, manual: 2, matched: 3 })
-    decide({ left: [{ ...b, amount: 200 }], right: [{ ...b, amount: 251 }] })
+    decide({ left, right: [{ ...right, amount: 251 }] })
     const stale = json(await reconcile('ledger.csv', 'bank.csv', '--decisions', 'decisions.jsonl', '--json'))
     expect(stale).toMatchObject({ discrepant: 1, manual: 0 })
     expect(stale.run_id).not.toBe(decided.run_id)

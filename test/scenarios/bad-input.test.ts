@@ -76,12 +76,12 @@ beforeAll(async () => {
     webhook_replays: replay.id,
     reconciliation_statements: statement.id,
     reconciliation_runs: run.id,
-    reconciliation_decisions: run.id,
     // Of these the shape is enough: parameters are looked at before the object is.
     ledger_accounts: encodeId('la_', randomUUID()),
     ledger_transfers: encodeId('tr_', randomUUID()),
     payment_attempts: encodeId('att_', randomUUID()),
     orphan_captures: encodeId('oc_', randomUUID()),
+    reconciliation_decisions: encodeId('rdc_', randomUUID()),
   })
   foreign_cursor = (await api.get('/v1/customers?limit=1')).body.next_cursor
 })
@@ -144,7 +144,11 @@ interface Sent {
   query?: string
 }
 
-const pathOf = ({ path, resource }: Operation): string => path.replace('{id}', foreign[resource] ?? 'x')
+/** By what stands before the id: decisions of a run are of another resource than the run. */
+const pathOf = ({ path }: Operation): string => {
+  const [collection = ''] = path.slice('/v1/'.length).split('/{id}')
+  return path.replace('{id}', foreign[collection.replace('/', '_')] ?? 'x')
+}
 
 async function send(operation: Operation, { headers, body, query = '' }: Sent): Promise<Heard> {
   const all: Record<string, string | undefined> = {
@@ -251,6 +255,7 @@ function fittingBody({ id, method }: Operation): string | undefined {
       right_statement_id: foreign.reconciliation_statements,
     },
     'reconciliation_runs.decisions': { ...BY_HAND, kind: 'write_off', left: [1] },
+    'reconciliation_decisions.withdraw': BY_HAND,
     'ledger.closings.create': { ...BY_HAND, closed_before: '2026-01-01T00:00:00Z' },
   }
   return JSON.stringify(bodies[id] ?? {})

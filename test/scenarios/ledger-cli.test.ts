@@ -124,7 +124,7 @@ test('a proof is a whole file, or leaves the one that was there', async () => {
   expect(readdirSync(directory).filter(name => name.includes('unfinished'))).toEqual([])
 })
 
-test.each(['adjust', 'export', 'statement', 'trial-balance'])(
+test.each(['adjust', 'export', 'statement', 'suspense', 'trial-balance'])(
   'bursar ledger %s has help with an example',
   async verb => {
     const { out, code } = await ledger(verb, '--help')

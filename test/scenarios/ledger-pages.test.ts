@@ -55,8 +55,12 @@ async function dispute(account: TestAccount, statuses: readonly DisputeStatus[])
 }
 type Sides<Of> = Record<'left' | 'right', Of>
 
-/** A run over two statements of these rows, and the decision to post what these of them differ by. */
-async function suspend(account: TestAccount, rows: Sides<string>, picked: Sides<number[]>): Promise<void> {
+/** A run over two statements of these rows, and a decision about these of them. */
+async function decide(
+  account: TestAccount,
+  rows: Sides<string>,
+  { kind = 'suspense', ...picked }: Partial<Sides<number[]>> & { kind?: string; clears?: string[] },
+): Promise<Json> {
   const { api, account_id, livemode } = account
   const keep = async (name: string, row: string): Promise<string> => {
     const at = `/v1/reconciliation_statements?name=${name}.csv&is_empty_allowed=true`
@@ -70,15 +74,21 @@ async function suspend(account: TestAccount, rows: Sides<string>, picked: Sides<
   }
   const { body: run } = await api.post('/v1/reconciliation_runs', asked)
   await world.runJob('reconciliation.run', { account_id, livemode, run_id: decodeId('rec_', run.id) })
-  const { status, text } = await api.post(`/v1/reconciliation_runs/${run.id}/decisions`, {
-    kind: 'suspense',
+  const { status, text, body } = await api.post(`/v1/reconciliation_runs/${run.id}/decisions`, {
+    kind,
     ...picked,
-    ledger_code: 'bank',
-    reason: 'Asked the bank on 4 March',
-    author: 'Ada',
+    ...(kind === 'suspense' && { ledger_code: 'bank' }),
+    ...ASKED,
   })
   expect(status, text).toBe(200)
+  return body
 }
+const ASKED = { reason: 'Asked the bank on 4 March', author: 'Ada' }
+
+/** The newest decision that put something in suspense. */
+const suspended = async ({ api }: TestAccount): Promise<string> =>
+  (await api.get('/v1/reconciliation_decisions?kind=suspense')).body.data[0].id
+
 type DisputeStatus = Extract<News, { kind: 'dispute' }>['status']
 
 const DECLINED = { code: 'card_declined', decline_code: 'account_closed', message: 'No.' }
@@ -229,10 +239,41 @@ const examples: Record<string, Record<string, Example>> = {
   },
   suspense: {
     'Found outside': {
-      play: account => suspend(account, { left: 'a,500,usd', right: 'a,700,usd' }, { left: [1], right: [1] }),
+      play: account => decide(account, { left: 'a,500,usd', right: 'a,700,usd' }, { left: [1], right: [1] }),
     },
     Missed: {
-      play: account => suspend(account, { left: 'b,70,usd', right: '' }, { left: [1], right: [] }),
+      play: account => decide(account, { left: 'b,70,usd', right: '' }, { left: [1] }),
+    },
+    'It comes after all': {
+      before: account => decide(account, { left: 'b,70,usd', right: '' }, { left: [1] }),
+      play: async account => {
+        const clears = [await suspended(account)]
+        await decide(account, { left: '', right: 'wire,50,usd' }, { kind: 'clear', right: [1], clears })
+      },
+    },
+    'Whose it is': {
+      before: account => decide(account, { left: '', right: 'c,700,usd' }, { right: [1] }),
+      async play(account) {
+        const books = await world.accountant(account)
+        const moved = {
+          debit_code: 'suspense_unexpected',
+          credit_code: 'merchant_available',
+          amount: 700,
+          currency: 'usd',
+          source_id: await suspended(account),
+        }
+        const { status, text } = await books.post('/v1/ledger/transfers', { ...ASKED, transfers: [moved] })
+        expect(status, text).toBe(200)
+        const open = await account.api.get('/v1/reconciliation_decisions?status=open')
+        expect(open.body.data).toEqual([])
+      },
+    },
+    'A mistake': {
+      before: account => decide(account, { left: '', right: 'c,700,usd' }, { right: [1] }),
+      async play(account) {
+        const at = `/v1/reconciliation_decisions/${await suspended(account)}/withdraw`
+        expect((await account.api.post(at, ASKED)).status).toBe(200)
+      },
     },
   },
   'orphan-capture': {

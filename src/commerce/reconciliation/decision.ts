@@ -1,4 +1,5 @@
 /** What a person decided about rows, replayed by every later run in which they appear. Append only. */
+import type { Side } from './line.ts'
 
 /** A row by what it says, so that it is found again in another file. */
 export interface RowName {
@@ -6,13 +7,26 @@ export interface RowName {
   amount: bigint
   currency: string
   date: string | null
+  /**
+   * The sha256 of the file that a row without a date stands in, or how it begins. Such a row says nothing that tells it
+   * from the one of next month: a bank's fee has the same id and amount each time. So it is known again in the same file
+   * alone. Absent: in any.
+   */
+  statement?: string
 }
 
 /**
  * `match`: these belong together whatever the rules say. `write_off`: accepted as it is, nothing more will come.
- * `suspense`: accepted, and the difference posted to a suspense account.
+ * `suspense`: accepted, and the difference posted to a suspense account. `clear`: what waits there has come with these
+ * rows, and is taken out again.
  */
-export type DecisionKind = 'match' | 'write_off' | 'suspense'
+export type DecisionKind = 'match' | 'write_off' | 'suspense' | 'clear'
+
+/**
+ * Rows of each side that one decision may name. A payout or settlement batch whose sum is off is one finding, and the
+ * largest shops put some thousand charges into one; their names are about a megabyte.
+ */
+export const DECISION_ROWS_MOST = 10_000
 
 /**
  * Applied before every other pass, in the order they were made, and only whole: when each row it names is there and
@@ -27,3 +41,20 @@ export interface Decision {
   author: string
   reason: string
 }
+
+/**
+ * Pure: those that can hold in a run of these statements, by the sha256 of each. A decision that names a row of another
+ * file by nothing but that file does not.
+ */
+export const decisionsFor = (
+  statements: Readonly<Record<Side, string>>,
+  decisions: readonly Decision[],
+): Decision[] =>
+  decisions.filter(decision =>
+    (['left', 'right'] as const).every(side =>
+      decision[side].every(
+        ({ date, statement }) =>
+          date !== null || statement === undefined || statements[side].startsWith(statement),
+      ),
+    ),
+  )

@@ -1,7 +1,7 @@
 /** #reconciliation/files: reconciliation of two files, and its report, for programs that need no database. */
 import type { RunFiles } from './engine/face.ts'
 
-export type { Decision } from './decision.ts'
+export { type Decision, DECISION_ROWS_MOST } from './decision.ts'
 export type { FileRun, FileSide, Item, Progress, SideSummary, StatusSum } from './engine/face.ts'
 export type { Side } from './line.ts'
 export {

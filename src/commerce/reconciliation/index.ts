@@ -6,12 +6,14 @@ import { listRuns, listSuggestions, retrieveRun } from './runs/read.ts'
 import { runJob } from './runs/work.ts'
 import { listItems } from './items/list.ts'
 import { createDecision } from './decisions/create.ts'
-import { listDecisions } from './decisions/list.ts'
+import { listAllDecisions, listDecisions, retrieveDecision } from './decisions/list.ts'
+import { withdrawDecision } from './decisions/withdraw.ts'
 import { forgetJob } from './statements/forget.ts'
 import { deleteStatement, listStatements, retrieveStatement } from './statements/read.ts'
 import { snapshotStatement } from './statements/snapshot.ts'
 import { uploadStatement } from './statements/upload.ts'
 
+export { suspenseOf, type SuspenseTotal } from './decisions/suspense.ts'
 export type { Line } from './line.ts'
 export { type OneSided, type Pair, type Reconciliation, reconcile, type Row } from './matching/reconcile.ts'
 export { type BooksCut, cutBooks } from './statements/snapshot.ts'
@@ -29,6 +31,9 @@ export const reconciliationEndpoints = (): Endpoint[] => [
   listSuggestions,
   createDecision,
   listDecisions,
+  listAllDecisions,
+  retrieveDecision,
+  withdrawDecision,
 ]
 
 export const reconciliationJobs = (): { jobs: Job[]; schedules: Schedule[] } => ({

@@ -1,7 +1,7 @@
 /** What a run is told beside its two sides. Rules are data: they are stored with the run and are part of its key. */
 
 /** Raised whenever the same sides and rules would give another result. Part of every run's key. */
-export const RULES_VERSION = 1
+export const RULES_VERSION = 2
 
 export interface Rules {
   /** How many days apart two bookings of one thing may lie. Weekends and one bank holiday are three days. */

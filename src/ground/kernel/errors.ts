@@ -171,6 +171,12 @@ export const errorCodes = {
     'The reconciliation run is in a state that does not allow this.',
   ),
   reconciliation_row_decided: invalid('One of the rows has been decided already.', 409),
+  reconciliation_row_matched: invalid(
+    'One of the rows has found its counterpart. Decide of both together, or leave it out.',
+    409,
+  ),
+  reconciliation_decision_unexpected_state: invalid('The decision is in a state that does not allow this.'),
+  reconciliation_clearing_unfit: invalid('The rows do not settle what waits in suspense.'),
   reconciliation_difference_missing: invalid(
     'The rows add up to the same on both sides: there is nothing to post. Decide "match" instead.',
   ),

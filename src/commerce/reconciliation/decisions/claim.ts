@@ -1,58 +1,184 @@
 /**
- * Each row is decided once. In its run the primary key sees to that; but the same row may stand in many runs (other rules,
- * the same file sent again), and whoever looks at an older one does not see there what was decided since. Deciding takes
- * turns within an account, so that of two people the second hears of the first.
+ * Which rows may be decided. Each is decided once while its decision stands. In its run a key sees to that; but the same
+ * row may stand in many runs (other rules, the same file sent again), and whoever looks at an older one does not see there
+ * what was decided since. Deciding takes turns within an account, so that of two people the second hears of the first.
  */
 import { type Tx, violatedConstraint } from '#db'
-import { ApiError, type Tenant } from '#kernel'
-import type { Side } from '../line.ts'
-import type { StoredName } from '../runs/decisions.ts'
+import { ApiError, encodeId, type Tenant } from '#kernel'
+import type { Line, Side } from '../line.ts'
+import type { Pass, Status } from '../rules.ts'
 import type { RunRow } from '../runs/object.ts'
 
 /** The first half of the advisory lock of an account's decisions. */
 const DECIDE_LOCK = 4_242_008
 
-/**
- * Before anything is posted. Throws `reconciliation_row_decided` for a row that this run found decided, and for one that
- * was decided since, in another run: a run that is asked for now replays that.
- */
-export async function demandUndecided(
-  tx: Tx,
-  run: RunRow,
-  rows: Record<Side, readonly number[]>,
-  names: Record<Side, readonly StoredName[]>,
-): Promise<void> {
-  const { account_id, livemode } = run
+/** Held until the transaction ends: whoever decides or withdraws next sees what this one did. */
+export async function takeTurn(tx: Tx, { account_id, livemode }: Tenant): Promise<void> {
   await tx.run`select pg_advisory_xact_lock(${DECIDE_LOCK}, hashtext(${`${account_id} ${livemode}`}))`
-  const manual = await tx.maybe<{ decision_id: string }>`
-    select decision_id
-    from reconciliation_items
-    where account_id = ${account_id} and livemode = ${livemode} and run_id = ${run.id} and status = 'manual'
-      and (side = 'left' and row = any(${rows.left}::integer[]) or side = 'right' and row = any(${rows.right}::integer[]))
-    limit 1`
-  if (manual) {
-    throw new ApiError('reconciliation_row_decided', {
-      message: 'One of the rows is manual: this run found it decided already.',
-    })
-  }
-  const [oldest = '00000000-0000-0000-0000-000000000000'] = run.decision_ids
-  const elsewhere = await tx.maybe<{ id: string }>`
-    select id
-    from reconciliation_decisions
-    where account_id = ${account_id} and livemode = ${livemode} and run_id <> ${run.id}
-      and id > ${oldest}::uuid and not id = any(${run.decision_ids}::uuid[])
-      and ("left" @> any(${asLists(names.left)}::jsonb[]) or "right" @> any(${asLists(names.right)}::jsonb[]))
-    limit 1`
-  if (elsewhere) {
-    throw new ApiError('reconciliation_row_decided', {
-      message:
-        'One of the rows has been decided since, in another run. Ask for this run again: the new one replays that.',
-    })
-  }
 }
 
-/** Each for itself: a decision that names one of them is enough. */
-const asLists = (names: readonly StoredName[]): string[] => names.map(name => JSON.stringify([name]))
+/** The rows that are asked for, in the order of asking. */
+export type Picked = Record<Side, readonly Line[]>
+
+interface Place {
+  side: Side
+  /** In the list that was sent, from 0. */
+  place: number
+}
+
+/**
+ * Before anything is posted, and in turn. Throws, in the name of the row: `reconciliation_row_decided` for one that this
+ * run found decided, that was decided in it, or since in another run; `reconciliation_row_matched` for one that has found
+ * its counterpart, unless that is decided with it.
+ */
+export async function demandOpen(tx: Tx, run: RunRow, picked: Picked): Promise<void> {
+  await demandOpenHere(tx, run, picked)
+  await demandOpenElsewhere(tx, run, picked)
+}
+
+interface HomeRow extends Place {
+  status: Status
+  pass: Pass
+  group: string
+  decision_id: string | null
+  decided_by: string | null
+}
+
+async function demandOpenHere(tx: Tx, run: RunRow, picked: Picked): Promise<void> {
+  const { account_id, livemode } = run
+  const numbers = (side: Side) => picked[side].map(({ row }) => row)
+  const homes = await tx.many<HomeRow>`
+    select asked.side, (asked.place - 1)::integer as place, home.status, home.pass, home."group", home.decision_id,
+      decided.decision_id as decided_by
+    from (
+      select 'left' as side, row, place
+      from unnest(${numbers('left')}::integer[]) with ordinality as ours (row, place)
+      union all
+      select 'right', row, place
+      from unnest(${numbers('right')}::integer[]) with ordinality as theirs (row, place)
+    ) as asked
+    join reconciliation_items home
+      on home.account_id = ${account_id} and home.livemode = ${livemode} and home.run_id = ${run.id}
+      and home.side = asked.side and home.row = asked.row
+    left join reconciliation_decided_rows decided
+      on decided.account_id = ${account_id} and decided.livemode = ${livemode} and decided.run_id = ${run.id}
+      and decided.side = asked.side and decided.row = asked.row
+    order by asked.side, asked.place`
+  const taken = firstTaken(homes)
+  if (taken) throw refusal(taken.code, picked, taken.home, taken.says)
+}
+
+/** Pure: the first that may not be decided, and why. */
+export function firstTaken(homes: readonly HomeRow[]): {
+  home: HomeRow
+  code: 'reconciliation_row_decided' | 'reconciliation_row_matched'
+  says: string
+} | null {
+  for (const home of homes) {
+    if (home.decision_id !== null) {
+      const by = encodeId('rdc_', home.decision_id)
+      return {
+        home,
+        code: 'reconciliation_row_decided',
+        says: `is manual: this run found it decided by ${by}. Ask for the run again if that was withdrawn.`,
+      }
+    }
+    if (home.decided_by !== null) {
+      const by = encodeId('rdc_', home.decided_by)
+      return { home, code: 'reconciliation_row_decided', says: `was decided by ${by}. Withdraw that first.` }
+    }
+    if (isLeftBehind(home, homes)) {
+      return {
+        home,
+        code: 'reconciliation_row_matched',
+        says: `is ${home.status} already, in the group ${home.group}: decide of all its rows together, or leave it out.`,
+      }
+    }
+  }
+  return null
+}
+
+/**
+ * Whether another row would lose the counterpart that it found. A pair may be decided as one; what is in a batch that
+ * adds up has as many counterparts as the batch has rows, and nothing to decide.
+ */
+function isLeftBehind(home: HomeRow, homes: readonly HomeRow[]): boolean {
+  if (home.status !== 'matched' && home.status !== 'matched_with_tolerance') return false
+  if (home.pass === 'batch') return true
+  return !homes.some(({ side, group }) => side !== home.side && group === home.group)
+}
+
+async function demandOpenElsewhere(tx: Tx, run: RunRow, picked: Picked): Promise<void> {
+  const { account_id, livemode } = run
+  const [oldest = '00000000-0000-0000-0000-000000000000'] = run.decision_ids
+  const mine = (['left', 'right'] as const).flatMap(side =>
+    picked[side].map(({ id, amount, currency, date }, place) => ({
+      side,
+      place,
+      id,
+      amount: String(amount),
+      currency,
+      date,
+    })),
+  )
+  const elsewhere = await tx.maybe<Place & { decision_id: string }>`
+    select mine.side, mine.place, decision.id as decision_id
+    from reconciliation_decisions decision
+    join reconciliation_runs decided
+      on decided.account_id = decision.account_id and decided.livemode = decision.livemode
+      and decided.id = decision.run_id
+    cross join lateral (
+      select 'left' as side, named.id, named.amount, named.currency, named.date, decided.left_statement_id as there,
+        ${run.left_statement_id}::uuid as here
+      from jsonb_to_recordset(decision."left") as named (id text, amount bigint, currency text, date date)
+      union all
+      select 'right', named.id, named.amount, named.currency, named.date, decided.right_statement_id,
+        ${run.right_statement_id}::uuid
+      from jsonb_to_recordset(decision."right") as named (id text, amount bigint, currency text, date date)
+    ) as name
+    join jsonb_to_recordset(${JSON.stringify(mine)}::jsonb)
+        as mine (side text, place integer, id text, amount bigint, currency text, date date)
+      on mine.side = name.side and mine.id = name.id and mine.amount = name.amount
+      and mine.currency = name.currency
+      and coalesce(mine.date, '-infinity') = coalesce(name.date, '-infinity')
+    join reconciliation_statements there
+      on there.account_id = ${account_id} and there.livemode = ${livemode} and there.id = name.there
+    join reconciliation_statements here
+      on here.account_id = ${account_id} and here.livemode = ${livemode} and here.id = name.here
+    where decision.account_id = ${account_id} and decision.livemode = ${livemode}
+      and decision.run_id <> ${run.id} and decision.id > ${oldest}::uuid
+      and not decision.id = any(${run.decision_ids}::uuid[])
+      -- As replaying has it: without a date a row is known again in its own statement alone.
+      and (mine.date is not null or there.sha256 = here.sha256)
+      and not exists (
+        select
+        from reconciliation_withdrawals withdrawn
+        where withdrawn.account_id = ${account_id} and withdrawn.livemode = ${livemode}
+          and withdrawn.decision_id = decision.id
+      )
+    order by mine.side, mine.place
+    limit 1`
+  if (!elsewhere) return
+  const by = encodeId('rdc_', elsewhere.decision_id)
+  throw refusal(
+    'reconciliation_row_decided',
+    picked,
+    elsewhere,
+    `has been decided since by ${by}, in another run. Ask for this run again: the new one replays that.`,
+  )
+}
+
+/** In the name of the row: `left[0]: row 2 (pay_1002) …`. */
+function refusal(
+  code: 'reconciliation_row_decided' | 'reconciliation_row_matched',
+  picked: Picked,
+  { side, place }: Place,
+  says: string,
+): ApiError {
+  const param = `${side}[${place}]`
+  const line = picked[side][place]
+  return new ApiError(code, { param, message: `${param}: row ${line?.row} (${line?.id}) ${says}` })
+}
 
 /** Throws `reconciliation_row_decided` when somebody was first. */
 export async function claimRows(
@@ -77,3 +203,9 @@ export async function claimRows(
     throw error
   }
 }
+
+/** What a withdrawn decision held can be decided anew. */
+export const releaseRows = (tx: Tx, { account_id, livemode, id }: Tenant & { id: string }): Promise<number> =>
+  tx.run`
+    delete from reconciliation_decided_rows
+    where account_id = ${account_id} and livemode = ${livemode} and decision_id = ${id}`

@@ -5,28 +5,43 @@
  */
 import { z } from 'zod'
 import type { Tx } from '#db'
-import { type Context, endpoint, type Endpoint, refuse } from '#http'
-import { ApiError, idPrefixes, newId } from '#kernel'
-import { adjust, author, authorText, reason } from '#ledger'
-import { INT64_MAX, INT64_MIN } from '#money'
-import { type Currency, isCurrency } from '#money'
+import { type Context, endpoint, type Endpoint, id, refuse } from '#http'
+import { ApiError, newId, type Tenant } from '#kernel'
+import { author, authorText, reason } from '#ledger'
+import { DECISION_ROWS_MOST } from '../decision.ts'
 import type { Line, Side } from '../line.ts'
 import { findSucceeded, type RunRow, runPath } from '../runs/object.ts'
-import { claimRows, demandUndecided } from './claim.ts'
-import { type DecisionRow, KINDS, ReconciliationDecision, shownDecision } from './object.ts'
+import { claimRows, demandOpen, type Picked, takeTurn } from './claim.ts'
+import {
+  findDecision,
+  findDecisions,
+  type KeptDecision,
+  KINDS,
+  ReconciliationDecision,
+  shownDecision,
+} from './object.ts'
+import {
+  differences,
+  intoSuspense,
+  outOfSuspense,
+  postAll,
+  type Posting,
+  type ShownCode,
+  type Waiting,
+} from './posting.ts'
 
-/** What one person looks at as one thing; a payout of more items is a batch, which needs nobody. */
-const ROWS_MOST = 200
+/** One payment of a bank that makes good what many rows missed; and each is a transfer of one voucher. */
+const CLEARED_MOST = 100
 
 const picked = (what: string) =>
-  z.array(z.int().min(1).max(2_147_483_647)).max(ROWS_MOST).default([]).describe(what)
+  z.array(z.int().min(1).max(2_147_483_647)).max(DECISION_ROWS_MOST).default([]).describe(what)
 
 const DecisionParams = z
   .strictObject({
     kind: z
       .enum(KINDS)
       .describe(
-        'match: these belong together; write_off: accepted as it is; suspense: accepted, and the difference posted.',
+        'match: these belong together; write_off: accepted as it is; suspense: accepted, and the difference posted; clear: what waits in suspense has come with these rows.',
       ),
     left: picked('Rows of the left side, by their numbers in the run.'),
     right: picked('Rows of the right side.'),
@@ -38,9 +53,14 @@ const DecisionParams = z
       .describe(
         'Of suspense: which account the left side shows. Needed, unless the left statement is a cut of one of them.',
       ),
+    clears: z
+      .array(id('rdc_'))
+      .max(CLEARED_MOST)
+      .default([])
+      .describe('Of clear: the suspense decisions that are settled, whole or in part, in this order.'),
   })
   .check(payload => {
-    const { kind, left, right, ledger_code } = payload.value
+    const { kind, left, right, ledger_code, clears } = payload.value
     if (left.length + right.length === 0) {
       refuse(payload, 'parameter_missing', 'or right must name at least one row.', ['left'])
     }
@@ -51,12 +71,20 @@ const DecisionParams = z
     if (kind !== 'suspense' && ledger_code !== undefined) {
       refuse(payload, 'parameter_invalid', 'has no place here: only suspense posts.', ['ledger_code'])
     }
-    for (const side of ['left', 'right'] as const) {
-      if (new Set(payload.value[side]).size < payload.value[side].length) {
-        refuse(payload, 'parameter_invalid', 'names a row twice.', [side])
+    if (kind === 'clear' && clears.length === 0) {
+      refuse(payload, 'parameter_missing', 'must name at least one decision that is cleared.', ['clears'])
+    }
+    if (kind !== 'clear' && clears.length > 0) {
+      refuse(payload, 'parameter_invalid', 'has no place here: only a clear settles others.', ['clears'])
+    }
+    for (const list of ['left', 'right', 'clears'] as const) {
+      if (new Set<number | string>(payload.value[list]).size < payload.value[list].length) {
+        const what = list === 'clears' ? 'decision' : 'row'
+        refuse(payload, 'parameter_invalid', `names a ${what} twice.`, [list])
       }
     }
   })
+type Params = z.output<typeof DecisionParams>
 
 export const createDecision: Endpoint = endpoint({
   route: 'POST /v1/reconciliation_runs/:id/decisions',
@@ -67,43 +95,64 @@ export const createDecision: Endpoint = endpoint({
   returns: ReconciliationDecision,
   run: (context, params, { id: run_id }) =>
     context.finish('decided', async tx => {
-      const run = await findSucceeded(tx, context.tenant, run_id)
-      const left = await pickLines(tx, run, 'left', params.left)
-      const right = await pickLines(tx, run, 'right', params.right)
-      const names = { left: left.map(nameOf), right: right.map(nameOf) }
-      await demandUndecided(tx, run, params, names)
-      const now = context.clock.now()
-      const id = newId(now)
-      const note = { reason: params.reason, author: authorText(params.author, context.caller.api_key_id) }
-      const transfer_ids =
-        params.kind === 'suspense'
-          ? await postDifference(
-              context,
-              tx,
-              id,
-              await codeOf(tx, run, params.ledger_code),
-              left,
-              right,
-              note,
-            )
-          : []
-      const row: DecisionRow = {
-        ...context.tenant,
+      const { tenant, clock } = context
+      const run = await findSucceeded(tx, tenant, run_id)
+      const lines: Picked = {
+        left: await pickLines(tx, run, 'left', params.left),
+        right: await pickLines(tx, run, 'right', params.right),
+      }
+      await takeTurn(tx, tenant)
+      await demandOpen(tx, run, lines)
+      const id = newId(clock.now())
+      const note = {
+        reason: params.reason.trim(),
+        author: authorText(params.author, context.caller.api_key_id),
+      }
+      const postings = await decidePostings(tx, context, run, id, params, lines)
+      const row: KeptDecision = {
+        ...tenant,
         id,
         run_id,
         kind: params.kind,
-        ...names,
+        left: lines.left.map(nameOf),
+        right: lines.right.map(nameOf),
         ...note,
-        transfer_ids,
-        created_at: now,
+        transfer_ids: await postAll(tx, context, postings, note),
+        clears: params.clears,
+        created_at: clock.now(),
       }
       await insertDecision(tx, row)
       await claimRows(tx, row, params)
-      return shownDecision(row)
+      return shownDecision(await findDecision(tx, tenant, id))
     }),
 })
 
-const nameOf = ({ id, amount, currency, date }: Line) => ({ id, amount: String(amount), currency, date })
+const nameOf = ({ row, id, amount, currency, date }: Line) => ({
+  row,
+  id,
+  amount: String(amount),
+  currency,
+  date,
+})
+
+async function decidePostings(
+  tx: Tx,
+  { tenant }: Context,
+  run: RunRow,
+  id: string,
+  { kind, ledger_code, clears }: Params,
+  { left, right }: Picked,
+): Promise<Posting[]> {
+  switch (kind) {
+    case 'suspense':
+      return intoSuspense(id, await codeOf(tx, run, ledger_code), differences(left, right))
+    case 'clear':
+      return outOfSuspense(await findWaiting(tx, tenant, clears), differences(left, right))
+    case 'match':
+    case 'write_off':
+      return []
+  }
+}
 
 /** What the rows say. Throws `resource_missing` for one that the run does not have. */
 async function pickLines(tx: Tx, run: RunRow, side: Side, rows: readonly number[]): Promise<Line[]> {
@@ -130,11 +179,7 @@ async function pickLines(tx: Tx, run: RunRow, side: Side, rows: readonly number[
 }
 
 /** Which account of the books the left side shows. */
-async function codeOf(
-  tx: Tx,
-  run: RunRow,
-  given: 'bank' | 'processor_clearing' | undefined,
-): Promise<'bank' | 'processor_clearing'> {
+async function codeOf(tx: Tx, run: RunRow, given: ShownCode | undefined): Promise<ShownCode> {
   if (given !== undefined) return given
   const { source, code } = await tx.one<{ source: string; code: string | null }>`
     select source, selection ->> 'code' as code
@@ -148,59 +193,38 @@ async function codeOf(
   })
 }
 
-export interface Difference {
-  currency: Currency
-  /** What the books lack; negative when they have too much. Never zero. */
-  amount: bigint
+/** In the order asked for, each with the account that its money was put aside from. Throws `resource_missing`. */
+async function findWaiting(tx: Tx, tenant: Tenant, ids: readonly string[]): Promise<Waiting[]> {
+  const decisions = new Map((await findDecisions(tx, tenant, ids)).map(found => [found.id, found]))
+  const codes = await tx.many<{ id: string; code: ShownCode }>`
+    select distinct moved.source_id as id, account.code
+    from reconciliation_decisions decision
+    join ledger_transfers moved
+      on moved.account_id = decision.account_id and moved.livemode = decision.livemode
+      and moved.id = any(decision.transfer_ids)
+    join ledger_accounts account
+      on account.account_id = moved.account_id and account.livemode = moved.livemode
+      and account.id in (moved.debit_account_id, moved.credit_account_id)
+    where decision.account_id = ${tenant.account_id} and decision.livemode = ${tenant.livemode}
+      and decision.id = any(${ids}::uuid[]) and decision.kind = 'suspense'
+      and account.code in ('bank', 'processor_clearing')`
+  const code_of = new Map(codes.map(({ id, code }) => [id, code]))
+  return ids.map((id, i) => {
+    const decision = decisions.get(id)
+    if (decision) return { decision, code: code_of.get(id) ?? 'bank' }
+    const param = `clears[${i}]`
+    throw new ApiError('resource_missing', { param, message: `${param}: no such decision.` })
+  })
 }
 
-/** Pure: what must be posted so that the left side is worth what the right one says, by currency. */
-export function differences(left: readonly Line[], right: readonly Line[]): Difference[] {
-  const sums = new Map<string, bigint>()
-  for (const { currency, amount } of right) sums.set(currency, (sums.get(currency) ?? 0n) + amount)
-  for (const { currency, amount } of left) sums.set(currency, (sums.get(currency) ?? 0n) - amount)
-  const found = [...sums]
-    .filter((sum): sum is [Currency, bigint] => sum[1] !== 0n && isCurrency(sum[0]))
-    .map(([currency, amount]) => ({ currency, amount }))
-  if (found.length === 0) throw new ApiError('reconciliation_difference_missing')
-  if (found.some(({ amount }) => amount > INT64_MAX || amount < -INT64_MAX || amount < INT64_MIN)) {
-    throw new ApiError('amount_too_large', { message: 'The difference is beyond what the ledger holds.' })
-  }
-  return found
-}
-
-/** Money found outside is owed to nobody known; money missed outside is a claim on nobody known. */
-async function postDifference(
-  context: Context,
-  tx: Tx,
-  decision_id: string,
-  code: 'bank' | 'processor_clearing',
-  left: readonly Line[],
-  right: readonly Line[],
-  note: { reason: string; author: string },
-): Promise<string[]> {
-  const { tenant, clock } = context
-  const found = differences(left, right)
-  const ids = found.map(() => newId(clock.now()))
-  const source = { source_type: idPrefixes.rdc_, source_id: decision_id }
-  const transfers = found.map(({ currency, amount }) => ({
-    kind: 'post' as const,
-    currency,
-    ...(amount > 0n
-      ? { debit_code: code, credit_code: 'suspense_unexpected' as const, amount }
-      : { debit_code: 'suspense_missing' as const, credit_code: code, amount: -amount }),
-  }))
-  await adjust(tx, { tenant, clock, source, ids }, { transfers }, note)
-  return ids
-}
-
-async function insertDecision(tx: Tx, row: DecisionRow): Promise<void> {
+async function insertDecision(tx: Tx, row: KeptDecision): Promise<void> {
   await tx.run`
     insert into reconciliation_decisions (
-      account_id, livemode, id, run_id, kind, "left", "right", author, reason, transfer_ids, created_at
+      account_id, livemode, id, run_id, kind, "left", "right", author, reason, transfer_ids, clears, created_at
     )
     values (
       ${row.account_id}, ${row.livemode}, ${row.id}, ${row.run_id}, ${row.kind}, ${JSON.stringify(row.left)}::jsonb,
-      ${JSON.stringify(row.right)}::jsonb, ${row.author}, ${row.reason}, ${row.transfer_ids}::uuid[], ${row.created_at}
+      ${JSON.stringify(row.right)}::jsonb, ${row.author}, ${row.reason}, ${row.transfer_ids}::uuid[],
+      ${row.clears}::uuid[], ${row.created_at}
     )`
 }

@@ -6,12 +6,11 @@
  * carried once. Most of it is of kind SAME and goes to the result as it is; everything else becomes `others`.
  */
 import type { Decision } from '../decision.ts'
-import type { Home } from '../home.ts'
-import type { Line, Side } from '../line.ts'
-import { replay } from '../matching/index.ts'
+import type { Side } from '../line.ts'
 import type { Rules } from '../rules.ts'
-import { type Duck, quoted } from './duck.ts'
+import type { Duck } from './duck.ts'
 import { type Columns, tableOf } from './load.ts'
+import { replayDecisions } from './replay.ts'
 import { placeRest } from './rest.ts'
 
 /** How rows of one id compare. Two rows that say the same share one line of the result. */
@@ -51,42 +50,6 @@ export async function match(
   await matchBatches(duck, 'right')
   await placeRest(duck, rules)
   await gatherOthers(duck)
-}
-
-/** Pass 1, by the code of the specification over the rows that decisions name. */
-async function replayDecisions(duck: Duck, decisions: readonly Decision[]): Promise<void> {
-  const named: Record<Side, Line[]> = { left: [], right: [] }
-  for (const side of SIDES) {
-    await duck.run(`create table named_${side} (id varchar, amount bigint, currency varchar, date date)`)
-    for (const decision of decisions) {
-      for (const { id, amount, currency, date } of decision[side]) {
-        await duck.run(`insert into named_${side} values
-          (${quoted(id)}, ${amount}, ${quoted(currency)}, ${date === null ? 'null' : quoted(date)})`)
-      }
-    }
-    const found = duck.stream<[number, number, string, bigint, string, string | null, string | null]>(`
-      select a.row, a.line, a.id, a.amount, a.currency, a.date::varchar, a.batch
-      from ${side}_all a
-      join (select id, amount, currency, date, count(*) as times from named_${side} group by all) n
-        on a.id = n.id and a.amount = n.amount and a.currency = n.currency
-        and a.date is not distinct from n.date
-      qualify row_number() over (
-        partition by a.id, a.amount, a.currency, a.date
-        order by a.batch nulls first, a.text nulls first, a.row) <= n.times`)
-    for await (const rows of found) {
-      for (const [row, line, id, amount, currency, date, batch] of rows) {
-        named[side].push({ row, line, id, amount, currency, date, batch, text: null })
-      }
-    }
-  }
-  await takeHomes(duck, replay(named.left, named.right, decisions))
-}
-
-async function takeHomes(duck: Duck, homes: readonly Home[]): Promise<void> {
-  for (const { side, row, status, pass, group, decision_id } of homes) {
-    await duck.run(`insert into taken values
-      ('${side}', ${row}, '${status}', '${pass}', '${group}', null, ${quoted(decision_id ?? '')}, null)`)
-  }
 }
 
 const other = (side: Side): Side => (side === 'left' ? 'right' : 'left')

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
+import { decisionsFor } from '../decision.ts'
 import { type Rules, RULES_VERSION } from '../rules.ts'
 import { Crew } from './crew.ts'
 import type { Rest } from './decided.ts'
@@ -72,7 +73,9 @@ async function runPlain(directory: Directory, options: RunFilesOptions): Promise
     if (peeled === null) return null
     const rows = peeled.left.rows + peeled.right.rows
     tell(options, { stage: 'match', done: 0, total: rows })
-    rest = await decideLeftovers(peeled.leftovers, files, options, directory.work('spill'))
+    const statements = { left: peeled.left.sha256, right: peeled.right.sha256 }
+    const decisions = decisionsFor(statements, options.decisions)
+    rest = await decideLeftovers(peeled.leftovers, files, { ...options, decisions }, directory.work('spill'))
     tell(options, { stage: 'write', done: 0, total: rows })
     const written = weaveAll(crew, left.file, peeled, rest, work)
     // Beside the threads that write the rows.
@@ -134,7 +137,7 @@ async function weaveAll(
 async function runCarefully(directory: Directory, options: RunFilesOptions): Promise<StoredRun> {
   const duck = await Duck.open(directory.work('spill'))
   try {
-    const { rules, decisions } = options
+    const { rules } = options
     const left_size = await sizeOf(options.left)
     const total = left_size + (await sizeOf(options.right))
     const load = async (side: Item['side'], before: number) =>
@@ -144,6 +147,8 @@ async function runCarefully(directory: Directory, options: RunFilesOptions): Pro
     const [left, right] = [await load('left', 0), await load('right', left_size)]
     const rows = left.summary.rows + right.summary.rows
     tell(options, { stage: 'match', done: 0, total: rows })
+    const statements = { left: left.summary.sha256, right: right.summary.sha256 }
+    const decisions = decisionsFor(statements, options.decisions)
     await match(duck, { left: left.columns, right: right.columns }, rules, decisions)
     tell(options, { stage: 'write', done: 0, total: rows })
     const sums = addSums(await sumUp(duck))

@@ -8,6 +8,7 @@ import { enqueue } from '#jobs'
 import { ApiError, newId, type Tenant } from '#kernel'
 import { DATE_WINDOW_DAYS_MOST, DEFAULT_RULES, RULES_VERSION, TOLERANCE_BASIS_POINTS_MOST } from '../rules.ts'
 import { findStatement, type StatementRow } from '../statements/object.ts'
+import { standingDecisions } from './decisions.ts'
 import {
   findSucceeded,
   ReconciliationRun,
@@ -18,12 +19,6 @@ import {
 } from './object.ts'
 import { subjectOf } from './told.ts'
 import { runJob } from './work.ts'
-
-/**
- * Decisions that a run replays, the newest: more than people take about rows that may still come. A run looks all of them
- * up in both sides.
- */
-const DECISIONS_MOST = 10_000
 
 const day = z
   .string()
@@ -86,7 +81,7 @@ export const createRun: Endpoint = endpoint({
         ...rules,
         tolerance: { ...rules.tolerance, amount: String(rules.tolerance.amount) },
       }
-      const decision_ids = await decisionIds(tx, tenant)
+      const decision_ids = await standingDecisions(tx, tenant)
       const key = keyOf([
         left.content,
         right.content,
@@ -146,17 +141,6 @@ async function lockStatement(tx: Tx, tenant: Tenant, id: string, param: string):
     where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${id}
     for key share`
   return findStatement(tx, tenant, id, param)
-}
-
-/** In the order in which they were made. */
-async function decisionIds(tx: Tx, { account_id, livemode }: Tenant): Promise<string[]> {
-  const rows = await tx.many<{ id: string }>`
-    select id
-    from reconciliation_decisions
-    where account_id = ${account_id} and livemode = ${livemode}
-    order by id desc
-    limit ${DECISIONS_MOST}`
-  return rows.map(({ id }) => id).reverse()
 }
 
 /** The run of this key: this one, or the one that was there. */

@@ -202,6 +202,15 @@ function ledger(tenant: Tenant, wanted: Selection): Fragment {
       and not (
         account.code in ('bank', 'processor_clearing')
         and moved.source_type = ${idPrefixes.rdc_}
+        and moved.id in (
+          select unnest(decision.transfer_ids)
+          from reconciliation_decisions decision
+          where decision.account_id = ${tenant.account_id} and decision.livemode = ${tenant.livemode}
+          union all
+          select unnest(withdrawn.transfer_ids)
+          from reconciliation_withdrawals withdrawn
+          where withdrawn.account_id = ${tenant.account_id} and withdrawn.livemode = ${tenant.livemode}
+        )
       )
       and moved.effective_at >= coalesce(${wanted.from ?? null}::timestamptz, '-infinity')
       and moved.effective_at < coalesce(${wanted.to ?? null}::timestamptz, 'infinity')

@@ -1,0 +1,396 @@
+/** Decisions through the API, month after month: what they hold for, whom they refuse, how they are withdrawn and cleared. */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { encodeId } from '#kernel'
+import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
+
+const STATEMENTS = '/v1/reconciliation_statements'
+const RUNS = '/v1/reconciliation_runs'
+const DECISIONS = '/v1/reconciliation_decisions'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(async () => {
+  await world.verifyLedger()
+  await world.close()
+})
+
+const SAID = { reason: 'Asked the bank.', author: 'Ada' }
+
+/** What a finance team does with one account, each step by the API. */
+function team(account: TestAccount) {
+  const { api } = account
+  const upload = async (name: string, rows: readonly string[]): Promise<string> => {
+    const file = `id,amount,currency,date\n${rows.map(row => `${row}\n`).join('')}`
+    const { status, body } = await api.upload(`${STATEMENTS}?name=${name}&is_empty_allowed=true`, file)
+    expect([status, body.error]).toEqual([200, undefined])
+    return body.id
+  }
+  const work = async (): Promise<void> => {
+    const { account_id, livemode } = account
+    const waiting = await world.db.many<{ id: string }>`
+      select id from reconciliation_runs where account_id = ${account_id} and finished_at is null`
+    for (const { id } of waiting)
+      await world.runJob('reconciliation.run', { account_id, livemode, run_id: id })
+  }
+  return {
+    api,
+    /** The run of both sides, worked off. */
+    async run(left: readonly string[], right: readonly string[], more: object = {}): Promise<Json> {
+      const sides = {
+        left_statement_id: await upload('books.csv', left),
+        right_statement_id: await upload('bank.csv', right),
+      }
+      const { body } = await api.post(RUNS, { ...sides, ...more })
+      expect(body.error).toBeUndefined()
+      await work()
+      return (await api.get(`${RUNS}/${body.id}`)).body
+    },
+    /** Status of each row, `right 1 manual`. */
+    async homes(run: Json): Promise<string[]> {
+      const { data } = (await api.get(`${RUNS}/${run.id}/items?limit=100`)).body
+      return data.map(({ side, row, status }: Json) => `${side} ${row} ${status}`)
+    },
+    decide: (run: Json, body: object) => api.post(`${RUNS}/${run.id}/decisions`, { ...SAID, ...body }),
+    withdraw: (decision: Json) =>
+      api.post(`${DECISIONS}/${decision.id}/withdraw`, { ...SAID, author: 'Grace' }),
+    async list(query: string): Promise<string[]> {
+      const { data } = (await api.get(`${DECISIONS}?${query}`)).body
+      return data.map(({ id }: Json) => id)
+    },
+    async balances(): Promise<Record<string, number>> {
+      const { data } = (await api.get('/v1/ledger/accounts?limit=100')).body
+      return Object.fromEntries(data.map(({ code, balance }: Json) => [code, balance]))
+    },
+  }
+}
+const newTeam = async () => team(await world.account())
+
+test('a decision about a row without a date holds for its statement, and not for the same row of the next month', async () => {
+  const { run, decide, homes } = await newTeam()
+  const fee = 'FEE,-350,usd,'
+  const november = await run(['a,1,usd,2026-11-02'], ['a,1,usd,2026-11-02', fee])
+  const first = await decide(november, { kind: 'suspense', right: [2], ledger_code: 'bank' })
+  expect(first.status).toBe(200)
+  // The same statement again, also sent again, whatever our side says by then.
+  const again = await run(['a,1,usd,2026-11-03'], ['a,1,usd,2026-11-02', fee])
+  expect(await homes(again)).toEqual(['left 1 matched', 'right 1 matched', 'right 2 manual'])
+  const december = await run(['b,1,usd,2026-12-02'], ['b,1,usd,2026-12-02', fee])
+  expect(await homes(december)).toEqual(['left 1 matched', 'right 1 matched', 'right 2 unmatched'])
+  const second = await decide(december, { kind: 'suspense', right: [2], ledger_code: 'bank' })
+  expect([second.status, second.body.error]).toEqual([200, undefined])
+  const both = await run(['b,1,usd,2026-12-03'], ['b,1,usd,2026-12-02', fee])
+  expect(await homes(both)).toEqual(['left 1 matched', 'right 1 matched', 'right 2 manual'])
+})
+
+test('a decision about a row with a date holds wherever the row comes again, and is not swallowed by another day', async () => {
+  const { run, decide, homes } = await newTeam()
+  const november = await run([], ['FEE,-350,usd,2026-11-30'])
+  await decide(november, { kind: 'write_off', right: [1] })
+  const quarter = await run([], ['FEE,-350,usd,2026-10-31', 'FEE2,-1,usd,', 'FEE,-350,usd,2026-11-30'])
+  expect(await homes(quarter)).toEqual(['right 1 unmatched', 'right 2 unmatched', 'right 3 manual'])
+  // A decision is refused only for the row that it names.
+  const older = await run([], ['FEE,-350,usd,2026-11-30', 'x,1,usd,2026-12-01'])
+  expect((await decide(older, { kind: 'write_off', right: [2] })).status).toBe(200)
+})
+
+test('a row that has found its counterpart is not decided without it, and the refusal says which it is', async () => {
+  const { run, decide, homes } = await newTeam()
+  const left = ['a,100,usd,2026-11-02', 'b,205,usd,2026-11-02', 'c,50,usd,2026-11-02', 'd,60,usd,2026-11-02']
+  const right = [
+    'a,100,usd,2026-11-02',
+    'b,200,usd,2026-11-02',
+    'x,100,usd,2026-11-20',
+    'po,110,usd,2026-11-03',
+  ]
+  const rules = { tolerance: { amount: 5 } }
+  const found = await run(left, right, { rules })
+  expect(await homes(found)).toContain('left 2 matched_with_tolerance')
+  for (const body of [
+    { kind: 'match', left: [1], right: [3] },
+    { kind: 'write_off', left: [1] },
+    { kind: 'suspense', right: [3], left: [1], ledger_code: 'bank' },
+  ]) {
+    const refused = await decide(found, body)
+    expect([refused.status, refused.body.error]).toEqual([
+      409,
+      expect.objectContaining({
+        code: 'reconciliation_row_matched',
+        param: 'left[0]',
+        message: expect.stringMatching(/^left\[0\]: row 1 \(a\) is matched already, in the group l1/),
+      }),
+    ])
+  }
+  const other = await decide(found, { kind: 'match', left: [3], right: [3, 2] })
+  expect(other.body.error).toMatchObject({ code: 'reconciliation_row_matched', param: 'right[1]' })
+  // Both of a pair, whose difference somebody wants explained.
+  const pair = await decide(found, { kind: 'suspense', left: [2], right: [2], ledger_code: 'bank' })
+  expect(pair.body).toMatchObject({ status: 'open', suspended: [{ code: 'suspense_missing', open: 5 }] })
+  const again = await decide(found, { kind: 'write_off', left: [3, 2] })
+  expect(again.body.error).toMatchObject({
+    code: 'reconciliation_row_decided',
+    param: 'left[1]',
+    message: expect.stringContaining(`row 2 (b) was decided by ${pair.body.id}`),
+  })
+})
+
+test('a row of a batch that adds up is not decided by itself', async () => {
+  const { api, run, decide } = await newTeam()
+  const file = 'id,amount,currency,batch\na,60,usd,po\nb,50,usd,po\n'
+  const { body } = await api.upload(`${STATEMENTS}?name=batch.csv`, file)
+  const found = await run([], ['po,110,usd,'], { left_statement_id: body.id })
+  expect(found.counts.left.matched).toBe(2)
+  for (const rows of [{ left: [1] }, { left: [1, 2], right: [1] }]) {
+    const { body: refused } = await decide(found, { kind: 'write_off', ...rows })
+    expect(refused.error.code).toBe('reconciliation_row_matched')
+  }
+})
+
+test('a decision is withdrawn once, with a name and a reason: its rows are open again, and runs replay it no more', async () => {
+  const account = await world.account()
+  const { api, run, decide, withdraw, homes, list } = team(account)
+  const sides = [['a,1,usd,2026-11-02'], ['a2,1,usd,2026-11-12']] as const
+  const found = await run(...sides)
+  const { body: decision } = await decide(found, { kind: 'match', left: [1], right: [1] })
+  expect(decision).toMatchObject({ status: 'standing', withdrawal: null, rows: { left: 1, right: 1 } })
+  expect(decision.left).toMatchObject([{ row: 1, id: 'a', amount: 1, date: '2026-11-02' }])
+  const decided = await run(...sides)
+  expect(await homes(decided)).toEqual(['left 1 manual', 'right 1 manual'])
+
+  const { status, body: withdrawn } = await withdraw(decision)
+  expect(status).toBe(200)
+  expect(withdrawn).toMatchObject({
+    status: 'withdrawn',
+    reason: SAID.reason,
+    withdrawal: { reason: SAID.reason, transfer_ids: [], author: expect.stringMatching(/^Grace \(key_/) },
+  })
+  expect((await api.get(`${DECISIONS}/${decision.id}`)).body).toEqual(withdrawn)
+  const { data } = (await api.get(`${RUNS}/${found.id}/decisions`)).body
+  expect(data).toEqual([withdrawn])
+  expect([await list('status=withdrawn'), await list('status=standing')]).toEqual([[decision.id], []])
+  const twice = await withdraw(decision)
+  expect(twice.body.error).toMatchObject({
+    code: 'reconciliation_decision_unexpected_state',
+    message: expect.stringContaining('withdrawn already'),
+  })
+
+  // What the run found stays; the next one does not replay it.
+  expect(await homes(decided)).toEqual(['left 1 manual', 'right 1 manual'])
+  const next = await run(...sides)
+  expect(await homes(next)).toEqual(['left 1 unmatched', 'right 1 unmatched'])
+  const items = (await api.get(`${RUNS}/${found.id}/items`)).body.data
+  expect(items.map(({ decided_by }: Json) => decided_by)).toEqual([null, null])
+  const anew = await decide(found, { kind: 'write_off', left: [1] })
+  expect(anew.status).toBe(200)
+  const release = world.db.as(account).run`
+    delete from reconciliation_decided_rows where account_id = ${account.account_id}`
+  await expect(release).rejects.toThrow('reconciliation_decided_rows is immutable: delete refused')
+})
+
+test('what a withdrawn decision posted to suspense is taken back by transfers of their own, once', async () => {
+  const { api, run, decide, withdraw, balances } = await newTeam()
+  const found = await run(['a,70,usd,2026-11-02', 'e,9,eur,2026-11-02'], ['w,700,usd,2026-11-02'])
+  const { body: decision } = await decide(found, {
+    kind: 'suspense',
+    left: [1, 2],
+    right: [1],
+    ledger_code: 'bank',
+  })
+  expect(decision.transfer_ids).toHaveLength(2)
+  const both = await Promise.all([withdraw(decision), withdraw(decision)])
+  expect(both.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 400])
+  const withdrawn = (await api.get(`${DECISIONS}/${decision.id}`)).body
+  expect(withdrawn.withdrawal.transfer_ids).toHaveLength(2)
+  expect(withdrawn.suspended.map(({ open }: Json) => open)).toEqual([0, 0])
+  expect(new Set(Object.values(await balances()))).toEqual(new Set([0]))
+  const { data } = (await api.get(`/v1/ledger/transfers?source_id=${decision.id}`)).body
+  expect(data).toHaveLength(4)
+  // Neither is in a cut of the account: the outside knows of none of it.
+  const cut = await api.post(`${STATEMENTS}/snapshot`, { name: 'bank', source: 'ledger', code: 'bank' })
+  expect(cut.body.rows).toBe(0)
+})
+
+test('what was missed and has come is cleared from suspense by a decision about the row that came', async () => {
+  const { api, run, decide, withdraw, balances, list, homes } = await newTeam()
+  const november = await run(['pay_1,70,usd,2026-11-20', 'pay_2,30,usd,2026-11-20'], [])
+  const missed = [
+    (await decide(november, { kind: 'suspense', left: [1], ledger_code: 'bank' })).body,
+    (await decide(november, { kind: 'suspense', left: [2], ledger_code: 'bank' })).body,
+  ]
+  expect(missed[0].suspended).toEqual([{ code: 'suspense_missing', currency: 'usd', amount: 70, open: 70 }])
+  const ids = missed.map(({ id }) => id)
+  expect(await list('kind=suspense&status=open')).toEqual(ids.toReversed())
+
+  // One payment for both, in two parts.
+  const sides = [[], ['wire,80,usd,2026-12-03', 'rest,20,usd,2026-12-04', 'more,1,usd,2026-12-04']] as const
+  const december = await run(...sides)
+  const first = await decide(december, { kind: 'clear', right: [1], clears: ids })
+  expect([first.status, first.body.error]).toEqual([200, undefined])
+  expect(first.body).toMatchObject({ kind: 'clear', status: 'standing', clears: ids, suspended: null })
+  expect(first.body.transfer_ids).toHaveLength(2)
+  expect([await list('status=open'), await list('status=cleared')]).toEqual([[ids[1]], [ids[0]]])
+  expect((await api.get(`${DECISIONS}/${ids[1]}`)).body.suspended).toMatchObject([{ amount: 30, open: 20 }])
+  expect(await balances()).toEqual({ bank: -20, suspense_missing: 20 })
+
+  const too_much = await decide(december, { kind: 'clear', right: [2, 3], clears: [ids[1]] })
+  expect(too_much.body.error).toMatchObject({
+    code: 'reconciliation_clearing_unfit',
+    message: expect.stringContaining('bring 1 usd more'),
+  })
+  const closed = await decide(december, { kind: 'clear', right: [2], clears: [ids[0]] })
+  expect(closed.body.error).toMatchObject({
+    code: 'reconciliation_decision_unexpected_state',
+    param: 'clears[0]',
+    message: expect.stringContaining('it is cleared'),
+  })
+  const part = await withdraw(missed[1])
+  expect(part.body.error.message).toContain('Of 30 usd in suspense_missing 20 are left')
+  const second = await decide(december, { kind: 'clear', right: [2], clears: [ids[1]] })
+  expect(await list('status=open')).toEqual([])
+  expect(await balances()).toEqual({ bank: 0, suspense_missing: 0 })
+  expect(await homes(await run(...sides))).toEqual(['right 1 manual', 'right 2 manual', 'right 3 unmatched'])
+
+  // It was another's money after all.
+  const taken_back = await withdraw(second.body)
+  expect(taken_back.body).toMatchObject({
+    status: 'withdrawn',
+    withdrawal: { transfer_ids: [expect.any(String)] },
+  })
+  expect(await list('status=open')).toEqual([ids[1]])
+  expect(await balances()).toEqual({ bank: -20, suspense_missing: 20 })
+})
+
+test('what nobody expected is cleared by what the books say later, and by an adjustment that names the decision', async () => {
+  const account = await world.account()
+  const { api, run, decide, list, balances } = team(account)
+  const november = await run([], ['wire,700,usd,2026-11-20'])
+  const { body: decision } = await decide(november, { kind: 'suspense', right: [1], ledger_code: 'bank' })
+  const wrong = await run([], ['wire-2,5,usd,2026-12-01'])
+  const unfit = await decide(wrong, { kind: 'clear', right: [1], clears: [decision.id] })
+  expect(unfit.body.error).toMatchObject({ code: 'reconciliation_clearing_unfit', param: 'clears[0]' })
+  const december = await run(['pay_9,500,usd,2026-12-01'], [])
+  expect((await decide(december, { kind: 'clear', left: [1], clears: [decision.id] })).status).toBe(200)
+  expect((await api.get(`${DECISIONS}/${decision.id}`)).body).toMatchObject({
+    status: 'open',
+    suspended: [{ code: 'suspense_unexpected', amount: 700, open: 200 }],
+  })
+  const accountant = await world.accountant(account)
+  const given = await accountant.post('/v1/ledger/transfers', {
+    ...SAID,
+    transfers: [
+      {
+        debit_code: 'suspense_unexpected',
+        credit_code: 'bank',
+        amount: 200,
+        currency: 'usd',
+        source_id: decision.id,
+      },
+    ],
+  })
+  expect([given.status, given.body.error]).toEqual([200, undefined])
+  expect(await list('status=cleared')).toEqual([decision.id])
+  expect(await balances()).toEqual({ bank: 0, suspense_unexpected: 0 })
+  // Money that is sent back leaves the bank, which its statement shows too: it is in the cut, what decisions post is not.
+  const { body: cut } = await api.post(`${STATEMENTS}/snapshot`, {
+    name: 'b',
+    source: 'ledger',
+    code: 'bank',
+  })
+  expect(cut.sums).toMatchObject([{ currency: 'usd', rows: 1, amount: -200 }])
+})
+
+const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.ts')
+
+/** `bursar ledger suspense`, for one account. */
+const suspense = (of: string, ...args: string[]) =>
+  new Promise<{ code: number; out: string; err: string }>(resolve => {
+    const env = { ...process.env, DATABASE_URL: world.url, BURSAR_DATA_DIR: world.data_dir }
+    const words = [CLI, 'ledger', 'suspense', '--account', of, ...args]
+    execFile(process.execPath, words, { env }, (error, out, err) =>
+      resolve({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : 1, out, err }),
+    )
+  })
+
+test('the command line shows what waits in suspense: of which run and row, since when, and who decided it', async () => {
+  const account = await world.account()
+  const id = encodeId('acct_', account.account_id)
+  expect(await suspense(id)).toEqual({ code: 0, out: 'Nothing waits in suspense.\n', err: '' })
+  const { run, decide, withdraw } = team(account)
+  const found = await run(['a,1,usd,2026-11-02', 'pay\u009b_7,1250,usd,2026-11-02'], ['w,300,usd,2026-11-12'])
+  const missed = await decide(found, { kind: 'suspense', left: [2], ledger_code: 'bank' })
+  const unexpected = await decide(found, { kind: 'suspense', right: [1], ledger_code: 'bank' })
+  await withdraw(unexpected.body)
+  const text = await suspense(id)
+  expect([text.code, text.err]).toEqual([1, ''])
+  const day = missed.body.created_at.slice(0, 10)
+  const [, , ...lines] = text.out.trimEnd().split('\n')
+  expect(lines[0]).toMatch(
+    new RegExp(
+      `^${day} +suspense_missing +USD +12\\.50 +12\\.50 +open +left 2 pay\\\\u009b_7 +${found.id} +${missed.body.id} +Ada \\(.*Asked the bank\\.$`,
+    ),
+  )
+  expect(lines.slice(1)).toEqual(['', 'suspense_missing: 12.50 USD open in 1 of the decisions shown.'])
+  const all = JSON.parse((await suspense(id, '--all', '--json')).out) as Json
+  expect(all.decisions.map(({ id: decision, status }: Json) => [decision, status])).toEqual([
+    [missed.body.id, 'open'],
+    [unexpected.body.id, 'withdrawn'],
+  ])
+  expect(all.totals).toEqual([
+    { code: 'suspense_missing', currency: 'usd', decisions: 1, open: 1250 },
+    { code: 'suspense_unexpected', currency: 'usd', decisions: 0, open: 0 },
+  ])
+})
+
+test('a decision names up to 10,000 rows of a side, and shows the first hundred of them', async () => {
+  const { run, decide, homes } = await newTeam()
+  const rows = Array.from({ length: 400 }, (_, at) => `r${at},1,usd,2026-11-02`)
+  const found = await run(rows, ['po,390,usd,2026-11-02'])
+  const left = rows.map((_, at) => at + 1)
+  const most = await decide(found, {
+    kind: 'write_off',
+    left: Array.from({ length: 10_001 }, (_, at) => at + 1),
+  })
+  expect(most.body.error).toMatchObject({ param: 'left', message: expect.stringContaining('10') })
+  const all = await decide(found, { kind: 'suspense', left, right: [1], ledger_code: 'bank' })
+  expect([all.status, all.body.error]).toEqual([200, undefined])
+  expect(all.body).toMatchObject({ rows: { left: 400, right: 1 }, suspended: [{ amount: 10 }] })
+  expect(all.body.left).toHaveLength(100)
+  const next = await run(rows, ['po,390,usd,2026-11-02'])
+  expect(next).toMatchObject({ is_clean: true, counts: { left: { manual: 400 }, right: { manual: 1 } } })
+  expect((await homes(next))[0]).toBe('left 1 manual')
+})
+
+test('what decisions cannot be is refused, and strangers see none', async () => {
+  const { run, decide, withdraw } = await newTeam()
+  const found = await run(['a,1,usd,2026-11-02'], ['b,2,usd,2026-11-12'])
+  const { body: decision } = await decide(found, { kind: 'write_off', left: [1] })
+  const cases: [object, string, string][] = [
+    [{ kind: 'clear', right: [1] }, 'parameter_missing', 'clears'],
+    [{ kind: 'write_off', right: [1], clears: [decision.id] }, 'parameter_invalid', 'clears'],
+    [{ kind: 'clear', right: [1], clears: [decision.id, decision.id] }, 'parameter_invalid', 'clears'],
+    [
+      { kind: 'clear', right: [1], clears: ['rdc_01jd3x0yfae4qa9vrf2kz5m8wt'] },
+      'resource_missing',
+      'clears[0]',
+    ],
+    [
+      { kind: 'clear', right: [1], clears: [decision.id] },
+      'reconciliation_decision_unexpected_state',
+      'clears[0]',
+    ],
+  ]
+  for (const [body, code, param] of cases) {
+    const refused = await decide(found, body)
+    expect([body, refused.body.error?.code, refused.body.error?.param]).toEqual([body, code, param])
+  }
+  const stranger = await newTeam()
+  expect((await stranger.withdraw(decision)).status).toBe(404)
+  expect((await stranger.api.get(`${DECISIONS}/${decision.id}`)).status).toBe(404)
+  expect(await stranger.list('')).toEqual([])
+  const blank = await stranger.api.post(`${DECISIONS}/${decision.id}/withdraw`, { author: 'Ada' })
+  expect(blank.body.error).toMatchObject({ code: 'parameter_missing', param: 'reason' })
+  expect((await withdraw(decision)).status).toBe(200)
+})
