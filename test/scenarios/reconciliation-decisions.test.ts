@@ -39,7 +39,7 @@ function team(account: TestAccount) {
   return {
     api,
     /** The run of both sides, worked off. */
-    async run(left: readonly string[], right: readonly string[], more: object = {}): Promise<Json> {
+    run: async (left: readonly string[], right: readonly string[], more: object = {}): Promise<Json> => {
       const sides = {
         left_statement_id: await upload('books.csv', left),
         right_statement_id: await upload('bank.csv', right),
@@ -50,18 +50,18 @@ function team(account: TestAccount) {
       return (await api.get(`${RUNS}/${body.id}`)).body
     },
     /** Status of each row, `right 1 manual`. */
-    async homes(run: Json): Promise<string[]> {
+    homes: async (run: Json): Promise<string[]> => {
       const { data } = (await api.get(`${RUNS}/${run.id}/items?limit=100`)).body
       return data.map(({ side, row, status }: Json) => `${side} ${row} ${status}`)
     },
     decide: (run: Json, body: object) => api.post(`${RUNS}/${run.id}/decisions`, { ...SAID, ...body }),
     withdraw: (decision: Json) =>
       api.post(`${DECISIONS}/${decision.id}/withdraw`, { ...SAID, author: 'Grace' }),
-    async list(query: string): Promise<string[]> {
+    list: async (query: string): Promise<string[]> => {
       const { data } = (await api.get(`${DECISIONS}?${query}`)).body
       return data.map(({ id }: Json) => id)
     },
-    async balances(): Promise<Record<string, number>> {
+    balances: async (): Promise<Record<string, number>> => {
       const { data } = (await api.get('/v1/ledger/accounts?limit=100')).body
       return Object.fromEntries(data.map(({ code, balance }: Json) => [code, balance]))
     },
