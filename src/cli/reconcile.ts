@@ -46,32 +46,43 @@ async function run(left: string, right: string, options: ReconcileOptions): Prom
 async function reconcile(left: string, right: string, options: ReconcileOptions): Promise<boolean> {
   const [
     { reportOf, runFiles },
-    { namesOfFiles, rulesOf, sideOf },
-    { openWorkplace },
+    { rulesOf, sideOf },
+    { demandTwoInputs, keepInputs, namesOfFiles },
+    { demandFolder, openWorkplace },
     { runJson, runText },
     { print },
   ] = await Promise.all([
     import('#reconciliation/files'),
     import('./reconcile/options.ts'),
+    import('./reconcile/inputs.ts'),
     import('./reconcile/workplace.ts'),
     import('./reconcile/show.ts'),
     import('./output.ts'),
   ])
-  const names = namesOfFiles(left, right)
+  demandTwoInputs({ left, right })
+  const names = namesOfFiles({ left, right })
+  const sides = {
+    left: sideOf(options, 'left', names.left),
+    right: sideOf(options, 'right', names.right),
+  }
   const asked = {
-    left: sideOf(options, 'left', left, names.left),
-    right: sideOf(options, 'right', right, names.right),
     rules: rulesOf(options),
     decisions: options.decisions === undefined ? [] : await decisionsOf(options.decisions),
     ...(options.carry !== undefined && { carried: options.carry }),
   }
-  const { out } = options
+  const { carry, out } = options
+  if (carry !== undefined) demandFolder('--carry', carry)
   const workplace = openWorkplace(out)
   const watching = process.stderr.isTTY && !options.json ? await watch() : undefined
   try {
     const { directory } = workplace
+    const paths = await keepInputs({ left, right }, workplace.inputs, done =>
+      watching?.hear({ stage: 'receive', done, total: null }),
+    )
     const run = await runFiles({
       ...asked,
+      left: { ...sides.left, path: paths.left },
+      right: { ...sides.right, path: paths.right },
       directory,
       ...(watching && { on_progress: progress => watching.hear(progress) }),
     })
@@ -99,11 +110,12 @@ const watch = async () => (await import('./reconcile/progress.ts')).watchRun()
 
 /** For people always, and for a script too. */
 async function tell(error: unknown, { json = false }: ReconcileOptions): Promise<void> {
-  const [{ redactText }, { StatementError, visible }] = await Promise.all([
+  const [{ redactText }, { StatementError, visible }, { sentenceOf }] = await Promise.all([
     import('#metrics'),
     import('#reconciliation/files'),
+    import('./reconcile/trouble.ts'),
   ])
-  const message = visible(redactText(error instanceof Error ? error.message : String(error)))
+  const message = visible(redactText(sentenceOf(error)))
   const place = error instanceof StatementError ? { file: error.file, line: error.line } : {}
   process.stderr.write(`bursar: ${message}\n`)
   if (json) process.stdout.write(`${JSON.stringify({ error: { message, ...place } })}\n`)

@@ -81,7 +81,7 @@ test(
     expect((await reconcile('ledger.csv', 'bank.csv', '--out', 'own')).code).toBe(1)
     expect(folder.read('own/notes.txt')).toBe('seen by Ada')
     // So is what a killed run leaves.
-    mkdirSync(join(folder.path, 'killed', 'work', 'spill'), { recursive: true })
+    mkdirSync(join(folder.path, 'killed', '.bursar-work', 'spill'), { recursive: true })
     expect((await reconcile('bank.csv', 'same.csv', '--out', 'killed')).code).toBe(0)
   },
   TEST_MS,

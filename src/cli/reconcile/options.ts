@@ -1,5 +1,4 @@
 /** What the command line says of the two files and of the rules, checked before anything is read. */
-import { basename } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import {
   DATE_WINDOW_DAYS_MOST,
@@ -153,12 +152,8 @@ function pairsOfJson(text: string): [string, string][] {
   )
 }
 
-/** As people tell the files apart: by their names, and where these are one, by where they lie. */
-export const namesOfFiles = (left: string, right: string): Record<Side, string> =>
-  basename(left) === basename(right) ? { left, right } : { left: basename(left), right: basename(right) }
-
 /** What is said of one file goes before what is said of both. */
-export function sideOf(options: ReconcileOptions, side: Side, path: string, name: string): FileSide {
+export function sideOf(options: ReconcileOptions, side: Side, name: string): Omit<FileSide, 'path'> {
   const said = <Name extends keyof FileOptions>(name: Name): FileOptions[Name] => {
     const of_side = `${side}${name[0]?.toUpperCase()}${name.slice(1)}` as keyof ReconcileOptions
     return (options[of_side] as FileOptions[Name]) ?? options[name]
@@ -182,14 +177,13 @@ export function sideOf(options: ReconcileOptions, side: Side, path: string, name
     ...(encoding && { encoding }),
   }
   return {
-    path,
     name,
     ...(format && { format }),
     ...(Object.keys(mapping).length > 0 && { mapping }),
     ...(said('currency') && { currency: said('currency') }),
     ...(id_from && { id_from }),
     ...(options.allowEmpty && { is_empty_allowed: true }),
-  } as FileSide
+  } as Omit<FileSide, 'path'>
 }
 
 export function rulesOf(options: ReconcileOptions): Rules {

@@ -1,12 +1,22 @@
 /** How far a run is, for whoever waits at a terminal. */
 import type { Progress } from '#reconciliation/files'
 
+/** What comes through a pipe is kept before it is read; how much will come nobody knows. */
+export interface Receiving {
+  stage: 'receive'
+  done: number
+  total: null
+}
+
+type Heard = Progress | Receiving
+
 export interface Watching {
-  hear(progress: Progress): void
+  hear(progress: Heard): void
   end(): void
 }
 
-const DOING: Readonly<Record<Progress['stage'], string>> = {
+const DOING: Readonly<Record<Heard['stage'], string>> = {
+  receive: 'Receiving',
   read: 'Reading',
   match: 'Matching',
   write: 'Writing',
@@ -23,9 +33,9 @@ export async function watchRun(): Promise<Watching> {
     clearOnComplete: true,
     hideCursor: true,
   })
-  let stage: Progress['stage'] | undefined
-  const detailOf = ({ stage: of, done, total }: Progress): string => {
-    if (of !== 'read') return total === null ? '' : `${done} of ${total} rows`
+  let stage: Heard['stage'] | undefined
+  const detailOf = ({ stage: of, done, total }: Heard): string => {
+    if (of !== 'read' && of !== 'receive') return total === null ? '' : `${done} of ${total} rows`
     const megabytes = (bytes: number) => (bytes / MEGABYTE).toFixed(1)
     return total === null ? `${megabytes(done)} MB` : `${megabytes(done)} of ${megabytes(total)} MB`
   }

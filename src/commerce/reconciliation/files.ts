@@ -2,6 +2,7 @@
 import type { RunFiles } from './engine/face.ts'
 
 export { type Decision, DECISION_ROWS_MOST } from './decision.ts'
+export { WORKING_FOLDER } from './engine/directory.ts'
 export type { FileRun, FileSide, Item, Progress, SideSummary, StatusSum } from './engine/face.ts'
 export type { Side } from './line.ts'
 export {

@@ -2,8 +2,11 @@
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** Everything that is not the result is below it, so that one removal leaves nothing of a killed run. */
-const WORK = 'work'
+/**
+ * Everything that is not the result is below it, so that one removal leaves nothing of a killed run. A name that nobody
+ * gives to a folder of their own.
+ */
+export const WORKING_FOLDER = '.bursar-work'
 export const RESULTS = ['items.csv', 'findings.csv'] as const
 const RUN = 'run.json'
 
@@ -16,18 +19,19 @@ export class Directory {
 
   /** Makes room for a run: whatever an earlier one left unfinished is gone. */
   async clear(): Promise<void> {
-    await mkdir(this.path, { recursive: true })
+    await makeFolder(this.path)
     await this.tidy()
-    await mkdir(this.work('spill'), { recursive: true })
+    await makeFolder(join(this.path, WORKING_FOLDER))
+    await makeFolder(this.work('spill'))
   }
 
   /** Takes back the working files. */
   async tidy(): Promise<void> {
-    await rm(join(this.path, WORK), { recursive: true, force: true })
+    await rm(join(this.path, WORKING_FOLDER), { recursive: true, force: true })
   }
 
   work(name: string): string {
-    return join(this.path, WORK, name)
+    return join(this.path, WORKING_FOLDER, name)
   }
 
   result(name: (typeof RESULTS)[number]): string {
@@ -65,6 +69,15 @@ export class Directory {
     await rename(written, join(this.path, RUN))
     await flush(this.path)
     await this.tidy()
+  }
+}
+
+/** Never what is above it: who removed that while the run was under way shall find nothing of it there again. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
 }
 

@@ -30,7 +30,7 @@ export interface RunFilesOptions {
   decisions: readonly Decision[]
   /** The directory of an earlier run: what was `timing` there joins the sides here, after their own rows. */
   carried?: string
-  /** Of this run; made when absent. The results and whatever memory cannot hold go there. */
+  /** Of this run; made when absent, in one that is there. The results and whatever memory cannot hold go there. */
   directory: string
   on_progress?: (progress: Progress) => void
   /** For tests: how many rows of plain files are decided in memory once what agrees is gone; more are by DuckDB. */

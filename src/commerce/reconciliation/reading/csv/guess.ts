@@ -12,7 +12,7 @@ import {
   type Mapping,
   type ReadOptions,
 } from '../statement.ts'
-import { type Fail, findLayout, type Layout, namesIn, type SampleRow } from './layout.ts'
+import { type Fail, findLayout, firstTrouble, type Layout, namesIn, type SampleRow } from './layout.ts'
 import { currencyIn } from './names.ts'
 import { directionOf } from './signs.ts'
 
@@ -36,7 +36,9 @@ export function guessMapping(
   const code = currencyOf(options, columns, layout, fail)
   const decimal = given.decimal ?? (preset === null ? decimalOf(layout, columns, code, fail) : 'minor')
   const date_format = given.date_format ?? dateFormatOf(layout, columns, fail)
-  if (rows.length === 0 && is_whole && options.is_empty_allowed !== true) {
+  // Whether a row that does not end is one is for the reading to say.
+  const is_empty = rows.length === 0 && is_whole && firstTrouble(sample, delimiter, is_whole) === null
+  if (is_empty && options.is_empty_allowed !== true) {
     fail(
       header_line ?? 1,
       'there is a header and no row below it: an export that failed, or a day without movements',

@@ -167,9 +167,13 @@ function nextOrEnd(scanner: Scanner, sample: Buffer, at: number, is_whole: boole
   }
 }
 
-function firstTrouble(sample: Buffer, delimiter: string, is_whole: boolean): ScanTrouble | null {
+/** What keeps the first rows from being read to their end. */
+export function firstTrouble(sample: Buffer, delimiter: string, is_whole: boolean): ScanTrouble | null {
+  const scanner = new Scanner(delimiter)
   try {
-    new Scanner(delimiter).next(sample, 0, is_whole)
+    for (let at = 0, rows = 0; at !== -1 && at < sample.length && rows < SAMPLE_ROWS_MOST; rows++) {
+      at = scanner.next(sample, at, is_whole)
+    }
     return null
   } catch (error) {
     if (error instanceof ScanTrouble) return error
