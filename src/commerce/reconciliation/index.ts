@@ -16,7 +16,7 @@ import { uploadStatement } from './statements/upload.ts'
 export { suspenseOf, type SuspenseTotal } from './decisions/suspense.ts'
 export type { Line } from './line.ts'
 export { type OneSided, type Pair, type Reconciliation, reconcile, type Row } from './matching/reconcile.ts'
-export { type BooksCut, cutBooks } from './statements/snapshot.ts'
+export { type BooksCut, cutBooks } from './statements/books.ts'
 
 export const reconciliationEndpoints = (): Endpoint[] => [
   uploadStatement,
