@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import type { Command } from 'commander'
+import type { Paths } from './reconcile/inputs.ts'
 import { declareOptions, type ReconcileOptions } from './reconcile/options.ts'
 
 const FINDINGS = 1
@@ -24,6 +25,9 @@ export function declare(command: Command): void {
       '\n--format, --map, --decimal, --delimiter, --date-format, --encoding, --currency and --id-from are said of both\n' +
         'files, or of one: --left-map, --right-currency. Files with the header id,amount,currency need none of them\n' +
         '(amounts in minor units: 1099 is 10.99 usd). What is not said is guessed, and the guess is shown.\n\n' +
+        '--map names columns as they stand in the header, or by their place: id=Ref or id=#1. What there is: id (several make\n' +
+        'one id of several columns), amount (with sign=…, where a column says the direction) or debit and credit, currency,\n' +
+        'date, batch (the payout that a row is paid out with), text. Names with commas: --map \'{"id":"Ref, own"}\'.\n\n' +
         'Exit code 0: clean; 1: findings; 2: it could not run.\n' +
         'Examples:\n  bursar reconcile ledger.csv bank.csv\n' +
         '  bursar reconcile ledger.csv statement.xml --as-of 2026-11-21 --out november-21\n' +
@@ -37,7 +41,7 @@ async function run(left: string, right: string, options: ReconcileOptions): Prom
   try {
     process.exitCode = (await reconcile(left, right, options)) ? 0 : FINDINGS
   } catch (error) {
-    await tell(error, options)
+    await tell(error, { left, right }, options)
     process.exitCode = COULD_NOT_RUN
   }
 }
@@ -109,16 +113,22 @@ const decisionsOf = async (path: string) => (await import('./reconcile/decisions
 const watch = async () => (await import('./reconcile/progress.ts')).watchRun()
 
 /** For people always, and for a script too. */
-async function tell(error: unknown, { json = false }: ReconcileOptions): Promise<void> {
-  const [{ redactText }, { StatementError, visible }, { sentenceOf }] = await Promise.all([
-    import('#metrics'),
-    import('#reconciliation/files'),
-    import('./reconcile/trouble.ts'),
-  ])
+async function tell(error: unknown, paths: Paths, { json = false }: ReconcileOptions): Promise<void> {
+  const [{ redactText }, { StatementError, visible }, { sentenceOf }, { hintFor }, { namesOfFiles }] =
+    await Promise.all([
+      import('#metrics'),
+      import('#reconciliation/files'),
+      import('./reconcile/trouble.ts'),
+      import('./reconcile/hints.ts'),
+      import('./reconcile/inputs.ts'),
+    ])
   const message = visible(redactText(sentenceOf(error)))
   const place = error instanceof StatementError ? { file: error.file, line: error.line } : {}
-  process.stderr.write(`bursar: ${message}\n`)
-  if (json) process.stdout.write(`${JSON.stringify({ error: { message, ...place } })}\n`)
+  const unsaid = error instanceof StatementError ? error.unsaid : null
+  const side = 'file' in place && place.file === namesOfFiles(paths).right ? 'right' : 'left'
+  const hint = unsaid === null ? {} : { hint: hintFor(unsaid, side) }
+  process.stderr.write(`bursar: ${[message, ...Object.values(hint)].join('\n        ')}\n`)
+  if (json) process.stdout.write(`${JSON.stringify({ error: { message, ...hint, ...place } })}\n`)
   if (process.env.BURSAR_LOG_LEVEL === 'debug' && error instanceof Error) {
     process.stderr.write(`${redactText(error.stack ?? '')}\n`)
   }

@@ -64,7 +64,11 @@ test('thousands of rows arrive in their order, and what comes packed is unpacked
 })
 
 test('a mapping says how columns are meant, and what was used is shown', async () => {
-  const mapping = { delimiter: ';', decimal: ',', columns: { id: ['Ref'], amount: 'Betrag', date: 'Tag' } }
+  const mapping = {
+    delimiter: ';',
+    decimal: 'comma',
+    columns: { id: ['Ref'], amount: 'Betrag', date: 'Tag' },
+  }
   const query = `name=de.csv&currency=eur&mapping=${encodeURIComponent(JSON.stringify(mapping))}`
   const { body } = await upload('Tag;Ref;Betrag\n2026-11-02;x;1.234,50\n', query)
   expect(body).toMatchObject({
@@ -101,7 +105,22 @@ test.each<[string, string | Buffer, string, number, string, RegExp]>([
   ['a format that does not exist', FILE, 'name=f&format=pdf', 400, 'parameter_invalid', /format/],
   ['a currency that does not exist', FILE, 'name=f&currency=xxz', 400, 'currency_unknown', /currency/],
   ['a mapping that is no JSON', FILE, 'name=f&mapping=%7Bx', 400, 'parameter_invalid', /not valid JSON/],
-  ['a mapping of something else', FILE, 'name=f&mapping=%7B%22x%22%3A1%7D', 400, 'parameter_invalid', /fit/],
+  [
+    'a mapping of something else',
+    FILE,
+    'name=f&mapping=%7B%22x%22%3A1%7D',
+    400,
+    'parameter_invalid',
+    /mapping has no "x"/,
+  ],
+  [
+    'a file that does not say its currency',
+    'id,amount\na,1\n',
+    'name=c',
+    400,
+    'reconciliation_statement_invalid',
+    /^c:1: .*\. Send currency=eur, or mapping=\{"columns":\{"currency":"…"\}\}\.$/,
+  ],
   ['an unknown parameter', FILE, 'name=f&shape=x', 400, 'parameter_unknown', /shape/],
 ])('%s is refused, and nothing is kept', async (_, file, query, status, code, message) => {
   const counted = () => world.db.one`

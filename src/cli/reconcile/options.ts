@@ -9,6 +9,7 @@ import {
   ID_SOURCES,
   type Mapping,
   type Rules,
+  type SaidMapping,
   type Side,
   TOLERANCE_BASIS_POINTS_MOST,
 } from '#reconciliation/files'
@@ -41,15 +42,15 @@ export interface ReconcileOptions extends FileOptions, OfSide<'left'>, OfSide<'r
   carry?: string
 }
 
-type Columns = Mapping['columns']
+type Columns = NonNullable<SaidMapping['columns']>
 
 const OTHER_COLUMNS = ['amount', 'sign', 'debit', 'credit', 'currency', 'date', 'batch', 'text'] as const
 
 export function declareOptions(command: Command): void {
   const ofFiles: readonly (readonly [string, string, ((text: string) => unknown)?])[] = [
     ['format <name>', 'csv, jsonl, camt053, mt940 or bai2; told from the file when left out'],
-    ['map <columns>', 'which column is what: id=Ref,amount=Betrag,date=Datum', columnsOf],
-    ['decimal <mark>', 'how amounts are written: point, comma, or minor (whole minor units)', decimalOf],
+    ['map <columns>', 'which column is what: id=Ref,amount=Betrag,date=Datum (below)', columnsOf],
+    ['decimal <word>', 'how amounts are written: point, comma, or minor (whole minor units)', decimalOf],
     ['delimiter <character>', 'what divides columns: , ; | tab', delimiterOf],
     ['date-format <format>', 'how dates are written: YYYY-MM-DD, DD.MM.YYYY'],
     ['encoding <name>', 'utf-8, utf-16le, utf-16be or windows-1252'],
@@ -89,10 +90,10 @@ function minorUnits(text: string): bigint {
 
 function decimalOf(text: string): Mapping['decimal'] {
   const known: Record<string, Mapping['decimal']> = {
-    point: '.',
-    '.': '.',
-    comma: ',',
-    ',': ',',
+    point: 'point',
+    '.': 'point',
+    comma: 'comma',
+    ',': 'comma',
     minor: 'minor',
   }
   const found = known[text]
@@ -125,8 +126,7 @@ function columnsOf(text: string): Columns {
     } else if (others[other] !== undefined) throw new InvalidArgumentError(`"${what}" is named twice.`)
     else others[other] = name
   }
-  if (id.length === 0) throw new InvalidArgumentError('The column of the id is missing: id=Ref.')
-  return { id, ...others }
+  return { ...(id.length > 0 && { id }), ...others }
 }
 
 function pairsOf(text: string): [string, string][] {

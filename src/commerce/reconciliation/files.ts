@@ -10,6 +10,8 @@ export {
   FORMATS,
   ID_SOURCES,
   type Mapping,
+  type SaidMapping,
+  type Sayable,
   StatementError,
 } from './reading/statement.ts'
 export { RunFailed } from './engine/trouble.ts'

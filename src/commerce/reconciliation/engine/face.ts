@@ -5,7 +5,7 @@
 import type { Decision } from '../decision.ts'
 import type { Suggestion } from '../home.ts'
 import type { BadRow, Line, Side } from '../line.ts'
-import type { Format, Mapping, ReadOptions } from '../reading/statement.ts'
+import type { Format, Mapping, ReadOptions, SaidMapping } from '../reading/statement.ts'
 import type { Pass, Rules, Status } from '../rules.ts'
 
 /** One side of a run, as a file. What is absent is guessed by the reader, and said in the answer. */
@@ -15,7 +15,7 @@ export interface FileSide {
   name: string
   format?: Format
   /** How columns are meant, as far as it is not to be guessed. */
-  mapping?: Partial<Mapping>
+  mapping?: SaidMapping
   /** Of rows that name none. */
   currency?: string
   id_from?: ReadOptions['id_from']

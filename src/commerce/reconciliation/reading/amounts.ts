@@ -24,7 +24,7 @@ export function quickAmount(
   decimal: Decimal,
   exponent: number,
 ): bigint | undefined {
-  const separator = decimal === '.' ? POINT : decimal === ',' ? COMMA : -1
+  const separator = decimal === 'point' ? POINT : decimal === 'comma' ? COMMA : -1
   const is_negative = bytes[from] === MINUS
   let at = is_negative ? from + 1 : from
   if (at >= to || to - at > DIGITS_EXACT) return undefined
@@ -122,22 +122,22 @@ const wholeDigits = (digits: string) => (/^\d+$/.test(digits) ? digits : null)
 
 /** Thousands by threes, or as in India by twos above the last three; one sign groups the whole number. */
 const GROUPED = {
-  '.': /^(?:\d+|\d{1,3}(?:([,'’ \u00a0\u202f])\d{3}(?:\1\d{3})*)|\d{1,2}(?:,\d{2})*,\d{3})?(?:\.(\d+))?$/,
-  ',': /^(?:\d+|\d{1,3}(?:([.'’ \u00a0\u202f])\d{3}(?:\1\d{3})*)|\d{1,2}(?:\.\d{2})*\.\d{3})?(?:,(\d+))?$/,
+  point: /^(?:\d+|\d{1,3}(?:([,'’ \u00a0\u202f])\d{3}(?:\1\d{3})*)|\d{1,2}(?:,\d{2})*,\d{3})?(?:\.(\d+))?$/,
+  comma: /^(?:\d+|\d{1,3}(?:([.'’ \u00a0\u202f])\d{3}(?:\1\d{3})*)|\d{1,2}(?:\.\d{2})*\.\d{3})?(?:,(\d+))?$/,
 }
 
 /** With a point for the decimals and nothing else; null when the groups are wrong. */
-function plainDecimal(digits: string, decimal: '.' | ','): string | null {
+function plainDecimal(digits: string, decimal: keyof typeof GROUPED): string | null {
   const found = GROUPED[decimal].exec(digits)
   if (found === null || digits === '') return null
-  const [whole = ''] = digits.split(decimal)
+  const [whole = ''] = digits.split(decimal === 'point' ? '.' : ',')
   return `${whole.replace(/\D/g, '') || '0'}${found[2] === undefined ? '' : `.${found[2]}`}`
 }
 
 const HOW: Record<Decimal, string> = {
   minor: 'whole minor units, digits alone',
-  '.': 'a number with a point for its decimals, as 1,234.56',
-  ',': 'a number with a comma for its decimals, as 1.234,56',
+  point: 'a number with a point for its decimals, as 1,234.56',
+  comma: 'a number with a comma for its decimals, as 1.234,56',
 }
 
 const notAnAmount = (text: string, decimal: Decimal) =>

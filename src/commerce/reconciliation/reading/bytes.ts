@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
+import type { Sayable } from './statement.ts'
 
 /** Large enough that waiting for each costs nothing, small enough that a thousand runs at once fit in memory. */
 export const PIECE_BYTES = 64 * 1024
@@ -11,10 +12,13 @@ export class ByteTrouble extends Error {
   override readonly name = 'ByteTrouble'
   /** Null: no line is at fault. */
   readonly has_line: boolean
+  /** What the caller can say about it. */
+  readonly unsaid: Sayable | null
 
-  constructor(message: string, has_line = true) {
+  constructor(message: string, has_line = true, unsaid: Sayable | null = null) {
     super(message)
     this.has_line = has_line
+    this.unsaid = unsaid
   }
 }
 

@@ -88,5 +88,5 @@ export function guessDateFormat(texts: readonly string[]): DateGuess {
   )
   if (rivals.length === 0) return { kind: 'found', format: best.format }
   const names = [best, ...rivals].map(({ format }) => format).join(' or ')
-  return { kind: 'unclear', reason: `dates may be ${names}, as ${quote(first)}: say date_format` }
+  return { kind: 'unclear', reason: `dates may be ${names}, as ${quote(first)}: say how they are written` }
 }

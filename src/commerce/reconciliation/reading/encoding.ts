@@ -117,7 +117,11 @@ async function* without(bytes: AsyncIterable<Buffer>, count: number): AsyncGener
 /** No text has one; a file of UTF-16 without a mark has one in every second place. */
 function refuseNul(piece: Buffer) {
   if (piece.includes(0)) {
-    throw new ByteTrouble('the file has NUL bytes: it is no text, or UTF-16 without a byte order mark')
+    throw new ByteTrouble(
+      'the file has NUL bytes: it is no text, or UTF-16 without a byte order mark',
+      true,
+      'encoding',
+    )
   }
 }
 
@@ -158,8 +162,8 @@ const startsForeign = (bytes: Buffer) => characterAt(bytes, firstHigh(bytes)) ==
 const MIXED = 'the encodings are mixed: lines above are UTF-8 and this one is not'
 const DECLARED_UTF8 = 'this line is not UTF-8, as the file was said to be'
 const MIXED_1252 =
-  'the encodings are mixed: lines above are windows-1252 and this one is UTF-8 (say that the file is ' +
-  'windows-1252 if it is)'
+  'the encodings are mixed: lines above are windows-1252 and this one is UTF-8: say the encoding, ' +
+  'if it is windows-1252 all the same'
 
 function* strictUtf8(bytes: Buffer, is_declared: boolean): Generator<Buffer> {
   if (isUtf8(bytes)) {
@@ -172,14 +176,14 @@ function* strictUtf8(bytes: Buffer, is_declared: boolean): Generator<Buffer> {
   }
   // What is good goes on first, so that whoever counts lines has come to the one at fault.
   if (at > 0) yield bytes.subarray(0, at)
-  throw new ByteTrouble(is_declared ? DECLARED_UTF8 : MIXED)
+  throw new ByteTrouble(is_declared ? DECLARED_UTF8 : MIXED, true, 'encoding')
 }
 
 function* guessedWindows1252(bytes: Buffer): Generator<Buffer> {
   for (let at = firstHigh(bytes); at < bytes.length; at = firstHigh(bytes, at + 1)) {
     if (characterAt(bytes, at) === 0) continue
     yield windows1252ToUtf8(bytes.subarray(0, at))
-    throw new ByteTrouble(MIXED_1252)
+    throw new ByteTrouble(MIXED_1252, true, 'encoding')
   }
   yield windows1252ToUtf8(bytes)
 }

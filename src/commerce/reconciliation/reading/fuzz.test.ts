@@ -113,7 +113,7 @@ test.each(entries.filter(([name]) => name === 'csv' || name === 'jsonl'))(
   '%s cut off at any byte has the rows before the cut, and at most the last one is another',
   async (name, whole) => {
     const { lines } = await readWhole(whole)
-    const decimal = name === 'csv' ? ',' : 'minor'
+    const decimal = name === 'csv' ? 'comma' : 'minor'
     for (let cut = 0; cut < whole.length; cut++) {
       const read = await readOrRefused(whole.subarray(0, cut), { mapping: { decimal } })
       if (read !== null)

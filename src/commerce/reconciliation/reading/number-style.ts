@@ -10,12 +10,12 @@ export interface SampleAmount {
 }
 
 export type NumberStyle =
-  | { kind: 'proven'; decimal: '.' | ',' }
+  | { kind: 'proven'; decimal: 'point' | 'comma' }
   /** Digits and nothing else: minor units, or whole major ones. */
   | { kind: 'whole' }
   | { kind: 'unclear'; line: number; reason: string }
 
-const SAY = "say decimal '.', ',' or 'minor'"
+const SAY = 'say how amounts are written'
 
 export function findNumberStyle(amounts: readonly SampleAmount[]): NumberStyle {
   const proofs = new Map<'.' | ',', SampleAmount>()
@@ -36,8 +36,8 @@ export function findNumberStyle(amounts: readonly SampleAmount[]): NumberStyle {
       reason: `amounts are written in two ways, ${quote(point.text)} and ${quote(comma.text)}: ${SAY}`,
     }
   }
-  if (point !== undefined) return { kind: 'proven', decimal: '.' }
-  if (comma !== undefined) return { kind: 'proven', decimal: ',' }
+  if (point !== undefined) return { kind: 'proven', decimal: 'point' }
+  if (comma !== undefined) return { kind: 'proven', decimal: 'comma' }
   if (doubtful === undefined) return { kind: 'whole' }
   return {
     kind: 'unclear',

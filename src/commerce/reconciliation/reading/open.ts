@@ -5,6 +5,7 @@ import { Camt053Reader } from './camt053/reader.ts'
 import { guessMapping } from './csv/guess.ts'
 import { CsvReader } from './csv/reader.ts'
 import { Utf8Source } from './encoding.ts'
+import type { Fail } from './sink.ts'
 import { findFormat } from './format.ts'
 import { guessJsonMapping } from './jsonl/guess.ts'
 import { JsonLinesReader } from './jsonl/reader.ts'
@@ -72,7 +73,7 @@ export async function openStatement(
 /** What is wrong with the bytes is told with the line that reading had come to. */
 function placed(name: string, error: unknown, line: number): unknown {
   return error instanceof ByteTrouble
-    ? new StatementError(name, error.has_line ? line : null, error.message)
+    ? new StatementError(name, error.has_line ? line : null, error.message, error.unsaid)
     : error
 }
 
@@ -84,7 +85,7 @@ function readerOf(
   encoding: Encoding,
   sink: Sink,
 ): Reader {
-  const fail = (line: number | null, reason: string) => sink.fail(line, reason)
+  const fail: Fail = (line, reason, unsaid) => sink.fail(line, reason, unsaid)
   switch (format) {
     case 'csv':
       return new CsvReader(guessMapping(sample, is_whole, options, encoding, fail), sink)

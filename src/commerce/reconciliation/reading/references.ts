@@ -1,4 +1,5 @@
 /** References as banks give them, of which the first that is one becomes a row's id. */
+import type { Fail } from './sink.ts'
 import { ID_SOURCES, type IdSource, type ReadOptions } from './statement.ts'
 
 export type References = Partial<Record<IdSource, string | undefined>>
@@ -28,14 +29,10 @@ export function chooseId(references: References, order: readonly IdSource[]): st
   return ''
 }
 
-export function idOrder(
-  { id_from }: ReadOptions,
-  usual: readonly IdSource[],
-  fail: (line: null, reason: string) => never,
-) {
+export function idOrder({ id_from }: ReadOptions, usual: readonly IdSource[], fail: Fail) {
   if (id_from === undefined || id_from.length === 0) return usual
   if (id_from.some(source => !ID_SOURCES.includes(source)))
-    fail(null, `id_from is some of ${ID_SOURCES.join(', ')}`)
+    fail(null, `a reference is one of ${ID_SOURCES.join(', ')}`, 'id_from')
   return id_from
 }
 

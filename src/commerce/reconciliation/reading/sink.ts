@@ -1,7 +1,7 @@
 /** Where readers put what they read, until the driver hands it on. */
 import { type BadRow, ID_BYTES_MOST, type Line, TEXT_LENGTH_MOST } from '../line.ts'
 import { isPlaceholder } from './references.ts'
-import { type Control, StatementError } from './statement.ts'
+import { type Control, type Sayable, StatementError } from './statement.ts'
 
 /**
  * A file of ten thousand statements whose every control fails is one finding, not forty thousand; what is beyond is
@@ -21,6 +21,9 @@ export interface NewLine {
   batch: string | null
   text: string | null
 }
+
+/** Throws what it is given to fail with, and what the caller can say about it. */
+export type Fail = (line: number | null, reason: string, unsaid?: Sayable) => never
 
 export class Sink {
   readonly file: string
@@ -102,8 +105,9 @@ export class Sink {
     else if (!control.is_met) this.#controls_beyond += 1
   }
 
-  fail(line: number | null, reason: string): never {
-    throw new StatementError(this.file, line, reason)
+  /** `unsaid` is what the caller can say about it. */
+  fail(line: number | null, reason: string, unsaid: Sayable | null = null): never {
+    throw new StatementError(this.file, line, reason, unsaid)
   }
 
   take(): { lines: Line[]; bad: BadRow[] } {

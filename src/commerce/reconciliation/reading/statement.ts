@@ -14,7 +14,7 @@ export type Encoding = (typeof ENCODINGS)[number]
  * How amounts are written: whole minor units (`1234` is 12.34), or with a decimal point or comma, where the other one
  * (and `'`, `’` and spaces) may group thousands in the western or the Indian way.
  */
-export const DECIMALS = ['minor', '.', ','] as const
+export const DECIMALS = ['minor', 'point', 'comma'] as const
 export type Decimal = (typeof DECIMALS)[number]
 
 /**
@@ -67,12 +67,28 @@ export const ID_SOURCES = [
 ] as const
 export type IdSource = (typeof ID_SOURCES)[number]
 
+/** What the caller says of a mapping; the rest is guessed. */
+export type SaidMapping = Partial<Omit<Mapping, 'columns'>> & { columns?: Partial<Columns> }
+
+/** What the caller could say, and has to where the file does not. */
+export const SAYABLE = [
+  'columns',
+  'decimal',
+  'delimiter',
+  'date_format',
+  'encoding',
+  'currency',
+  'id_from',
+  'is_empty_allowed',
+] as const
+export type Sayable = (typeof SAYABLE)[number]
+
 export interface ReadOptions {
   /** Named in every error: the file, as the caller knows it. */
   name: string
   /** Told from the first bytes when absent. */
   format?: Format
-  mapping?: Partial<Mapping>
+  mapping?: SaidMapping
   /** Of rows whose file does not say it; lower case. */
   currency?: string
   /** For CAMT.053, MT940 and BAI2; each has its own order otherwise. */
@@ -133,11 +149,17 @@ export class StatementError extends Error {
   readonly line: number | null
   /** The message without the place. */
   readonly reason: string
+  /**
+   * What would settle it, when the caller says it. How it is said differs between a command line and an API, so that
+   * the message names none of their words.
+   */
+  readonly unsaid: Sayable | null
 
-  constructor(file: string, line: number | null, reason: string) {
+  constructor(file: string, line: number | null, reason: string, unsaid: Sayable | null = null) {
     super(line === null ? `${file}: ${reason}` : `${file}:${line}: ${reason}`)
     this.file = file
     this.line = line
     this.reason = reason
+    this.unsaid = unsaid
   }
 }

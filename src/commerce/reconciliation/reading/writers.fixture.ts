@@ -50,12 +50,12 @@ const shortDay = (date: string) => date.replaceAll('-', '').slice(2)
 /** How a spreadsheet in one country or another writes a number. */
 export const numberStyles = {
   minor: { decimal: 'minor', group: null },
-  plain: { decimal: '.', group: null },
-  american: { decimal: '.', group: ',' },
-  swiss: { decimal: '.', group: "'" },
-  indian: { decimal: '.', group: 'indian' },
-  german: { decimal: ',', group: '.' },
-  french: { decimal: ',', group: ' ' },
+  plain: { decimal: 'point', group: null },
+  american: { decimal: 'point', group: ',' },
+  swiss: { decimal: 'point', group: "'" },
+  indian: { decimal: 'point', group: 'indian' },
+  german: { decimal: 'comma', group: '.' },
+  french: { decimal: 'comma', group: ' ' },
 } as const
 export type NumberStyleName = keyof typeof numberStyles
 
@@ -69,7 +69,7 @@ export function styledAmount(amount: bigint, code: Currency, name: NumberStyleNa
       : group === 'indian'
         ? whole.replace(/\B(?=(?:\d{2})*\d{3}$)/g, ',')
         : whole.replace(/\B(?=(?:\d{3})+$)/g, group)
-  return `${amount < 0n ? '-' : ''}${grouped}${fraction === undefined ? '' : `${decimal}${fraction}`}`
+  return `${amount < 0n ? '-' : ''}${grouped}${fraction === undefined ? '' : `${decimal === 'point' ? '.' : ','}${fraction}`}`
 }
 
 export interface CsvStyle {

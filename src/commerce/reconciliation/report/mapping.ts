@@ -12,7 +12,7 @@ export function mappingInWords(mapping: Mapping | null): string | null {
   })
   const is_plain = named.every(([what, names]) => names.join() === what)
   const sources = named.map(([what, names]) => `${what} from ${names.map(name => `"${name}"`).join(' and ')}`)
-  const written = { minor: 'in minor units', '.': 'with a decimal point', ',': 'with a decimal comma' }[
+  const written = { minor: 'in minor units', point: 'with a decimal point', comma: 'with a decimal comma' }[
     decimal
   ]
   return [

@@ -8,53 +8,20 @@ import { currency, type Endpoint, fileEndpoint, text } from '#http'
 import { ApiError, newId } from '#kernel'
 import type { BadRow } from '../line.ts'
 import { openStatement } from '../reading/open.ts'
-import { DECIMALS, ENCODINGS, FORMATS, ID_SOURCES, StatementError } from '../reading/statement.ts'
+import { MAPPING_DESCRIBED, readMapping, SAID_BY_API } from '../reading/said-mapping.ts'
+import { FORMATS, ID_SOURCES, type SaidMapping, StatementError } from '../reading/statement.ts'
 import { demandRoom, insertStatement, KEEPING, RowKeeper } from './keep.ts'
 import { ReconciliationStatement, shownStatement, type StatementRow } from './object.ts'
 
 /** Names are what people tell statements apart by: those of files. */
 export const NAME_LENGTH_MOST = 200
-/** Of a column: headers are words, and what is longer is no header. */
-const COLUMN_LENGTH_MOST = 200
-/** Columns that make an id together. */
-const ID_COLUMNS_MOST = 8
-
 /** What a person looks at and mends in the source; all are counted. */
 const BAD_ROWS_KEPT_MOST = 1_000
-
-const column = text(COLUMN_LENGTH_MOST).min(1)
-
-const Mapping = z.strictObject({
-  preset: z.enum(['simulator']).nullable().optional(),
-  encoding: z.enum(ENCODINGS).optional(),
-  delimiter: z.string().length(1).nullable().optional(),
-  header_line: z.int().min(1).nullable().optional(),
-  decimal: z.enum(DECIMALS).optional(),
-  columns: z
-    .strictObject({
-      id: z.array(column).min(1).max(ID_COLUMNS_MOST),
-      amount: column.optional(),
-      sign: column.optional(),
-      debit: column.optional(),
-      credit: column.optional(),
-      currency: column.optional(),
-      date: column.optional(),
-      batch: column.optional(),
-      text: column.optional(),
-    })
-    .optional(),
-  date_format: text(40).nullable().optional(),
-  currency: z.string().nullable().optional(),
-})
 
 const UploadParams = z.strictObject({
   name: text(NAME_LENGTH_MOST).min(1).describe('What it is called from now on: the name of the file.'),
   format: z.enum(FORMATS).optional().describe('Told from the first bytes, unless given.'),
-  mapping: text(8_000)
-    .optional()
-    .describe(
-      'JSON text: how columns are meant, as an earlier statement of this kind shows it. What is absent is guessed.',
-    ),
+  mapping: text(8_000).optional().describe(MAPPING_DESCRIBED),
   currency: currency.optional().describe('Of rows whose file does not say it.'),
   id_from: z.enum(ID_SOURCES).optional().describe('Which reference of a bank statement is the id.'),
   is_empty_allowed: z
@@ -64,20 +31,11 @@ const UploadParams = z.strictObject({
 })
 
 /** Throws `parameter_invalid`. */
-function readMapping(given: string | undefined): Record<string, unknown> | undefined {
+function mappingOf(given: string | undefined): SaidMapping | undefined {
   if (given === undefined) return undefined
-  const refused = (why: string) =>
-    new ApiError('parameter_invalid', { param: 'mapping', message: `mapping ${why}` })
-  let value: unknown
-  try {
-    value = JSON.parse(given)
-  } catch {
-    throw refused('is not valid JSON. Send one object, percent-encoded.')
-  }
-  const parsed = Mapping.safeParse(value)
-  if (parsed.success) return parsed.data
-  const [issue] = parsed.error.issues
-  throw refused(`does not fit at "${issue?.path.join('.') ?? ''}": ${issue?.message ?? 'not an object'}.`)
+  const mapping = readMapping(given)
+  if (typeof mapping !== 'string') return mapping
+  throw new ApiError('parameter_invalid', { param: 'mapping', message: `mapping${mapping}` })
 }
 
 export const uploadStatement: Endpoint = fileEndpoint({
@@ -89,7 +47,7 @@ export const uploadStatement: Endpoint = fileEndpoint({
   returns: ReconciliationStatement,
   run(context, { params, file }) {
     const { tenant } = context
-    const mapping = readMapping(params.mapping)
+    const mapping = mappingOf(params.mapping)
     const now = context.clock.now()
     const id = newId(now)
     return context.finish(
@@ -158,7 +116,7 @@ const asked = ({ currency, id_from }: z.output<typeof UploadParams>) => [currenc
 function asRefusal(error: unknown): never {
   if (!(error instanceof StatementError)) throw error
   throw new ApiError('reconciliation_statement_invalid', {
-    message: error.message,
+    message: error.unsaid === null ? error.message : `${error.message}. ${SAID_BY_API[error.unsaid]}`,
     detail: { line: error.line },
   })
 }

@@ -66,7 +66,7 @@ export class Bai2Reader implements Reader {
 
   constructor(options: ReadOptions, sink: Sink) {
     this.#sink = sink
-    this.#order = idOrder(options, USUAL_ORDER, (line, reason) => sink.fail(line, reason))
+    this.#order = idOrder(options, USUAL_ORDER, (line, reason, unsaid) => sink.fail(line, reason, unsaid))
     this.#usual_currency = options.currency ?? USUAL_CURRENCY
     this.#lines = new TextLines(
       (text, line) => this.#line(text, line),

@@ -60,7 +60,7 @@ export class Camt053Reader implements Reader, Elements {
 
   constructor(options: ReadOptions, sink: Sink) {
     this.#sink = sink
-    this.#order = idOrder(options, USUAL_ORDER, (line, reason) => sink.fail(line, reason))
+    this.#order = idOrder(options, USUAL_ORDER, (line, reason, unsaid) => sink.fail(line, reason, unsaid))
     this.#balances = new Balances(sink)
     this.#xml = new XmlStream(this, sink)
   }

@@ -170,11 +170,11 @@ describe('how amounts are written', () => {
     `Buchungstag;Referenz;Betrag;Währung\n${rows.map((amount, i) => `21.11.2026;r${i};${amount};EUR\n`).join('')}`
 
   test.each([
-    [['1.234,56', '-7,5', '1.000', '(3,00)', '12,00-'], ',', [123456n, -750n, 100000n, -300n, -1200n]],
-    [['"1\'234.56"', '1’000.00', '-0.05'], '.', [123456n, 100000n, -5n]],
-    [['1,23,456.78', '12,34,567.00', '999.99'], '.', [12345678n, 123456700n, 99999n]],
-    [['1,234,567', '89.10'], '.', [123456700n, 8910n]],
-    [['1 234,56', '7,00', '€ 8,00', '8,00 EUR', '\u22128,00'], ',', [123456n, 700n, 800n, 800n, -800n]],
+    [['1.234,56', '-7,5', '1.000', '(3,00)', '12,00-'], 'comma', [123456n, -750n, 100000n, -300n, -1200n]],
+    [['"1\'234.56"', '1’000.00', '-0.05'], 'point', [123456n, 100000n, -5n]],
+    [['1,23,456.78', '12,34,567.00', '999.99'], 'point', [12345678n, 123456700n, 99999n]],
+    [['1,234,567', '89.10'], 'point', [123456700n, 8910n]],
+    [['1 234,56', '7,00', '€ 8,00', '8,00 EUR', '\u22128,00'], 'comma', [123456n, 700n, 800n, 800n, -800n]],
   ])('%j is told from the rows: %s', async (rows, decimal, expected) => {
     const read = await readWhole(bank(rows))
     expect(read.bad).toEqual([])
@@ -186,17 +186,17 @@ describe('how amounts are written', () => {
   test.each([
     [
       ['1.234', '5.678'],
-      /^2: "1\.234" may be thousands or decimals, and no other row says which: say decimal/,
+      /^2: "1\.234" may be thousands or decimals, and no other row says which: say how amounts are written/,
     ],
     [['1.234,50', '1,234.50'], /^3: amounts are written in two ways/],
-    [['100', '200'], /^2: no amount in the first 2 rows has decimals.*say decimal 'minor'/],
+    [['100', '200'], /^2: no amount in the first 2 rows has decimals.*say how amounts are written/],
   ])('%j is asked for and not guessed', async (rows, expected) => {
     expect(await refusal(bank(rows))).toMatch(expected)
   })
 
   test('what is said is not guessed', async () => {
-    expect(amounts(await readWhole(bank(['1.234']), { mapping: { decimal: ',' } }))).toEqual([123400n])
-    expect((await readWhole(bank(['1.234']), { mapping: { decimal: '.' } })).bad).toEqual([
+    expect(amounts(await readWhole(bank(['1.234']), { mapping: { decimal: 'comma' } }))).toEqual([123400n])
+    expect((await readWhole(bank(['1.234']), { mapping: { decimal: 'point' } })).bad).toEqual([
       { line: 2, reason: '"1.234" has more decimals than eur, which has 2' },
     ])
     expect(amounts(await readWhole(bank(['100']), { mapping: { decimal: 'minor' } }))).toEqual([100n])

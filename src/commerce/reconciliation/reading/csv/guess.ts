@@ -11,8 +11,10 @@ import {
   isOwnForm,
   type Mapping,
   type ReadOptions,
+  type SaidMapping,
 } from '../statement.ts'
-import { type Fail, findLayout, firstTrouble, type Layout, namesIn, type SampleRow } from './layout.ts'
+import { findLayout, firstTrouble, type Layout, namesIn, type SampleRow } from './layout.ts'
+import type { Fail } from '../sink.ts'
 import { currencyIn } from './names.ts'
 import { directionOf } from './signs.ts'
 
@@ -42,6 +44,7 @@ export function guessMapping(
     fail(
       header_line ?? 1,
       'there is a header and no row below it: an export that failed, or a day without movements',
+      'is_empty_allowed',
     )
   }
   return {
@@ -50,16 +53,20 @@ export function guessMapping(
   }
 }
 
-function checkGiven({ delimiter, decimal, date_format, currency }: Partial<Mapping>, fail: Fail) {
+function checkGiven({ delimiter, decimal, date_format, currency }: SaidMapping, fail: Fail) {
   if (typeof delimiter === 'string' && (!/^[\t -~]$/.test(delimiter) || /["0-9A-Za-z\-+]/.test(delimiter))) {
-    fail(null, `${quote(delimiter)} cannot be a delimiter: it is one character, as , ; | or a tab`)
+    fail(
+      null,
+      `${quote(delimiter)} cannot be a delimiter: it is one character, as , ; | or a tab`,
+      'delimiter',
+    )
   }
   if (decimal !== undefined && !DECIMALS.includes(decimal))
-    fail(null, `decimal is one of ${DECIMALS.join(' ')}`)
+    fail(null, `amounts are written as one of ${DECIMALS.join(', ')}`, 'decimal')
   if (typeof date_format === 'string' && !isDateFormat(date_format))
-    fail(null, `date_format is one of ${DATE_FORMATS.join(', ')}`)
+    fail(null, `dates are written as one of ${DATE_FORMATS.join(', ')}`, 'date_format')
   if (typeof currency === 'string' && !isCurrency(currency))
-    fail(null, `${quote(currency)} is no currency: it is a code of ISO 4217, in lower case`)
+    fail(null, `${quote(currency)} is no currency: it is a code of ISO 4217, in lower case`, 'currency')
 }
 
 /** The place of a column; -1 for one that there is not. Refuses a name that two columns have. */
@@ -73,7 +80,7 @@ export function placeOf(
   const at = header.indexOf(name)
   if (at === -1) return Number(name.slice(1)) - 1
   if (header.includes(name, at + 1)) {
-    fail(line, `two columns are called ${quote(name)}: say which by its place, as #${at + 1}`)
+    fail(line, `two columns are called ${quote(name)}: say which by its place, as #${at + 1}`, 'columns')
   }
   return at
 }
@@ -106,6 +113,7 @@ function withDirections(layout: Layout, given: Partial<Columns> | undefined, fai
   return fail(
     differing.row.line,
     `amounts have signs, and column ${quote(sign)} says another direction: say the columns of the amount and of the sign`,
+    'columns',
   )
 }
 
@@ -131,9 +139,11 @@ function currencyOf(options: ReadOptions, columns: Columns, layout: Layout, fail
     return fail(
       layout.header_line,
       'no column says the currency: say which one is it, or the currency of all rows',
+      'currency',
     )
   }
-  if (!isCurrency(code)) fail(null, `${quote(code)} is no currency: it is a code of ISO 4217, in lower case`)
+  if (!isCurrency(code))
+    fail(null, `${quote(code)} is no currency: it is a code of ISO 4217, in lower case`, 'currency')
   return code
 }
 
@@ -155,13 +165,14 @@ function decimalOf(
     case 'proven':
       return style.decimal
     case 'unclear':
-      return fail(style.line, style.reason)
+      return fail(style.line, style.reason, 'decimal')
     case 'whole':
       return (
         wholeUnits(rows, header, columns, code) ??
         fail(
           amounts[0]?.line ?? header_line,
-          `no amount in the first ${rows.length} rows has decimals, so they may be minor or major units: say decimal 'minor', '.' or ','`,
+          `no amount in the first ${rows.length} rows has decimals, so they may be minor or major units: say how amounts are written`,
+          'decimal',
         )
       )
   }
@@ -183,7 +194,7 @@ function dateFormatOf({ header, rows, header_line }: Layout, { date }: Columns, 
   if (date === undefined) return null
   const texts = rows.map(row => cellOf(header, row, date)).filter(text => text !== '')
   const guess = guessDateFormat(texts)
-  if (guess.kind === 'unclear') return fail(rows[0]?.line ?? header_line, guess.reason)
+  if (guess.kind === 'unclear') return fail(rows[0]?.line ?? header_line, guess.reason, 'date_format')
   // Nothing to tell it from: rows that have a date further down say so, as bad rows.
   return guess.kind === 'found' ? guess.format : DATE_FORMATS[0]
 }

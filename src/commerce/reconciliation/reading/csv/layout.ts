@@ -1,5 +1,6 @@
 /** Where a CSV file's columns are: its delimiter, the line of its names, and which of them says what. */
 import { quote } from '../amounts.ts'
+import type { Fail } from '../sink.ts'
 import type { Columns } from '../statement.ts'
 import { NAMES, plainName, type Role, ROLES } from './names.ts'
 import { ScanTrouble, Scanner } from './scanner.ts'
@@ -26,9 +27,6 @@ export interface Layout {
   /** Below the header. */
   rows: readonly SampleRow[]
 }
-
-/** Throws what it is given to fail with. */
-export type Fail = (line: number | null, reason: string) => never
 
 export interface Wanted {
   delimiter?: string | null | undefined
@@ -200,14 +198,14 @@ function refuse(
     )
     const hint = better === undefined ? '' : `; with ${quote(better)} it would have more`
     const by = asked === null ? 'comma, semicolon, tab or |' : quote(asked)
-    fail(line, `the header ${quote(names[0] ?? '')} is one column: no ${by} is in it${hint}`)
+    fail(line, `the header ${quote(names[0] ?? '')} is one column: no ${by} is in it${hint}`, 'delimiter')
   }
   const found = names.slice(0, 20).map(quote).join(', ')
   const given =
     wanted.columns === undefined ? [] : namesIn(wanted.columns).filter(name => !isThere(names, name))
   if (given.length > 0)
-    fail(line, `no column is called ${given.map(quote).join(', ')}: the columns are ${found}`)
+    fail(line, `no column is called ${given.map(quote).join(', ')}: the columns are ${found}`, 'columns')
   const columns = { ...guessColumns(names), ...wanted.columns }
   const missing = columns.id === undefined ? 'the id' : 'the amount'
-  fail(line, `no column is known to be ${missing}: the columns are ${found}: say which one is it`)
+  fail(line, `no column is known to be ${missing}: the columns are ${found}: say which one is it`, 'columns')
 }

@@ -11,6 +11,7 @@ import {
   type Mapping,
   type ReadOptions,
 } from '../statement.ts'
+import type { Fail } from '../sink.ts'
 import { parseRow, type Row, textOf } from './values.ts'
 
 /** As many rows as a guess about CSV looks at. */
@@ -23,7 +24,7 @@ export function guessJsonMapping(
   is_whole: boolean,
   options: ReadOptions,
   encoding: Encoding,
-  fail: (line: number | null, reason: string) => never,
+  fail: Fail,
 ): Mapping {
   const given = options.mapping ?? {}
   const lines = sample
@@ -41,7 +42,7 @@ export function guessJsonMapping(
   const currency = currencyOf(rows, columns, given.currency ?? options.currency ?? null, fail)
   const { decimal } = given
   if (decimal !== undefined && !DECIMALS.includes(decimal))
-    fail(null, `decimal is one of ${DECIMALS.join(' ')}`)
+    fail(null, `amounts are written as one of ${DECIMALS.join(', ')}`, 'decimal')
   return {
     preset: null,
     encoding,
@@ -66,24 +67,16 @@ function columnsOf(given: Partial<Columns> | undefined): Columns {
   return { id: ['id'], ...own, ...(!says_amount && { amount }), ...given }
 }
 
-function currencyOf(
-  rows: readonly Sampled[],
-  { currency }: Columns,
-  code: string | null,
-  fail: (line: number | null, reason: string) => never,
-) {
+function currencyOf(rows: readonly Sampled[], { currency }: Columns, code: string | null, fail: Fail) {
   if (code === null) return null
-  if (!isCurrency(code)) fail(null, `${quote(code)} is no currency: it is a code of ISO 4217, in lower case`)
+  if (!isCurrency(code))
+    fail(null, `${quote(code)} is no currency: it is a code of ISO 4217, in lower case`, 'currency')
   // What the rows say themselves goes before what is said of all of them.
   const says = currency !== undefined && rows.some(({ values }) => textOf(values, currency) !== null)
   return says ? null : code
 }
 
-function decimalOf(
-  rows: readonly Sampled[],
-  { amount, debit, credit }: Columns,
-  fail: (line: number | null, reason: string) => never,
-): Decimal {
+function decimalOf(rows: readonly Sampled[], { amount, debit, credit }: Columns, fail: Fail): Decimal {
   const amounts = rows.flatMap(({ line, values }) =>
     [amount, debit, credit].flatMap(key => {
       const text = key === undefined ? null : textOf(values, key)
@@ -93,7 +86,7 @@ function decimalOf(
   // Minor units are our own form; a file of other numbers has none of it.
   if (amounts.some(({ text }) => /^[-+]?\d+$/.test(text))) return 'minor'
   const style = findNumberStyle(amounts)
-  if (style.kind === 'unclear') return fail(style.line, style.reason)
+  if (style.kind === 'unclear') return fail(style.line, style.reason, 'decimal')
   return style.kind === 'proven' ? style.decimal : 'minor'
 }
 
@@ -101,11 +94,12 @@ function dateFormatOf(
   rows: readonly Sampled[],
   { date }: Columns,
   given: string | null,
-  fail: (line: number | null, reason: string) => never,
+  fail: Fail,
 ): string | null {
-  if (given !== null && !isDateFormat(given)) fail(null, `date_format is one of ${DATE_FORMATS.join(', ')}`)
+  if (given !== null && !isDateFormat(given))
+    fail(null, `dates are written as one of ${DATE_FORMATS.join(', ')}`, 'date_format')
   if (given !== null || date === undefined) return given
   const guess = guessDateFormat(rows.flatMap(({ values }) => textOf(values, date) || []))
-  if (guess.kind === 'unclear') return fail(rows[0]?.line ?? 1, guess.reason)
+  if (guess.kind === 'unclear') return fail(rows[0]?.line ?? 1, guess.reason, 'date_format')
   return guess.kind === 'found' ? guess.format : DATE_FORMATS[0]
 }

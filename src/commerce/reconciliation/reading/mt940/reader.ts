@@ -48,7 +48,7 @@ export class Mt940Reader implements Reader {
   constructor(options: ReadOptions, sink: Sink) {
     this.#sink = sink
     this.#continuity = new Continuity(sink)
-    this.#order = idOrder(options, USUAL_ORDER, (line, reason) => sink.fail(line, reason))
+    this.#order = idOrder(options, USUAL_ORDER, (line, reason, unsaid) => sink.fail(line, reason, unsaid))
     this.#lines = new TextLines(
       (text, line) => this.#line(text, line),
       line => sink.fail(line, TOO_LONG),

@@ -1,0 +1,17 @@
+/** How what a file does not say is said on the command line, for the side it is of. */
+import { ID_SOURCES, type Sayable, type Side } from '#reconciliation/files'
+
+export function hintFor(unsaid: Sayable, side: Side): string {
+  const option = (name: string) => `--${side}-${name}`
+  const hints: Readonly<Record<Sayable, string>> = {
+    columns: `Say it with ${option('map')} id=…,amount=… (or debit=…,credit=…), and date=…, currency=…, text=… as you like.`,
+    decimal: `Say it with ${option('decimal')} comma, point, or minor (whole minor units).`,
+    delimiter: `Say it with ${option('delimiter')} ";" or another character; tab for tabs.`,
+    date_format: `Say it with ${option('date-format')} DD/MM/YYYY, or whatever it is.`,
+    encoding: `Say it with ${option('encoding')} windows-1252, or whatever it is.`,
+    currency: `Say it with ${option('currency')} eur, or ${option('map')} currency=… for a column.`,
+    id_from: `Say it with ${option('id-from')}: ${ID_SOURCES.join(', ')}.`,
+    is_empty_allowed: 'If nothing happened that day, say --allow-empty.',
+  }
+  return hints[unsaid]
+}
