@@ -9,5 +9,5 @@ export interface Rest {
   writeFindings(path: string): Promise<void>
   sums(): Promise<StatusSum[]>
   suggestions(): Promise<Suggestion[]>
-  close(): void
+  close(): Promise<void>
 }

@@ -15,6 +15,8 @@ export type Cell = DuckApi.DuckDBValue
 export class Duck {
   readonly #connection: DuckApi.DuckDBConnection
   readonly #close: () => void
+  /** Ends with the last statement that was asked for. Two at once would share the memory of one. */
+  #busy: Promise<unknown> = Promise.resolve()
 
   private constructor(connection: DuckApi.DuckDBConnection, close: () => void) {
     this.#connection = connection
@@ -41,13 +43,22 @@ export class Duck {
   }
 
   async run(sql: string): Promise<void> {
-    await this.#connection.run(sql)
+    await this.#next(async () => this.#connection.run(sql))
   }
 
   /** For answers that are short. */
   async rows<Row extends readonly Cell[]>(sql: string): Promise<Row[]> {
-    const result = await this.#connection.run(sql)
-    return (await result.getRows()) as unknown as Row[]
+    return this.#next(async () => {
+      const result = await this.#connection.run(sql)
+      return (await result.getRows()) as unknown as Row[]
+    })
+  }
+
+  async #next<T>(statement: () => Promise<T>): Promise<T> {
+    const answer = this.#busy.then(statement)
+    // Whoever asked hears of an error; the next statement is another's.
+    this.#busy = answer.catch(() => {})
+    return answer
   }
 
   /** For answers of any length, in pieces. */
@@ -73,7 +84,9 @@ export class Duck {
     }
   }
 
-  close(): void {
+  /** Once nothing runs: closed under a statement, DuckDB waits for itself and the process never ends. */
+  async close(): Promise<void> {
+    await this.#busy
     this.#close()
   }
 }

@@ -72,7 +72,7 @@ export class Few implements Rest {
     return Promise.resolve(suggest(of('left'), of('right'), this.#rules))
   }
 
-  close(): void {
+  async close(): Promise<void> {
     // Nothing is open.
   }
 }

@@ -10,6 +10,7 @@ import type { RunFilesOptions } from './face.ts'
 import { Few } from './few.ts'
 import { loadLeftover } from './load.ts'
 import { match } from './match.ts'
+import { append } from './out.ts'
 import type { Peeled } from './peel.ts'
 import type { Layout, PlainFile } from './rows.ts'
 import { suggestions, sumUp, writeFindings, writeItems } from './write.ts'
@@ -35,18 +36,21 @@ export async function decideLeftovers(
     }
     await match(duck, columns, rules, decisions)
   } catch (error) {
-    duck.close()
+    await duck.close()
     throw error
   }
   return {
     async writeOthers(rows, [first, second]) {
-      await writeItems(duck, first, false, `left_row <= ${rows}`)
-      await writeItems(duck, second, false, `left_row is null or left_row > ${rows}`)
+      await writeItems(duck, 'left', first, false, `a.row <= ${rows}`)
+      await writeItems(duck, 'left', second, false, `a.row > ${rows}`)
+      const rights = `${second}-right`
+      await writeItems(duck, 'right', rights, false)
+      await append(second, rights)
     },
     writeFindings: async path => writeFindings(duck, path),
     sums: async () => sumUp(duck),
     suggestions: async () => suggestions(duck, rules),
-    close: () => duck.close(),
+    close: async () => duck.close(),
   }
 }
 

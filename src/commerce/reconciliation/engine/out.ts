@@ -1,5 +1,6 @@
 /** A file that is written in pieces of a few bytes, as rows are. */
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, createReadStream, createWriteStream, openSync, writeSync } from 'node:fs'
+import { pipeline } from 'node:stream/promises'
 
 const BUFFER_BYTES = 64 << 10
 
@@ -87,4 +88,13 @@ export class Out {
 /** All of it, however little the system takes at once. */
 export function writeAll(file: number, bytes: Uint8Array, from: number, to: number): void {
   for (let at = from; at < to; ) at += writeSync(file, bytes, at, to - at)
+}
+
+/** Puts one file behind another. */
+export async function append(to: string, from: string): Promise<void> {
+  const size = 1 << 20
+  await pipeline(
+    createReadStream(from, { highWaterMark: size }),
+    createWriteStream(to, { flags: 'a', highWaterMark: size }),
+  )
 }

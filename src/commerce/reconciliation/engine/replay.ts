@@ -59,8 +59,11 @@ async function takeHomes(duck: Duck, homes: readonly Home[]): Promise<void> {
       .slice(at, at + CHUNK_ROWS)
       .map(
         ({ side, row, status, pass, group, decision_id }) =>
-          `('${side}', ${row}, '${status}', '${pass}', '${group}', null, ${quoted(decision_id ?? '')}, null)`,
+          `('${side}', ${row}, '${status}', '${pass}', ${numberOf(group)}, null, ${quoted(decision_id ?? '')})`,
       )
-    await duck.run(`insert into taken values ${values.join(', ')}`)
+    await duck.run(`insert into homes values ${values.join(', ')}`)
   }
 }
+
+/** As groups are kept: of the right below zero. */
+const numberOf = (group: string) => `${group.startsWith('l') ? '' : '-'}${group.slice(1)}`

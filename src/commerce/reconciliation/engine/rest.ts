@@ -4,14 +4,32 @@ import type { Side } from '../line.ts'
 import type { Rules } from '../rules.ts'
 import { CHUNK_ROWS, type Duck, quoted } from './duck.ts'
 
-export async function placeRest(duck: Duck, rules: Rules): Promise<void> {
+/** `has_dates`: both sides have some. Without, no row can be near another, and none is looked at. */
+export async function placeRest(duck: Duck, rules: Rules, has_dates: boolean): Promise<void> {
+  const own = `case when r.side = 'left' then r.row else -r.row end`
+  if (!has_dates) {
+    await duck.run(`
+      insert into homes
+      select r.side, r.row, ${restStatus(rules)}, 'rest', ${own}, null, null from alone r`)
+    return
+  }
+  await duck.run('create table rest as select side, row, amount, currency, date from alone')
+  await sweep(duck, rules)
   await duck.run(`
-    create table rest as
-    select side, row, amount, currency, date
-    from alone a
-    where not exists (select 1 from placed p where p.side = a.side and p.row = a.row)`)
+    insert into homes
+    select r.side, r.row, coalesce(v.status, ${restStatus(rules)}), coalesce(v.pass, 'rest'),
+      coalesce(v."group", ${own}), v.reason, null
+    from rest r
+    left join verdicts v on v.side::side = r.side and v.currency = r.currency and v.amount = r.amount
+      and v.day is not distinct from (r.date - date '1970-01-01')::integer`)
+  await duck.run('drop table rest')
+  await duck.run('drop table verdicts')
+}
+
+/** Passes 5 and 6. */
+async function sweep(duck: Duck, rules: Rules): Promise<void> {
   await duck.run(`create table verdicts (side varchar, currency varchar, amount bigint, day integer,
-    status varchar, pass varchar, "group" varchar, reason varchar)`)
+    status varchar, pass varchar, "group" integer, reason varchar)`)
   const appender = await duck.appender('verdicts', ({ VARCHAR, BIGINT, INTEGER }) => [
     VARCHAR,
     VARCHAR,
@@ -19,7 +37,7 @@ export async function placeRest(duck: Duck, rules: Rules): Promise<void> {
     INTEGER,
     VARCHAR,
     VARCHAR,
-    VARCHAR,
+    INTEGER,
     VARCHAR,
   ])
   let kept: Verdict[] = []
@@ -33,11 +51,13 @@ export async function placeRest(duck: Duck, rules: Rules): Promise<void> {
     kept.push(verdict)
     if (kept.length === CHUNK_ROWS) flush()
   })
-  const buckets = duck.stream<[Side, string, bigint, number | null, bigint, number]>(`
+  // Rows without a date are near no other.
+  const buckets = duck.stream<[Side, string, bigint, number, bigint, number]>(`
     select side, currency, amount, (date - date '1970-01-01')::integer as day, count(*), min(row)
     from rest
+    where date is not null
     group by all
-    order by currency, amount, day nulls first, side`)
+    order by currency, amount, day, side`)
   for await (const rows of buckets) {
     for (const [side, currency, amount, day, count, row] of rows) {
       rest.take({ side, currency, amount, day, count: Number(count), row })
@@ -46,15 +66,6 @@ export async function placeRest(duck: Duck, rules: Rules): Promise<void> {
   rest.finish()
   flush()
   appender.close()
-  await duck.run(`
-    insert into placed
-    select r.side, r.row, coalesce(v.status, ${restStatus(rules)}), coalesce(v.pass, 'rest'),
-      coalesce(v."group", r.side[1] || r.row), v.reason
-    from rest r
-    left join verdicts v on v.side = r.side and v.currency = r.currency and v.amount = r.amount
-      and v.day is not distinct from (r.date - date '1970-01-01')::integer`)
-  await duck.run('drop table rest')
-  await duck.run('drop table verdicts')
 }
 
 /** Pass 7. */
@@ -79,7 +90,7 @@ function columnsOf(verdicts: readonly Verdict[]) {
 }
 
 /** Matched buckets have one row each, and are named by the left one; a row without a partner is its own group. */
-function groupOf({ bucket, partner }: Verdict): string | null {
+function groupOf({ bucket, partner }: Verdict): number | null {
   if (partner === null) return null
-  return `l${bucket.side === 'left' ? bucket.row : partner.row}`
+  return bucket.side === 'left' ? bucket.row : partner.row
 }

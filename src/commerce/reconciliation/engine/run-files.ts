@@ -3,9 +3,8 @@
  * it has done is seconds old and in memory or in its working files; the same command ends with the same bytes.
  */
 import { createHash } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { pipeline } from 'node:stream/promises'
 import { decisionsFor } from '../decision.ts'
 import { type Rules, RULES_VERSION } from '../rules.ts'
 import { Crew } from './crew.ts'
@@ -16,6 +15,7 @@ import type { FileRun, FileSide, Item, Progress, RunFiles, RunFilesOptions, Side
 import { decideLeftovers } from './leftovers.ts'
 import { findPlain, loadSide } from './load.ts'
 import { match, SIDES } from './match.ts'
+import { append } from './out.ts'
 import { type Peeled, peel } from './peel.ts'
 import type { PlainFile } from './rows.ts'
 import { fileRun, parseRun, runText, type StoredRun, summarize } from './stored.ts'
@@ -101,7 +101,7 @@ async function runPlain(directory: Directory, options: RunFilesOptions): Promise
     return summarize(key, options.rules, sides.left, sides.right, sums, suggestions ?? [])
   } finally {
     await crew.close()
-    rest?.close()
+    await rest?.close()
   }
 }
 
@@ -125,11 +125,7 @@ async function weaveAll(
     { ...task, from: left.middle, to: null, others: others[1], header: '', out: work('items-1') },
   ])
   if (a.rows + b.rows !== left.rows) throw new Error(`${file.path} has changed while it was read`)
-  const size = 1 << 20
-  await pipeline(
-    createReadStream(work('items-1'), { highWaterMark: size }),
-    createWriteStream(work('items.csv'), { flags: 'a', highWaterMark: size }),
-  )
+  await append(work('items.csv'), work('items-1'))
   return addUp([...a.sums, ...b.sums])
 }
 
@@ -153,13 +149,15 @@ async function runCarefully(directory: Directory, options: RunFilesOptions): Pro
     tell(options, { stage: 'write', done: 0, total: rows })
     const sums = addSums(await sumUp(duck))
     for (const side of SIDES) checkSums(side, await readSums(duck, side), sums)
-    await writeItems(duck, directory.work('items.csv'), true)
+    await writeItems(duck, 'left', directory.work('items.csv'), true)
+    await writeItems(duck, 'right', directory.work('items-1'), false)
+    await append(directory.work('items.csv'), directory.work('items-1'))
     await writeFindings(duck, directory.work('findings.csv'))
     const found = await suggestions(duck, rules)
     const key = await keyOf(options, left.summary.sha256, right.summary.sha256)
     return summarize(key, rules, left.summary, right.summary, sums, found)
   } finally {
-    duck.close()
+    await duck.close()
   }
 }
 

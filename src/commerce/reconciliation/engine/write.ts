@@ -8,38 +8,47 @@ import { suggest, SUGGESTION_ROWS_MOST } from '../matching/index.ts'
 import { CLEAN_STATUSES, PASSES, type Rules, STATUSES, type Status } from '../rules.ts'
 import { type Duck, quoted } from './duck.ts'
 import type { StatusSum } from './face.ts'
-import { KIND, SIDES } from './match.ts'
+import { GROUP_TEXT, KIND, SIDES } from './match.ts'
 import type { CurrencySum } from './tally.ts'
 
 /** A finding is a status that nobody can leave alone. */
 export const FINDING_STATUSES = STATUSES.filter(status => !CLEAN_STATUSES.includes(status))
 
-/** What the pairs of kind SAME are, in the columns of `others`. */
-const SAME = `select left_row, left_line, right_row, right_line, id, left_amount as amount,
-  left_currency as currency, left_date as date, left_batch as batch, 'matched' as status, 'id' as pass,
-  'l' || left_row as "group", null::varchar as reason, null::varchar as decision_id
-  from pairs where kind = ${KIND.same}`
+/** Rows of a side beside what was said of them. Two rows that say the same have one line, the left one's. */
+const said = (side: Side) => `
+  select h.row, null::integer as right_row, null::integer as right_line, h.status, h.pass, h."group", h.reason,
+    h.decision_id
+  from homes h where h.side = '${side}'
+  ${side === 'right' ? '' : SAME}`
 
-const OTHERS = `select left_row, left_line, right_row, right_line, id, amount, currency, date, batch, status, pass,
-  "group", reason, decision_id from others`
+const SAME = `
+  union all
+  select left_row, right_row, right_line, 'matched', 'id', left_row, null, null
+  from pair_rows where kind = ${KIND.same}`
 
 export const ITEM_COLUMNS =
   'left_row,left_line,right_row,right_line,id,amount,currency,date,batch,status,pass,group,reason,decision_id'
 
-/** What went through DuckDB, in the order of `items.csv`: all, or left rows from one to another. */
+/** What went through DuckDB, as lines of `items.csv` in the order of one side: all, or rows from one to another. */
 export async function writeItems(
   duck: Duck,
+  side: Side,
   path: string,
   has_header: boolean,
   which = 'true',
 ): Promise<void> {
+  const place =
+    side === 'left'
+      ? 'a.row as left_row, a.line as left_line, s.right_row, s.right_line'
+      : 'null as left_row, null as left_line, a.row as right_row, a.line as right_line'
   await duck.run(`
     copy (
-      select left_row, left_line, right_row, right_line, id, amount, currency, date, batch, status, pass, "group",
-        reason, decision_id
-      from (${SAME} union all ${OTHERS})
+      select ${place}, a.id, a.amount, a.currency, a.date, a.batch, s.status, s.pass, ${GROUP_TEXT} as "group",
+        s.reason, s.decision_id
+      from (${said(side)}) s
+      join ${side}_all a on a.row = s.row
       where ${which}
-      order by left_row nulls last, right_row
+      order by a.row
     ) to ${quoted(path)} (format csv, header ${has_header}, delimiter ',', quote '"', escape '"')`)
 }
 
@@ -59,21 +68,21 @@ export const safe = (cell: string | null): string | null =>
 export const unsafe = (cell: string): string => (/^'['=+\-@\t\r]/.test(cell) ? cell.slice(1) : cell)
 
 export async function writeFindings(duck: Duck, path: string): Promise<void> {
-  const findings = FINDING_STATUSES.map(status => quoted(status)).join(', ')
+  const findings = FINDING_STATUSES.map(quoted).join(', ')
+  const found = (side: Side) => `
+    select ${side === 'left' ? 'a.row as left_row, a.line as left_line, null as right_row, null as right_line' : 'null as left_row, null as left_line, a.row as right_row, a.line as right_line'},
+      a.id, a.amount, a.currency, a.date, a.batch, h.status, h.pass, h."group", h.reason, h.decision_id, a.text
+    from homes h
+    join ${side}_all a on a.row = h.row
+    where h.side = '${side}' and h.status in (${findings})`
+  // Statuses are in the order of their type.
   await duck.run(`
     copy (
-      select f.left_row, f.left_line, f.right_row, f.right_line, ${safeSql('id')}, f.amount, f.currency, f.date,
-        ${safeSql('batch')}, f.status, f.pass, f."group", ${safeSql('reason')}, f.decision_id, ${safeSql('text')}
-      from (
-        select o.left_row, o.left_line, o.right_row, o.right_line, o.id, o.amount, o.currency, o.date, o.batch,
-          o.status, o.pass, o."group", o.reason, o.decision_id, coalesce(l.text, r.text) as text
-        from others o
-        left join left_all l on l.row = o.left_row
-        left join right_all r on r.row = o.right_row
-        where o.status in (${findings})
-      ) f
-      order by list_position([${findings}], f.status), f."group"[1], f."group"[2:]::integer,
-        f.left_row nulls last, f.right_row
+      select left_row, left_line, right_row, right_line, ${safeSql('id')}, amount, currency, date,
+        ${safeSql('batch')}, status, pass, ${GROUP_TEXT} as "group", ${safeSql('reason')}, decision_id,
+        ${safeSql('text')}
+      from (${found('left')} union all ${found('right')}) f
+      order by f.status, f."group" < 0, abs(f."group"), f.left_row nulls last, f.right_row
     ) to ${quoted(path)} (format csv, header, delimiter ',', quote '"', escape '"')`)
 }
 
@@ -82,9 +91,14 @@ export async function sumUp(duck: Duck): Promise<StatusSum[]> {
   const sums: StatusSum[] = []
   for (const side of SIDES) {
     const found = await duck.rows<[Status, string, bigint, bigint]>(`
-      select status, currency, count(*), sum(amount)
-      from (${SAME} union all ${OTHERS}) where ${side}_row is not null
-      group by status, currency`)
+      select s.status, a.currency, count(*), sum(a.amount)
+      from (
+        select row, status from homes where side = '${side}'
+        union all
+        select ${side}_row, 'matched' from pair_rows where kind = ${KIND.same}
+      ) s
+      join ${side}_all a on a.row = s.row
+      group by all`)
     for (const [status, currency, count, sum] of found) {
       sums.push({ side, status, currency, count: Number(count), sum })
     }
@@ -141,7 +155,7 @@ export async function suggestions(duck: Duck, rules: Rules): Promise<Suggestion[
     >(`
       select a.row, a.line, a.id, a.amount, a.currency, a.date::varchar, a.batch, a.text
       from ${side}_all a
-      where a.row in (select ${side}_row from others where status = 'unmatched' and ${side}_row is not null)
+      where a.row in (select row from homes where side = '${side}' and status = 'unmatched')
       order by a.id, a.amount, a.currency, a.date nulls first, a.batch nulls first, a.text nulls first, a.row
       limit ${SUGGESTION_ROWS_MOST}`)
     unmatched[side] = rows.map(([row, line, id, amount, currency, date, batch, text]) => ({
