@@ -7,6 +7,11 @@ import type * as DuckApi from '@duckdb/node-api'
 
 /** What DuckDB keeps in memory before it spills to disk. With the process around it a run stays below 512 MB. */
 const MEMORY_LIMIT = '160MB'
+/** Freed memory that its allocator may keep for later; by default it is hundreds of megabytes. */
+const GIVEN_BACK = {
+  allocator_flush_threshold: '4MB',
+  allocator_bulk_deallocation_flush_threshold: '16MB',
+}
 /** More would hold more buffers than the limit has room for. */
 const THREADS_MOST = 4
 
@@ -34,6 +39,7 @@ export class Duck {
       // Files that a run was not given are not read, and nothing is fetched.
       autoinstall_known_extensions: 'false',
       autoload_known_extensions: 'false',
+      ...GIVEN_BACK,
     })
     const connection = await instance.connect()
     return new Duck(connection, () => {
@@ -61,20 +67,15 @@ export class Duck {
     return answer
   }
 
-  /** For answers of any length, in pieces. */
-  async *stream<Row extends readonly Cell[]>(sql: string): AsyncIterable<Row[]> {
-    const result = await this.#connection.stream(sql)
-    for await (const rows of result.yieldRows()) yield rows as unknown as Row[]
-  }
-
   /** Columns of equal length, of the types of the table's columns. */
   async appender(table: string, types: (duck: typeof DuckApi) => DuckApi.DuckDBType[]) {
     const duck = await import('@duckdb/node-api')
     const appender = await this.#connection.createAppender(table)
-    const column_types = types(duck)
+    // One for all: what it takes is given back only when garbage is collected, which knows nothing of its size.
+    const chunk = duck.DuckDBDataChunk.create(types(duck))
     return {
       append(columns: Cell[][]): void {
-        const chunk = duck.DuckDBDataChunk.create(column_types)
+        chunk.reset()
         chunk.setColumns(columns)
         appender.appendDataChunk(chunk)
       },

@@ -116,6 +116,16 @@ describe('the file engine', () => {
     expect(bytesOf(await run({ ...given, few_rows_most: 0 }))).toEqual(bytesOf(found))
   }, 120_000)
 
+  test('decides in DuckDB as the specification does what is near in time, however much it is', async () => {
+    const rowsOf = (side: string, day: string) =>
+      Array.from({ length: 120_000 }, (_, at) => `${side}${at},${at + 1},usd,2026-11-${day}\n`).join('')
+    const header = 'id,amount,currency,date\n'
+    const given = { left: header + rowsOf('l', '10'), right: header + rowsOf('r', '11') }
+    const found = await run({ ...given, few_rows_most: 0 })
+    expect(found.counts.left).toMatchObject({ matched: 120_000 })
+    expect(bytesOf(await run({ ...given, few_rows_most: 300_000 }))).toEqual(bytesOf(found))
+  }, 120_000)
+
   test('writes the same bytes again, and does nothing when it finds the run', async () => {
     const [left, right] = [sample('l'), sample('r')]
     const first = await run({ left, right })

@@ -22,19 +22,19 @@ export async function decideLeftovers(
   { left, right }: Peeled['leftovers'],
   files: Record<Side, PlainFile>,
   { rules, decisions, few_rows_most = FEW_ROWS_MOST }: RunFilesOptions,
-  spill_directory: string,
+  work: (name: string) => string,
 ): Promise<Rest> {
   if (left.count + right.count <= few_rows_most) {
     const lines = async (side: Side) => linesOf((side === 'left' ? left : right).files, files[side].layout)
     return new Few(await lines('left'), await lines('right'), rules, decisions)
   }
-  const duck = await Duck.open(spill_directory)
+  const duck = await Duck.open(work('spill'))
   try {
     const columns = {
       left: await loadLeftover(duck, 'left', left.files, files.left.layout),
       right: await loadLeftover(duck, 'right', right.files, files.right.layout),
     }
-    await match(duck, columns, rules, decisions)
+    await match(duck, columns, rules, decisions, work)
   } catch (error) {
     await duck.close()
     throw error

@@ -45,6 +45,7 @@ export async function match(
   columns: Sides,
   rules: Rules,
   decisions: readonly Decision[],
+  work: (name: string) => string,
 ): Promise<void> {
   await duck.run(`create type side as ${enumOf(SIDES)}`)
   await duck.run(`create type status as ${enumOf(STATUSES)}`)
@@ -60,7 +61,8 @@ export async function match(
   await matchIds(duck, columns, rules)
   if (await has(duck, 'left', 'batch')) await matchBatches(duck, 'left')
   if (await has(duck, 'right', 'batch')) await matchBatches(duck, 'right')
-  await placeRest(duck, rules, (await has(duck, 'left', 'date')) && (await has(duck, 'right', 'date')))
+  const has_dates = (await has(duck, 'left', 'date')) && (await has(duck, 'right', 'date'))
+  await placeRest(duck, rules, has_dates, work)
   await placeTwins(duck)
 }
 

@@ -15,7 +15,7 @@ export async function replayDecisions(duck: Duck, decisions: readonly Decision[]
       side,
       decisions.flatMap(decision => decision[side]),
     )
-    const found = duck.stream<[number, number, string, bigint, string, string | null, string | null]>(`
+    const found = await duck.rows<[number, number, string, bigint, string, string | null, string | null]>(`
       select a.row, a.line, a.id, a.amount, a.currency, a.date::varchar, a.batch
       from ${side}_all a
       join (select id, amount, currency, date, count(*) as times from named_${side} group by all) n
@@ -24,10 +24,8 @@ export async function replayDecisions(duck: Duck, decisions: readonly Decision[]
       qualify row_number() over (
         partition by a.id, a.amount, a.currency, a.date
         order by a.batch nulls first, a.text nulls first, a.row) <= n.times`)
-    for await (const rows of found) {
-      for (const [row, line, id, amount, currency, date, batch] of rows) {
-        named[side].push({ row, line, id, amount, currency, date, batch, text: null })
-      }
+    for (const [row, line, id, amount, currency, date, batch] of found) {
+      named[side].push({ row, line, id, amount, currency, date, batch, text: null })
     }
   }
   await takeHomes(duck, replay(named.left, named.right, decisions))

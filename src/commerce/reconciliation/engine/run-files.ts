@@ -33,7 +33,7 @@ import {
 } from './write.ts'
 
 /** Raised whenever the same input would be written as other bytes. Part of every run's key. */
-const ENGINE_VERSION = 2
+const ENGINE_VERSION = 3
 
 /**
  * Throws `StatementError` when a file cannot be read as a whole and `RunFailed` when its result cannot be kept. The
@@ -75,7 +75,7 @@ async function runPlain(directory: Directory, options: RunFilesOptions): Promise
     tell(options, { stage: 'match', done: 0, total: rows })
     const statements = { left: peeled.left.sha256, right: peeled.right.sha256 }
     const decisions = decisionsFor(statements, options.decisions)
-    rest = await decideLeftovers(peeled.leftovers, files, { ...options, decisions }, directory.work('spill'))
+    rest = await decideLeftovers(peeled.leftovers, files, { ...options, decisions }, work)
     tell(options, { stage: 'write', done: 0, total: rows })
     const written = weaveAll(crew, left.file, peeled, rest, work)
     // Beside the threads that write the rows.
@@ -145,7 +145,8 @@ async function runCarefully(directory: Directory, options: RunFilesOptions): Pro
     tell(options, { stage: 'match', done: 0, total: rows })
     const statements = { left: left.summary.sha256, right: right.summary.sha256 }
     const decisions = decisionsFor(statements, options.decisions)
-    await match(duck, { left: left.columns, right: right.columns }, rules, decisions)
+    const columns = { left: left.columns, right: right.columns }
+    await match(duck, columns, rules, decisions, name => directory.work(name))
     tell(options, { stage: 'write', done: 0, total: rows })
     const sums = addSums(await sumUp(duck))
     for (const side of SIDES) checkSums(side, await readSums(duck, side), sums)
