@@ -1,5 +1,5 @@
 /** How what a file does not say is said on the command line, for the side it is of. */
-import { ID_SOURCES, type Sayable, type Side } from '#reconciliation/files'
+import { type FileRun, ID_SOURCES, type Mapping, type Sayable, type Side } from '#reconciliation/files'
 
 export function hintFor(unsaid: Sayable, side: Side): string {
   const option = (name: string) => `--${side}-${name}`
@@ -14,4 +14,17 @@ export function hintFor(unsaid: Sayable, side: Side): string {
     is_empty_allowed: 'If nothing happened that day, say --allow-empty.',
   }
   return hints[unsaid]
+}
+
+/**
+ * The side whose signs to turn: the one that says directions in words of its own, else the right one. Turned already, it is
+ * turned back by leaving the option away. Signs of a bank's own format stay.
+ */
+export function flipFor({ left, right }: Pick<FileRun, 'left' | 'right'>): string {
+  const saysDirections = (mapping: Mapping | null) =>
+    mapping?.columns.debit !== undefined || mapping?.columns.sign !== undefined
+  const is_left = right.mapping === null || (saysDirections(left.mapping) && !saysDirections(right.mapping))
+  const side: Side = is_left ? 'left' : 'right'
+  const flipped = (['left', 'right'] as const).find(each => ({ left, right })[each].mapping?.is_flipped)
+  return flipped === undefined ? `add --flip ${side}` : `leave --flip ${flipped} away`
 }

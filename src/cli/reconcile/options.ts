@@ -38,6 +38,7 @@ export interface ReconcileOptions extends FileOptions, OfSide<'left'>, OfSide<'r
   asOf?: string
   timingDays?: number
   allowEmpty?: boolean
+  flip?: Side
   decisions?: string
   carry?: string
 }
@@ -73,6 +74,12 @@ export function declareOptions(command: Command): void {
     .option('--timing-days <days>', 'how many days before that day are "just before" (3)', wholeNumber)
     .option('--carry <dir>', 'the --out of the run before: what was still to come there joins in')
     .option('--decisions <file>', 'what people decided, as JSON lines')
+    .addOption(
+      new Option(
+        '--flip <side>',
+        'turn every sign of this side, because it shows the account from the other side',
+      ).choices(['left', 'right']),
+    )
     .option('--allow-empty', 'take a file without rows for a day on which nothing happened')
     .option('--out <dir>', 'keep the run there: report.html, findings.csv, items.csv, run.json')
     .option('--json', 'print one JSON object instead of text')
@@ -175,6 +182,7 @@ export function sideOf(options: ReconcileOptions, side: Side, name: string): Omi
     ...(said('delimiter') && { delimiter: said('delimiter') }),
     ...(said('dateFormat') && { date_format: said('dateFormat') }),
     ...(encoding && { encoding }),
+    ...(options.flip === side && { is_flipped: true }),
   }
   return {
     name,

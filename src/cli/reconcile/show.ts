@@ -14,9 +14,12 @@ import {
   shownCount,
   STATUSES_SHOWN,
   statusWords,
+  type Turned,
+  turnedInWords,
   visible,
 } from '#reconciliation/files'
 import { table } from '../output.ts'
+import { flipFor } from './hints.ts'
 
 /** Enough to see what kind of day it was. */
 const FINDINGS_SHOWN = 10
@@ -31,6 +34,7 @@ const BAD_ROWS_SHOWN = 5
 export function runJson(run: FileRun, report: ReportedRun, out: string | null): object {
   const { counts, left, right } = run
   const both = (status: keyof (typeof counts)['left']) => counts.left[status] + counts.right[status]
+  const { turned } = report
   const shown = groupsOf(report).slice(0, FINDINGS_IN_JSON)
   return {
     matched: counts.left.matched,
@@ -47,6 +51,7 @@ export function runJson(run: FileRun, report: ReportedRun, out: string | null): 
     is_clean: run.is_clean,
     key: run.key,
     out,
+    ...(turned !== null && { hint: turnedHint(run, turned) }),
     counts,
     sums: run.sums,
     left: { ...left, bad: left.bad.slice(0, FINDINGS_IN_JSON) },
@@ -75,6 +80,7 @@ export function runText(run: FileRun, report: ReportedRun, files: readonly strin
     totals(report, names),
     '',
     ...verdict(report),
+    ...(report.turned === null ? [] : [`  ${turnedHint(run, report.turned)}`]),
     ...troubles(report, names),
     ...findings(report, names),
     ...files,
@@ -82,6 +88,8 @@ export function runText(run: FileRun, report: ReportedRun, files: readonly strin
     `Run ${runIdOf(run)}`,
   ].join('\n')
 }
+
+const turnedHint = (run: FileRun, turned: Turned): string => `${turnedInWords(turned)}: ${flipFor(run)}`
 
 const shownNames = (report: ReportedRun): Names => {
   const { left, right } = namesOf(report)

@@ -20,7 +20,8 @@ export { visible } from './report/html.ts'
 export { reportOf, runIdOf } from './report/of-run.ts'
 export { isClean, reportPage } from './report/page.ts'
 export { namesOf, type Names, type ReportedGroup, type ReportedRun, rowsOf } from './report/report.ts'
-export { leftOutInWords, STATUSES_SHOWN, statusWords } from './report/words.ts'
+export type { Turned } from './report/turned.ts'
+export { leftOutInWords, STATUSES_SHOWN, statusWords, turnedInWords } from './report/words.ts'
 export {
   CLEAN_STATUSES,
   DATE_WINDOW_DAYS_MOST,

@@ -76,8 +76,10 @@ function isPlainMapping({
   decimal,
   date_format,
   columns,
+  is_flipped,
 }: Mapping) {
   return (
+    is_flipped === undefined &&
     preset === null &&
     encoding === 'utf-8' &&
     delimiter === ',' &&

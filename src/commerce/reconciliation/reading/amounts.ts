@@ -79,6 +79,9 @@ export function int64(signed: string, shown: string): bigint | string {
   return value > INT64_MAX || value < INT64_MIN ? tooLarge(shown) : value
 }
 
+/** The one amount of 64 bits whose opposite has more. */
+export const FLIPPED_TOO_FAR = 'the amount with its sign turned does not fit in 64 bits'
+
 const tooLarge = (shown: string) => `${quote(shown)} does not fit in 64 bits`
 
 interface BareNumber {

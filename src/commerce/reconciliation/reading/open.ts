@@ -40,6 +40,9 @@ export async function openStatement(
   if (failure !== null) throw placed(options.name, failure, 1 + countLineEnds(head))
   if (head.toString('utf8', 0, SAMPLE_BYTES).trim() === '') sink.fail(null, 'the file is empty')
   const format = options.format ?? findFormat(head)
+  if (options.mapping?.is_flipped && format !== 'csv' && format !== 'jsonl') {
+    sink.fail(null, `the signs of ${format} are what the bank says: turn those of the other side`)
+  }
   const reader = readerOf(format, head, is_whole, options, utf8.encoding, sink)
   let is_finished = false
 

@@ -54,6 +54,8 @@ export interface Mapping {
   date_format: string | null
   /** Of every row, where no column says it. */
   currency: string | null
+  /** Only when it was said: every amount is turned, because the file shows the account from its other side. */
+  is_flipped?: true
 }
 
 /** Where banks keep references. The first that a row has is its id. */

@@ -5,7 +5,7 @@ import type { Mapping } from '../reading/statement.ts'
 export function mappingInWords(mapping: Mapping | null): string | null {
   if (mapping === null) return null
   if (mapping.preset === 'simulator') return "the simulator's settlement file, by its net amounts"
-  const { columns, delimiter, decimal, date_format, currency, encoding } = mapping
+  const { columns, delimiter, decimal, date_format, currency, encoding, is_flipped } = mapping
   const named = ROLES.flatMap(what => {
     const column = columns[what]
     return column === undefined ? [] : [[what, [column].flat()] as const]
@@ -18,6 +18,7 @@ export function mappingInWords(mapping: Mapping | null): string | null {
   return [
     (is_plain ? named.map(([what]) => what) : sources).join(', '),
     `amounts ${written}`,
+    ...(is_flipped ? ['every sign turned'] : []),
     ...(delimiter === null ? [] : [`columns divided by ${DELIMITERS[delimiter] ?? `"${delimiter}"`}`]),
     ...(date_format === null ? [] : [`dates as ${date_format}`]),
     ...(currency === null ? [] : [`currency ${currency}`]),

@@ -6,6 +6,7 @@ import type { Status } from '../rules.ts'
 import { mappingInWords } from './mapping.ts'
 import type { ReportedRun, ReportedSide, ReportedSuggestion } from './report.ts'
 import { createSampler } from './sample.ts'
+import { countTurned } from './turned.ts'
 
 /** Of a sha256: long enough that two runs never share it, short enough to be said aloud in halves. */
 const ID_DIGITS = 24
@@ -33,12 +34,14 @@ export async function reportOf(
 ): Promise<ReportedRun> {
   const sampler = createSampler()
   const wanted = wantedBy(run.suggestions)
+  const turned = countTurned()
   let findings = 0
   for await (const item of run.findings()) {
     findings += 1
     if (findings > findings_most) break
     sampler.add(item)
     wanted.meet(item)
+    turned.meet(item)
     await onFinding?.(item)
   }
   if (SHOWN_BESIDE.some(status => run.counts.left[status] + run.counts.right[status] > 0)) {
@@ -58,6 +61,7 @@ export async function reportOf(
     sums: run.sums,
     samples: sampler.samples(),
     suggestions: wanted.suggestions(),
+    turned: turned.found(run.counts.left.matched + run.counts.left.matched_with_tolerance),
   }
 }
 

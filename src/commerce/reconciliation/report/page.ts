@@ -17,7 +17,7 @@ import {
   rowsOf,
 } from './report.ts'
 import { STYLE } from './style.ts'
-import { leftOutInWords, rulesInWords, STATUSES_SHOWN, statusWords } from './words.ts'
+import { leftOutInWords, rulesInWords, STATUSES_SHOWN, statusWords, turnedInWords } from './words.ts'
 
 export interface PageOptions {
   /** Where all findings are, and all rows, for what does not fit the page. */
@@ -36,6 +36,7 @@ export function reportPage(run: ReportedRun, files: PageOptions): string {
 <body><main>
 ${head(run, names)}
 <div id="totals">${currenciesOf(run).map(currency => totalsSection(run, names, currency))}</div>
+${turnedSigns(run)}
 ${badRows(run, names)}
 ${controlsFailed(run, names)}
 ${STATUSES_SHOWN.map(status => statusSection(run, names, status, files))}
@@ -163,6 +164,14 @@ ${lists
 ${shown === 0 ? '' : groupsTable(list.groups, names)}
 ${shown < list.rows ? html`<p class="more">${shownCount(list.rows - shown)}${shown === 0 ? '' : ' more'} in ${file}, under the status ${status}.</p>` : ''}`
   })}</section>
+`
+}
+
+function turnedSigns({ turned }: ReportedRun): Html {
+  if (turned === null) return html``
+  return html`<section id="turned"><h2>${turnedInWords(turned)}</h2>
+<p class="soft">What one side calls money that came in, the other calls money that left. Run it again with the signs of one side
+turned before looking at any finding.</p></section>
 `
 }
 

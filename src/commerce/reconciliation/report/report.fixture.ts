@@ -63,6 +63,7 @@ export function runOf(items: readonly Item[], more: Partial<ReportedRun> = {}): 
     sums: [...sums.values()],
     samples: sampler.samples(),
     suggestions: [],
+    turned: null,
     ...more,
   }
 }

@@ -5,6 +5,7 @@
 import type { Control, Item, StatusSum } from '../engine/face.ts'
 import type { BadRow, Side } from '../line.ts'
 import type { Rules, Status } from '../rules.ts'
+import type { Turned } from './turned.ts'
 
 export interface ReportedSide {
   /** Its file, without the directory. */
@@ -49,6 +50,8 @@ export interface ReportedRun {
   /** The first groups of each status but `matched`. */
   samples: ReadonlyMap<Status, readonly ReportedGroup[]>
   suggestions: readonly ReportedSuggestion[]
+  /** Where one side looks written with the other's signs. */
+  turned: Turned | null
 }
 
 /** How many rows of either side, or of one, have a status. */

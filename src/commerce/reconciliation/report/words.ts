@@ -1,6 +1,7 @@
 /** How a report speaks of statuses and rules: one place, so that page, console and documentation say the same. */
 import { type Rules, STATUSES, type Status } from '../rules.ts'
-import { counted } from './amounts.ts'
+import { counted, shownCount } from './amounts.ts'
+import type { Turned } from './turned.ts'
 
 interface Words {
   label: string
@@ -57,6 +58,9 @@ if (STATUSES_SHOWN.length !== STATUSES.length) throw new Error('every status is 
 /** Entries of a statement that are no movements, so that a clean run says what it did not look at. */
 export const leftOutInWords = (entries: number): string =>
   `${counted(entries, 'entry', 'entries')} left out: not booked`
+
+export const turnedInWords = ({ ids, of }: Turned): string =>
+  `${shownCount(ids)} of ${counted(of, 'id')} that both sides know agree with the sign turned`
 
 /** The rules of a run as sentences. */
 export function rulesInWords({ as_of, date_window_days, timing_days, tolerance }: Rules): string[] {

@@ -48,7 +48,17 @@ export function guessMapping(
     )
   }
   return {
-    mapping: { preset, encoding, delimiter, header_line, decimal, columns, date_format, currency: code },
+    mapping: {
+      preset,
+      encoding,
+      delimiter,
+      header_line,
+      decimal,
+      columns,
+      date_format,
+      currency: code,
+      ...(given.is_flipped === true && { is_flipped: true }),
+    },
     header,
   }
 }
@@ -133,8 +143,7 @@ function currencyOf(options: ReadOptions, columns: Columns, layout: Layout, fail
   const named = [columns.amount, columns.credit, columns.debit].map(name =>
     name === undefined ? null : currencyIn(name),
   )
-  const code =
-    options.mapping?.currency ?? options.currency ?? named.find(each => each !== null && isCurrency(each))
+  const code = options.mapping?.currency ?? options.currency ?? named.find(each => each !== null)
   if (code === undefined || code === null) {
     return fail(
       layout.header_line,

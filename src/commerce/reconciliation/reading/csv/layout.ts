@@ -2,7 +2,7 @@
 import { quote } from '../amounts.ts'
 import type { Fail } from '../sink.ts'
 import type { Columns } from '../statement.ts'
-import { NAMES, plainName, type Role, ROLES } from './names.ts'
+import { CURRENCY_OR_DAY, NAMES, plainName, type Role, ROLES } from './names.ts'
 import { ScanTrouble, Scanner } from './scanner.ts'
 import { SIMULATOR_COLUMNS, SIMULATOR_HEADER } from './simulator.ts'
 
@@ -76,9 +76,10 @@ function layoutOf(delimiter: string, rows: readonly SampleRow[], wanted: Wanted)
   }
   for (const [index, row] of rows.slice(0, LINES_ABOVE_MOST).entries()) {
     if (typeof wanted.header_line === 'number' && row.line !== wanted.header_line) continue
-    const found = columnsOf(row.cells, wanted)
+    const below = rows.slice(index + 1)
+    const found = columnsOf(row.cells, below, wanted)
     if (found === null) continue
-    return { ...found, delimiter, header_line: row.line, header: row.cells, rows: rows.slice(index + 1) }
+    return { ...found, delimiter, header_line: row.line, header: row.cells, rows: below }
   }
   return null
 }
@@ -101,6 +102,7 @@ const isComplete = ({ id, amount, debit, credit }: Partial<Columns>) =>
 /** What the names say, below what the caller says; null when this row is not the one with the names. */
 function columnsOf(
   header: readonly string[],
+  below: readonly SampleRow[],
   { columns: given = {}, preset }: Wanted,
 ): Pick<Layout, 'preset' | 'columns'> | null {
   const is_simulator =
@@ -109,7 +111,7 @@ function columnsOf(
     return is_simulator ? { preset: 'simulator', columns: SIMULATOR_COLUMNS } : null
   }
   if (namesIn(given).some(name => !isThere(header, name))) return null
-  const guessed = guessColumns(header)
+  const guessed = guessColumns(header, below)
   const says_amount = given.amount !== undefined || given.debit !== undefined || given.credit !== undefined
   // Who says where the amount is has said all of it: a guessed sign column would turn what they meant around.
   if (says_amount) for (const role of ['amount', 'sign', 'debit', 'credit'] as const) delete guessed[role]
@@ -128,11 +130,16 @@ function columnsOf(
 const isThere = (header: readonly string[], name: string) =>
   header.includes(name) || (/^#\d+$/.test(name) && Number(name.slice(1)) <= header.length && name !== '#0')
 
-function guessColumns(header: readonly string[]): Partial<Columns> {
+function guessColumns(header: readonly string[], below: readonly SampleRow[]): Partial<Columns> {
   const plain = header.map(plainName)
+  const either = plain.indexOf(CURRENCY_OR_DAY)
+  const cell = below.map(({ cells }) => cells[either] ?? '').find(text => text !== '')
+  const not_of: Role = cell !== undefined && /^[a-z]{3}$/i.test(cell) ? 'date' : 'currency'
   const guessed: Partial<Record<Role, string>> = {}
   for (const role of ROLES) {
-    const name = NAMES[role].find(each => plain.includes(each))
+    const name = NAMES[role].find(
+      each => plain.includes(each) && (role !== not_of || each !== CURRENCY_OR_DAY),
+    )
     if (name !== undefined) guessed[role] = header[plain.indexOf(name)] as string
   }
   const { id, ...rest } = guessed
@@ -205,7 +212,7 @@ function refuse(
     wanted.columns === undefined ? [] : namesIn(wanted.columns).filter(name => !isThere(names, name))
   if (given.length > 0)
     fail(line, `no column is called ${given.map(quote).join(', ')}: the columns are ${found}`, 'columns')
-  const columns = { ...guessColumns(names), ...wanted.columns }
+  const columns = { ...guessColumns(names, widest?.rows.slice(1) ?? []), ...wanted.columns }
   const missing = columns.id === undefined ? 'the id' : 'the amount'
   fail(line, `no column is known to be ${missing}: the columns are ${found}: say which one is it`, 'columns')
 }

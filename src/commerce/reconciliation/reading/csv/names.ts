@@ -1,5 +1,7 @@
 /** What banks, processors and bookkeepers call their columns. The more particular name stands first. */
 
+import { isCurrency } from '#money'
+
 export const ROLES = ['id', 'amount', 'sign', 'debit', 'credit', 'currency', 'date', 'batch', 'text'] as const
 export type Role = (typeof ROLES)[number]
 
@@ -27,6 +29,47 @@ export const NAMES: Record<Role, readonly string[]> = {
     'txid',
     'sourceid',
     'externalid',
+    'referenznummer',
+    'vorgangsnummer',
+    'belegnummer',
+    'belegnr',
+    'belegfeld1',
+    'beleg',
+    'rechnungsnummer',
+    'numeroreference',
+    'numerodereference',
+    'referenceoperation',
+    'numerooperation',
+    'numerodoperation',
+    'numeropiece',
+    'ndepiece',
+    'ndereference',
+    'ndocumento',
+    'pieceref',
+    'numerofacture',
+    'numeroreferencia',
+    'numerodereferencia',
+    'referenciaoperacion',
+    'idtransaccion',
+    'numerodocumento',
+    'numerooperacion',
+    'numerofactura',
+    'numeroriferimento',
+    'idtransazione',
+    'numerooperazione',
+    'numerofattura',
+    'idtransacao',
+    'numerofatura',
+    'documento',
+    'referentie',
+    'transactiereferentie',
+    'betalingskenmerk',
+    'kenmerk',
+    'transactieid',
+    'factuurnummer',
+    'boekstuknummer',
+    'stuknummer',
+    'volgnr',
   ],
   amount: [
     'amount',
@@ -42,6 +85,18 @@ export const NAMES: Record<Role, readonly string[]> = {
     'kwota',
     'value',
     'net',
+    'transaktionsbetrag',
+    'zahlbetrag',
+    'umsatzbetrag',
+    'bruttobetrag',
+    'montantoperation',
+    'montantdeloperation',
+    'monto',
+    'cantidad',
+    'ammontare',
+    'valor',
+    'quantia',
+    'transactiebedrag',
   ],
   sign: [
     'sign',
@@ -59,6 +114,20 @@ export const NAMES: Record<Role, readonly string[]> = {
     'sh',
     'sollhabenkennzeichen',
     'afbij',
+    'creditodebito',
+    'debitocredito',
+    'sens',
+    'sensoperation',
+    'debehaber',
+    'cargoabono',
+    'signo',
+    'segno',
+    'dareavere',
+    'avereedare',
+    'sinal',
+    'bijaf',
+    'debetcredit',
+    'creditdebet',
   ],
   debit: [
     'debit',
@@ -71,6 +140,29 @@ export const NAMES: Record<Role, readonly string[]> = {
     'paidout',
     'moneyout',
     'withdrawalamt',
+    'sollbetrag',
+    'sollumsatz',
+    'betragsoll',
+    'belastungen',
+    'auszahlung',
+    'auszahlungen',
+    'debiteuros',
+    'debiteneuros',
+    'montantdebit',
+    'cargo',
+    'cargos',
+    'debe',
+    'debito',
+    'debitos',
+    'dare',
+    'addebito',
+    'addebiti',
+    'uscite',
+    'saida',
+    'saidas',
+    'debet',
+    'af',
+    'bedragaf',
   ],
   credit: [
     'credit',
@@ -82,6 +174,28 @@ export const NAMES: Record<Role, readonly string[]> = {
     'paidin',
     'moneyin',
     'depositamt',
+    'habenbetrag',
+    'habenumsatz',
+    'betraghaben',
+    'gutschriften',
+    'einzahlung',
+    'einzahlungen',
+    'crediteuros',
+    'crediteneuros',
+    'montantcredit',
+    'abono',
+    'abonos',
+    'haber',
+    'credito',
+    'creditos',
+    'avere',
+    'accredito',
+    'accrediti',
+    'entrate',
+    'entrada',
+    'entradas',
+    'bij',
+    'bedragbij',
   ],
   currency: [
     'currency',
@@ -96,6 +210,19 @@ export const NAMES: Record<Role, readonly string[]> = {
     'munt',
     'muntsoort',
     'valutacode',
+    'whrg',
+    'wkz',
+    'wahrungskennung',
+    'waehrungskennzeichen',
+    'kontowahrung',
+    'monnaie',
+    'codedevise',
+    'codigomoneda',
+    'codigodivisa',
+    'valuta',
+    'divisaimporto',
+    'moeda',
+    'codigomoeda',
   ],
   date: [
     'date',
@@ -106,12 +233,44 @@ export const NAMES: Record<Role, readonly string[]> = {
     'buchungstag',
     'buchungsdatum',
     'transactiondate',
+    'transaktionsdatum',
+    'belegdatum',
     'dateoperation',
-    'valuedate',
-    'valutadatum',
+    'datedoperation',
+    'datedeloperation',
+    'datecomptable',
+    'datedecomptabilisation',
+    'ecrituredate',
+    'fechaoperacion',
+    'fechadeoperacion',
+    'fechacontable',
+    'datacontabile',
+    'dataoperazione',
+    'dataregistrazione',
+    'datamovimento',
+    'datadomovimento',
+    'datalancamento',
+    'datadolancamento',
+    'boekdatum',
+    'boekingsdatum',
+    'transactiedatum',
     'datum',
     'fecha',
     'data',
+    // The day that money counts from comes last: the day of booking is what both sides know.
+    'valuedate',
+    'valutadatum',
+    'valuta',
+    'valutastellung',
+    'wertstellung',
+    'wertstellungstag',
+    'wertstellungsdatum',
+    'datevaleur',
+    'datedevaleur',
+    'fechavalor',
+    'datavaluta',
+    'datavalor',
+    'rentedatum',
     'created',
     'createdat',
     'createdutc',
@@ -126,6 +285,8 @@ export const NAMES: Record<Role, readonly string[]> = {
     'settlement',
     'automaticpayoutid',
     'transferid',
+    'auszahlungsid',
+    'uitbetalingsid',
   ],
   text: [
     'text',
@@ -142,20 +303,65 @@ export const NAMES: Record<Role, readonly string[]> = {
     'memo',
     'particulars',
     'narration',
+    'vorgangverwendungszweck',
+    'verwendungszweckzeile1',
+    'zahlungsgrund',
+    'beschreibung',
+    'buchungsdetails',
+    'buchungsinformation',
+    'bemerkung',
+    'libelleoperation',
+    'libelledeloperation',
+    'ecriturelib',
+    'intitule',
+    'descripcion',
+    'detalle',
+    'observaciones',
+    'descrizione',
+    'descrizioneoperazione',
+    'descricao',
+    'descritivo',
+    'historico',
+    'omschrijving',
+    'mededelingen',
+    'naamomschrijving',
   ],
 }
 
-/** `Währung ` and `waehrung` are the same word, `Amount (EUR)` and `amount` too. */
+/**
+ * What may be either, by the cells below it: `Valuta` is the day that money counts from to a German and a Swiss, the
+ * currency to an Italian and a Dutchman.
+ */
+export const CURRENCY_OR_DAY = 'valuta'
+
+const SYMBOLS: Readonly<Record<string, string>> = {
+  '€': 'eur',
+  '£': 'gbp',
+  '¥': 'jpy',
+  '₹': 'inr',
+  zł: 'pln',
+}
+
+/** `Amount (EUR)`, `Betrag [€]`, `Betrag in EUR`, `Betrag €`: the name, and the currency behind it. */
+const WITH_CURRENCY =
+  /^(.*?)(?:\s*[([]\s*(?:in\s+)?([a-zA-Z]{3}|[€£¥₹]|zł)\s*[)\]]|\s+(?:in\s+)?([A-Z]{3}|[€£¥₹]|zł))\s*$/su
+const BRACKETS_BEHIND = /\s*[([][^)\]]*[)\]]\s*$/
+
+/** `Währung ` and `wahrung` are the same word, `Amount (EUR)` and `amount` too. */
 export function plainName(name: string): string {
-  return name
-    .replace(/\s*[([][^)\]]*[)\]]\s*$/, '')
+  const bare = currencyIn(name) === null ? name : (WITH_CURRENCY.exec(name)?.[1] ?? name)
+  return bare
+    .replace(BRACKETS_BEHIND, '')
     .normalize('NFKD')
     .toLowerCase()
     .replace(/[^a-z0-9]/g, '')
 }
 
-/** The currency in `Amount (EUR)` or `Betrag in EUR`. */
+/** The currency in `Amount (EUR)` or `Betrag in €`; null where nothing of ISO 4217 stands there. */
 export function currencyIn(name: string): string | null {
-  const found = /[([]\s*([a-z]{3})\s*[)\]]\s*$|\s(?:in\s+)?([A-Z]{3})$/i.exec(name)
-  return (found?.[1] ?? found?.[2])?.toLowerCase() ?? null
+  const found = WITH_CURRENCY.exec(name)
+  const said = found?.[2] ?? found?.[3]
+  if (said === undefined) return null
+  const code = SYMBOLS[said] ?? said.toLowerCase()
+  return isCurrency(code) ? code : null
 }

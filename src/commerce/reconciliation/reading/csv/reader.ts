@@ -3,8 +3,8 @@
  * digits, the day of the row before) cost no text but the id; all others go the slow way, which knows more and says
  * what is wrong.
  */
-import { type Currency, type CurrencyRules, currency as rulesOf, isCurrency } from '#money'
-import { quickAmount, quote, readAmount } from '../amounts.ts'
+import { type Currency, type CurrencyRules, currency as rulesOf, INT64_MAX, isCurrency } from '#money'
+import { FLIPPED_TOO_FAR, quickAmount, quote, readAmount } from '../amounts.ts'
 import { type DateFormat, notADate, readDate } from '../dates.ts'
 import { countLineEnds, type Reader } from '../reader.ts'
 import { batchOf, idTrouble, shortText, type Sink } from '../sink.ts'
@@ -123,8 +123,13 @@ export class CsvReader implements Reader {
     if (id === '' && this.#isBlank(bytes)) return
     const code = this.#currencyCell(bytes)
     if (code === BAD) return
-    const amount = this.#amount(bytes)
-    if (amount === BAD) return
+    const said = this.#amount(bytes)
+    if (said === BAD) return
+    const amount = this.mapping.is_flipped ? -said : said
+    if (amount > INT64_MAX) {
+      this.#bad(FLIPPED_TOO_FAR)
+      return
+    }
     const date = this.#date(bytes)
     if (date === BAD) return
     const name = id === '' ? this.#sink.nameOf(this.#line, id, amount, code, date) : id

@@ -52,6 +52,7 @@ export function guessJsonMapping(
     columns,
     date_format: dateFormatOf(rows, columns, given.date_format ?? null, fail),
     currency,
+    ...(given.is_flipped === true && { is_flipped: true as const }),
   }
 }
 
