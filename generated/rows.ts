@@ -814,6 +814,21 @@ export interface ReconciliationItemRow {
   decision_id: string | null
 }
 
+export interface ReconciliationPairRow {
+  account_id: string
+  livemode: boolean
+  run_id: string
+  side: string
+  /** The number of a row divided by 1,024. */
+  block: number
+  /** Of its rows: lists see by it which blocks they need to open. */
+  count: number
+  /** In their order. */
+  rows: number[]
+  /** The row of the other side that each of them met. The left one of both names their group. */
+  partners: number[]
+}
+
 export interface ReconciliationRestRow {
   account_id: string
   livemode: boolean
@@ -889,6 +904,8 @@ export interface ReconciliationRunRow {
   version: bigint
   created_at: Date
   finished_at: Date | null
+  /** How far the stage that is under way has come, told from outside its transaction. A hint for people, never more. */
+  stage_percent: number
 }
 
 export interface ReconciliationStatementRow {
@@ -908,7 +925,7 @@ export interface ReconciliationStatementRow {
   selection: unknown
   /** Of the bytes that were sent, or of the rows of a cut. */
   sha256: string
-  /** Digest of the bytes and of how they were read: two statements with the same one have the same rows. */
+  /** Digest of what was read and of how: two statements with the same one have the same rows, also when one came packed. */
   content: string
   /** Of a file, as it was sent. */
   bytes: bigint | null
@@ -925,6 +942,8 @@ export interface ReconciliationStatementRow {
   created_at: Date
   /** Since then it is gone for everybody; its rows are taken away a page at a time. */
   deleted_at: Date | null
+  /** Entries of a bank statement that are no movements (pending, for information), by what they are: no rows, and not compared. */
+  left_out: unknown
 }
 
 export interface ReconciliationWithdrawalRow {

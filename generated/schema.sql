@@ -902,14 +902,14 @@ create table reconciliation_items (
   reason text, -- In words, for whoever must act.
   decision_id uuid -- The decision that made it manual.
 ) with (autovacuum_analyze_scale_factor=0.5);
-comment on table reconciliation_items is 'Where each row of a run ended: exactly one home, which the primary key sees to. Written once and never changed. No foreign keys, as for the rows.';
+comment on table reconciliation_items is 'Where each row of a run ended, but those of reconciliation_pairs: exactly one home. Written once and never changed. No foreign keys, as for the rows.';
 alter table reconciliation_items add constraint reconciliation_items_manual_has_a_decision CHECK (((status = 'manual'::text) = (decision_id IS NOT NULL)));
 alter table reconciliation_items add constraint reconciliation_items_pass_is_known CHECK ((pass = ANY (ARRAY['decisions'::text, 'duplicates'::text, 'id'::text, 'batch'::text, 'window'::text, 'tolerance'::text, 'rest'::text])));
 alter table reconciliation_items add constraint reconciliation_items_pkey PRIMARY KEY (account_id, livemode, run_id, side, "row");
 alter table reconciliation_items add constraint reconciliation_items_side_is_known CHECK ((side = ANY (ARRAY['left'::text, 'right'::text])));
 alter table reconciliation_items add constraint reconciliation_items_status_is_known CHECK ((status = ANY (ARRAY['matched'::text, 'matched_with_tolerance'::text, 'manual'::text, 'timing'::text, 'discrepant'::text, 'unmatched'::text, 'duplicate'::text, 'ambiguous'::text])));
-CREATE INDEX reconciliation_items_findings ON public.reconciliation_items USING btree (account_id, livemode, run_id, status, side, "row") WHERE (status <> 'matched'::text); -- What people look at: few among many. All that is matched is listed by the primary key.
-CREATE INDEX reconciliation_items_of_group ON public.reconciliation_items USING btree (account_id, livemode, run_id, "group") WHERE (status <> 'matched'::text); -- What belongs to a finding.
+CREATE INDEX reconciliation_items_by_group ON public.reconciliation_items USING btree (account_id, livemode, run_id, "group", side, "row"); -- What belongs together.
+CREATE INDEX reconciliation_items_by_status ON public.reconciliation_items USING btree (account_id, livemode, run_id, status, side, "row");
 alter table reconciliation_items enable row level security;
 create policy system on reconciliation_items for all to bursar_system using (true);
 create policy tenant on reconciliation_items for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -917,6 +917,29 @@ CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.reconciliation_items 
 CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_items FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
 grant select on reconciliation_items to bursar_app;
 grant insert, select on reconciliation_items to bursar_system;
+
+create table reconciliation_pairs (
+  account_id uuid not null,
+  livemode boolean not null,
+  run_id uuid not null,
+  side text collate "C" not null,
+  block integer not null, -- The number of a row divided by 1,024.
+  count smallint not null, -- Of its rows: lists see by it which blocks they need to open.
+  rows integer[] not null, -- In their order.
+  partners integer[] not null -- The row of the other side that each of them met. The left one of both names their group.
+);
+comment on table reconciliation_pairs is 'The rows of a run that met the one row of their id and say the same: status matched, pass id. They are most of all, and nobody looks at them one by one, so up to 1,024 of them are one row; a row for each would take ten times as long to write as to find. All others are in reconciliation_items. That no row is in both, or in neither, is proven at the end of each run.';
+alter table reconciliation_pairs add constraint reconciliation_pairs_meet CHECK ((((count >= 1) AND (count <= 1024)) AND (cardinality(rows) = count) AND (cardinality(partners) = count)));
+alter table reconciliation_pairs add constraint reconciliation_pairs_pkey PRIMARY KEY (account_id, livemode, run_id, side, block);
+alter table reconciliation_pairs add constraint reconciliation_pairs_side_is_known CHECK ((side = ANY (ARRAY['left'::text, 'right'::text])));
+alter table reconciliation_pairs add constraint reconciliation_pairs_stand_in_their_block CHECK ((((rows[1] / 1024) = block) AND ((rows[cardinality(rows)] / 1024) = block)));
+alter table reconciliation_pairs enable row level security;
+create policy system on reconciliation_pairs for all to bursar_system using (true);
+create policy tenant on reconciliation_pairs for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.reconciliation_pairs FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_pairs FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
+grant select on reconciliation_pairs to bursar_app;
+grant insert, select on reconciliation_pairs to bursar_system;
 
 create table reconciliation_rest (
   account_id uuid not null,
@@ -985,7 +1008,8 @@ create table reconciliation_runs (
   failure text, -- Why it could not be finished.
   version bigint default 1 not null,
   created_at timestamp with time zone not null,
-  finished_at timestamp with time zone
+  finished_at timestamp with time zone,
+  stage_percent smallint default 0 not null -- How far the stage that is under way has come, told from outside its transaction. A hint for people, never more.
 );
 comment on table reconciliation_runs is 'Two statements compared under rules. Worked off by a job in stages, each of one transaction; what it found is never changed.';
 alter table reconciliation_runs add constraint reconciliation_runs_account_id_livemode_carry_from_fkey FOREIGN KEY (account_id, livemode, carry_from) REFERENCES reconciliation_runs(account_id, livemode, id);
@@ -993,6 +1017,7 @@ alter table reconciliation_runs add constraint reconciliation_runs_account_id_li
 alter table reconciliation_runs add constraint reconciliation_runs_account_id_livemode_right_statement_id_fkey FOREIGN KEY (account_id, livemode, right_statement_id) REFERENCES reconciliation_statements(account_id, livemode, id);
 alter table reconciliation_runs add constraint reconciliation_runs_end_is_told CHECK (((status = ANY (ARRAY['succeeded'::text, 'failed'::text])) = (finished_at IS NOT NULL)));
 alter table reconciliation_runs add constraint reconciliation_runs_failure_says_why CHECK (((status = 'failed'::text) = (failure IS NOT NULL)));
+alter table reconciliation_runs add constraint reconciliation_runs_percent_is_one CHECK (((stage_percent >= 0) AND (stage_percent <= 100)));
 alter table reconciliation_runs add constraint reconciliation_runs_pkey PRIMARY KEY (account_id, livemode, id);
 alter table reconciliation_runs add constraint reconciliation_runs_stage_is_known CHECK ((stage = ANY (ARRAY['carry'::text, 'decisions'::text, 'ids'::text, 'batches'::text, 'rest'::text, 'sums'::text, 'done'::text])));
 alter table reconciliation_runs add constraint reconciliation_runs_status_is_known CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text])));
@@ -1013,6 +1038,7 @@ grant update (finished_at) on reconciliation_runs to bursar_system;
 grant update (is_clean) on reconciliation_runs to bursar_system;
 grant update (rows_done) on reconciliation_runs to bursar_system;
 grant update (stage) on reconciliation_runs to bursar_system;
+grant update (stage_percent) on reconciliation_runs to bursar_system;
 grant update (status) on reconciliation_runs to bursar_system;
 grant update (suggestions) on reconciliation_runs to bursar_system;
 grant update (totals) on reconciliation_runs to bursar_system;
@@ -1028,7 +1054,7 @@ create table reconciliation_statements (
   mapping jsonb, -- How columns were meant, also where it was guessed; null where a format needs none.
   selection jsonb, -- Of a cut of the books: what was asked for, and up to where it was read. Null of a file.
   sha256 text not null, -- Of the bytes that were sent, or of the rows of a cut.
-  content text not null, -- Digest of the bytes and of how they were read: two statements with the same one have the same rows.
+  content text not null, -- Digest of what was read and of how: two statements with the same one have the same rows, also when one came packed.
   bytes bigint, -- Of a file, as it was sent.
   rows integer not null, -- Rows that could be read.
   bad_rows integer not null, -- Rows that could not.
@@ -1036,7 +1062,8 @@ create table reconciliation_statements (
   controls jsonb not null, -- What the statement says of itself (balances, totals, sequences) and what was found.
   sums jsonb not null, -- Rows and sum by currency; amounts as texts, because a sum may exceed int64.
   created_at timestamp with time zone not null,
-  deleted_at timestamp with time zone -- Since then it is gone for everybody; its rows are taken away a page at a time.
+  deleted_at timestamp with time zone, -- Since then it is gone for everybody; its rows are taken away a page at a time.
+  left_out jsonb default '[]'::jsonb not null -- Entries of a bank statement that are no movements (pending, for information), by what they are: no rows, and not compared.
 );
 comment on table reconciliation_statements is 'A side of a reconciliation, frozen: a file that was uploaded, or a cut of our own books. Written with all its rows by one transaction, and never changed.';
 alter table reconciliation_statements add constraint reconciliation_statements_content_is_hex CHECK ((content ~ '^[0-9a-f]{64}$'::text));
@@ -1045,6 +1072,7 @@ alter table reconciliation_statements add constraint reconciliation_statements_p
 alter table reconciliation_statements add constraint reconciliation_statements_rows_are_counted CHECK ((rows >= 0));
 alter table reconciliation_statements add constraint reconciliation_statements_sha256_is_hex CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text));
 alter table reconciliation_statements add constraint reconciliation_statements_source_is_known CHECK ((source = ANY (ARRAY['file'::text, 'balance_transactions'::text, 'payouts'::text, 'ledger'::text])));
+CREATE INDEX reconciliation_statements_by_content ON public.reconciliation_statements USING btree (account_id, livemode, content); -- Whether rows were in a run already, under whatever name.
 CREATE INDEX reconciliation_statements_by_name ON public.reconciliation_statements USING btree (account_id, livemode, name, id); -- Lists of one name.
 alter table reconciliation_statements enable row level security;
 create policy system on reconciliation_statements for all to bursar_system using (true);
@@ -1492,13 +1520,21 @@ create function payments_without(batch jsonb, items integer[]) returns jsonb;
 
 create function reconciliation_carry(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
 
+create function reconciliation_homes(of_account uuid, of_livemode boolean, of_run uuid, of_side text) returns TABLE("row" integer, status text);
+
+create function reconciliation_line(of_account uuid, of_livemode boolean, of_run uuid, of_side text, of_statement uuid, of_row integer) returns TABLE("row" integer, line integer, amount bigint, date date, currency text, id text, batch text, text text);
+
 create function reconciliation_lines(of_account uuid, of_livemode boolean, of_run uuid, of_side text, of_statement uuid) returns TABLE("row" integer, line integer, amount bigint, date date, currency text, id text, batch text, text text);
 
 create function reconciliation_match_batches(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
 
-create function reconciliation_match_ids(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
+create function reconciliation_meet_ids(of_account uuid, of_livemode boolean, of_run uuid) returns void;
 
 create function reconciliation_open_lines(of_account uuid, of_livemode boolean, of_run uuid, of_side text, of_statement uuid) returns TABLE("row" integer, line integer, amount bigint, date date, currency text, id text, batch text, text text);
+
+create function reconciliation_place_odd(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
+
+create function reconciliation_place_pairs(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
 
 create function reconciliation_place_rest(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
 
@@ -1508,7 +1544,9 @@ create function reconciliation_refuse_release() returns trigger; -- A row stays 
 
 create function reconciliation_refuse_removal() returns trigger; -- Keeps the rows of statements that are not deleted.
 
-create function reconciliation_totals(of_account uuid, of_livemode boolean, of_run uuid) returns TABLE(side text, status text, currency text, rows bigint, amount numeric);
+create function reconciliation_tick(of_row integer) returns integer;
+
+create function reconciliation_totals(of_account uuid, of_livemode boolean, of_run uuid) returns TABLE(side text, status text, currency text, rows bigint, amount numeric, rows_twice bigint);
 
 create function request_logs_maintain(keep_days integer) returns integer security definer;
 

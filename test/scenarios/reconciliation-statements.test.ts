@@ -224,6 +224,19 @@ test('a cut of the balance is in the words of the settlement file: each movement
   expect(nothing.body).toMatchObject({ rows: 0, sums: [] })
 })
 
+test('entries of a bank statement that are not booked are no rows, and are told', async () => {
+  const entry = (
+    status: string,
+  ) => `<Ntry><Amt Ccy="USD">1.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>${status}</Sts>
+    <BookgDt><Dt>2026-11-20</Dt></BookgDt><AcctSvcrRef>${status}-1</AcctSvcrRef></Ntry>`
+  const { body } = await upload(`<?xml version="1.0" encoding="UTF-8"?>
+    <Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><BkToCstmrStmt><Stmt><Id>S-1</Id>
+    <Acct><Id><IBAN>XX00TEST0000000001</IBAN></Id><Ccy>USD</Ccy></Acct>
+    ${entry('BOOK')}${entry('PDNG')}${entry('PDNG')}</Stmt></BkToCstmrStmt></Document>`)
+  expect(body).toMatchObject({ rows: 1, bad_rows: 0, left_out: [{ what: 'pending', entries: 2 }] })
+  expect((await shop.api.get(`${PATH}/${body.id}`)).body).toEqual(body)
+})
+
 test('what a statement stands for is its rows and the account they are of, not the bytes alone', async () => {
   const contents = async (name: string) =>
     (
@@ -233,6 +246,15 @@ test('what a statement stands for is its rows and the account they are of, not t
   await upload(FILE, 'name=twice')
   await upload(FILE, 'name=twice')
   expect(await contents('twice')).toBe(1)
+  // Pieces of many sizes: the packed file comes otherwise cut.
+  const many = `id,amount,currency\n${Array.from({ length: 12_345 }, (_, at) => `r${at},${at},usd`).join('\n')}\n`
+  await upload(many, 'name=packed')
+  await upload(gzipSync(many), 'name=packed')
+  expect(await contents('packed')).toBe(1)
+  await upload(many.replace('r7,7', 'r7,8'), 'name=packed')
+  await upload(many, 'name=packed&currency=eur')
+  await upload(`${many}broken`, 'name=packed')
+  expect(await contents('packed')).toBe(4)
   // Nothing moved on either: a run of one must not be answered for the other, whose differences post elsewhere.
   const empty = await world.account()
   for (const code of ['bank', 'processor_clearing']) {

@@ -105,6 +105,13 @@ export class Connection implements Cuttable {
     }
   }
 
+  /** Passes on the texts of notices until it is told to stop. */
+  hear(onNotice: (text: string) => void): () => void {
+    const pass = ({ message }: { message?: string | undefined }) => onNotice(message ?? '')
+    this.client.on('notice', pass)
+    return () => this.client.off('notice', pass)
+  }
+
   cut(): void {
     const { stream } = (this.client as unknown as { connection: { stream: Socket } }).connection
     stream.removeAllListeners('data')

@@ -25,6 +25,11 @@ export interface Tx extends Queries {
 export interface TransactionOptions {
   /** For work over millions of rows at once: how long a statement of it may take, in place of 30 s. */
   readonly statement_timeout_ms?: number
+  /**
+   * Hears what statements say while they run (`raise notice`): it comes at once and does not wait for the commit. Must not
+   * throw.
+   */
+  readonly onNotice?: (text: string) => void
 }
 
 export interface Db extends Queries {
@@ -131,9 +136,10 @@ async function attemptTransaction<T>(
   tenant: Tenant | undefined,
   stats: QueryStats | undefined,
   fn: (tx: Tx) => Promise<T>,
-  { statement_timeout_ms }: TransactionOptions,
+  { statement_timeout_ms, onNotice }: TransactionOptions,
 ): Promise<T> {
   let last = ''
+  const stopHearing = onNotice && connection.hear(onNotice)
   const send = (statement: Parameters<Send>[0]) => {
     last = statement.text
     return connection.send(statement, stats, statement_timeout_ms)
@@ -156,6 +162,8 @@ async function attemptTransaction<T>(
     senders.delete(tx)
     if (!isConnectionLost(error)) await send(ROLLBACK)
     throw error
+  } finally {
+    stopHearing?.()
   }
   senders.delete(tx)
   const commit = await committing(connection, connection.send(COMMIT, stats), last).catch(error => {

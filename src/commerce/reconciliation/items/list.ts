@@ -1,6 +1,9 @@
-/** The rows of a run with what became of each, in the order of both sides, left first. */
+/**
+ * The rows of a run with what became of each, in the order of both sides, left first. They stand in two tables: most of them
+ * packed, because they match, the others each for itself.
+ */
 import { z } from 'zod'
-import { type Queries, raw, sql } from '#db'
+import { type Fragment, type Queries, raw, sql } from '#db'
 import {
   endpoint,
   type Endpoint,
@@ -74,7 +77,7 @@ export const listItems: Endpoint = endpoint({
     filters: {
       side: z.enum(SIDES).optional(),
       status: z.enum(STATUSES).optional(),
-      group: text(GROUP_LENGTH_MOST).optional().describe('Of findings: what belongs to one.'),
+      group: text(GROUP_LENGTH_MOST).optional().describe('What belongs together.'),
     },
   }).omit({ created_at: true, expand: true }),
   returns: listOf(ReconciliationItem),
@@ -98,46 +101,127 @@ interface Filters {
   group?: string | undefined
 }
 
-function itemsOf(db: Queries, run: RunRow, { side, status, group }: Filters, at: Keyset): Promise<ItemRow[]> {
+function itemsOf(db: Queries, run: RunRow, filters: Filters, at: Keyset): Promise<ItemRow[]> {
   const { account_id, livemode } = run
-  const above = rowAt(at.below)
-  const below = rowAt(at.above)
-  const of_side = side === undefined ? sql`` : sql`and side = ${side}`
-  // Stated, because it leads to the indexes of findings.
-  const is_finding = status === 'matched' || (status === undefined && group === undefined)
-  const of_status = status === undefined ? sql`` : sql`and status = ${status}`
-  const of_findings = is_finding ? sql`` : sql`and status <> 'matched'`
-  const of_group = group === undefined ? sql`` : sql`and "group" = ${group}`
   const order = raw(at.direction === 'older' ? 'side, row' : 'side desc, row desc')
   return db.many<ItemRow>`
     with page as (
       select side, row, status, pass, "group", reason, decision_id
-      from reconciliation_items
-      where account_id = ${account_id} and livemode = ${livemode} and run_id = ${run.id}
-        ${of_side} ${of_status} ${of_findings} ${of_group}
-        and (side, row) > (${above.side}::text collate "C", ${above.row}::integer)
-        and (side, row) < (${below.side}::text collate "C", ${below.row}::integer)
+      from (${homesOf(run, filters, at)}) as home
       order by ${order}
       limit ${at.limit}
     )
     select
       page.side, page.row, page.status, page.pass, page."group", page.reason, page.decision_id, decided.decision_id as decided_by,
-      coalesce(own.line, carried.line) as line, coalesce(own.id, carried.id) as line_id,
-      coalesce(own.amount, carried.amount) as amount, coalesce(own.currency, carried.currency) as currency,
-      coalesce(own.date, carried.date) as date, coalesce(own.batch, carried.batch) as batch,
-      coalesce(own.text, carried.text) as text
+      line.line, line.id as line_id, line.amount, line.currency, line.date, line.batch, line.text
     from page
-    left join reconciliation_rows own
-      on own.account_id = ${account_id} and own.livemode = ${livemode} and own.row = page.row
-      and own.statement_id = case
-        when page.side = 'left' then ${run.left_statement_id}::uuid else ${run.right_statement_id}::uuid
-      end
-    left join reconciliation_carried_rows carried
-      on carried.account_id = ${account_id} and carried.livemode = ${livemode} and carried.run_id = ${run.id}
-      and carried.side = page.side and carried.row = page.row
-    left join reconciliation_decided_rows decided
-      on decided.account_id = ${account_id} and decided.livemode = ${livemode} and decided.run_id = ${run.id}
-      and decided.side = page.side and decided.row = page.row`
+    -- Each is looked up by its whole key, whatever statistics say: the limits keep the planner from joining instead.
+    cross join lateral (
+      select line, id, amount, currency, date, batch, text
+      from reconciliation_line(
+        ${account_id}, ${livemode}, ${run.id}, page.side,
+        case page.side when 'left' then ${run.left_statement_id}::uuid else ${run.right_statement_id}::uuid end, page.row
+      )
+      limit 1
+    ) as line
+    left join lateral (
+      select taken.decision_id
+      from reconciliation_decided_rows taken
+      where taken.account_id = ${account_id} and taken.livemode = ${livemode} and taken.run_id = ${run.id}
+        and taken.side = page.side and taken.row = page.row
+      limit 1
+    ) as decided on true`
+}
+
+/** A page of homes of each kind, of which the page is made: those that stand alone, and those that match by id. */
+function homesOf(run: RunRow, filters: Filters, at: Keyset): Fragment {
+  const alone = sql`(${standingAlone(run, filters, at)})`
+  if (filters.status !== undefined && filters.status !== 'matched') return alone
+  if (filters.group === undefined) return sql`${alone} union all (${inPairs(run, filters, at)})`
+  const left_row = /^l(\d{1,10})$/.exec(filters.group)?.[1]
+  return left_row === undefined ? alone : sql`${alone} union all (${pairOf(run, filters, at, left_row)})`
+}
+
+const between = (at: Keyset, place: Fragment): Fragment => {
+  const [above, below] = [rowAt(at.below), rowAt(at.above)]
+  return sql`
+    ${place} > (${above.side}::text collate "C", ${above.row}::integer)
+    and ${place} < (${below.side}::text collate "C", ${below.row}::integer)`
+}
+
+/** What people look at. Each filter has an index in the order of the list. */
+function standingAlone(
+  { account_id, livemode, id }: RunRow,
+  { side, status, group }: Filters,
+  at: Keyset,
+): Fragment {
+  const of_side = side === undefined ? sql`` : sql`and side = ${side}`
+  const of_status = status === undefined ? sql`` : sql`and status = ${status}`
+  const of_group = group === undefined ? sql`` : sql`and "group" = ${group}`
+  return sql`
+    select side, row, status, pass, "group", reason, decision_id
+    from reconciliation_items
+    where account_id = ${account_id} and livemode = ${livemode} and run_id = ${id}
+      ${of_side} ${of_status} ${of_group} and ${between(at, sql`(side, row)`)}
+    order by ${raw(at.direction === 'older' ? 'side, row' : 'side desc, row desc')}
+    limit ${at.limit}`
+}
+
+/**
+ * Blocks come in their order, and only as many are opened as the page needs: those before which there are not enough rows.
+ * The one at the edge, in which the page before ended, may have none of them. So a page looks at as many blocks as it has
+ * rows, and at one more on either edge, and opens one or two.
+ */
+function inPairs({ account_id, livemode, id }: RunRow, { side }: Filters, at: Keyset): Fragment {
+  const [above, below] = [rowAt(at.below), rowAt(at.above)]
+  const of_side = side === undefined ? sql`` : sql`and side = ${side}`
+  const edge = at.direction === 'older' ? above : below
+  const order = raw(at.direction === 'older' ? 'side, block' : 'side desc, block desc')
+  return sql`
+    select pair.side, entry.row, 'matched' as status, 'id' as pass,
+      'l' || case pair.side when 'left' then entry.row else entry.partner end as "group",
+      null::text as reason, null::uuid as decision_id
+    from (
+      select side, block, rows, partners,
+        sum(case when side = ${edge.side} and block = ${edge.row}::integer / 1024 then 0 else count end) over (
+          order by ${order} rows between unbounded preceding and 1 preceding
+        ) as rows_before
+      from (
+        select side, block, count, rows, partners
+        from reconciliation_pairs
+        where account_id = ${account_id} and livemode = ${livemode} and run_id = ${id} ${of_side}
+          and (side, block) >= (${above.side}::text collate "C", ${above.row}::integer / 1024)
+          and (side, block) <= (${below.side}::text collate "C", ${below.row}::integer / 1024)
+        order by ${order}
+        limit ${at.limit + 1}
+      ) as near
+    ) as pair
+    cross join unnest(pair.rows, pair.partners) as entry (row, partner)
+    where coalesce(pair.rows_before, 0) < ${at.limit} and ${between(at, sql`(pair.side, entry.row)`)}
+    order by ${raw(at.direction === 'older' ? 'pair.side, entry.row' : 'pair.side desc, entry.row desc')}
+    limit ${at.limit}`
+}
+
+/** The two rows of one group: its left row says who the other is. */
+function pairOf(
+  { account_id, livemode, id }: RunRow,
+  { side }: Filters,
+  at: Keyset,
+  left_row: string,
+): Fragment {
+  const of_side = side === undefined ? sql`` : sql`and met.side = ${side}`
+  return sql`
+    select met.side, met.row, 'matched' as status, 'id' as pass, ${`l${left_row}`} as "group",
+      null::text as reason, null::uuid as decision_id
+    from reconciliation_pairs pair
+    cross join unnest(pair.rows, pair.partners) as entry (row, partner)
+    cross join lateral (values
+      ('left' collate "C", entry.row),
+      ('right' collate "C", entry.partner)
+    ) as met (side, row)
+    where pair.account_id = ${account_id} and pair.livemode = ${livemode} and pair.run_id = ${id}
+      and pair.side = 'left' and pair.block = ${left_row}::bigint / 1024 and entry.row = ${left_row}::bigint
+      ${of_side} and ${between(at, sql`(met.side, met.row)`)}`
 }
 
 /** Lists go down from the highest id: what comes first has the highest place. */

@@ -104,6 +104,7 @@ export const createRun: Endpoint = endpoint({
         key,
         status: 'queued',
         stage: 'carry',
+        stage_percent: 0,
         rows_done: 0n,
         rows_total: BigInt(left.rows + right.rows + carried.reduce((sum, { rows }) => sum + rows, 0)),
         totals: null,

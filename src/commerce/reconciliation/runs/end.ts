@@ -22,10 +22,18 @@ export async function endRun(tx: Tx, run: RunRow): Promise<Ended> {
     from reconciliation_carried_rows
     where account_id = ${account_id} and livemode = ${livemode} and run_id = ${id}
     group by side, currency`
-  const sums = await tx.many<StoredTotal>`
-    select side, status, currency, rows::integer, amount::text
+  const found = await tx.many<StoredTotal & { rows_twice: number }>`
+    select side, status, currency, rows::integer, amount::text, rows_twice::integer
     from reconciliation_totals(${account_id}, ${livemode}, ${id})`
+  const sums: StoredTotal[] = found.map(({ side, status, currency, rows, amount }) => ({
+    side,
+    status,
+    currency,
+    rows,
+    amount,
+  }))
   const failure =
+    manyHomes(found) ??
     differenceOf(
       'left',
       [...left.sums, ...carried.filter(({ side }) => side === 'left')],
@@ -50,6 +58,12 @@ export async function endRun(tx: Tx, run: RunRow): Promise<Ended> {
         )
       : []
   return { totals, suggestions, failure }
+}
+
+/** Pure: null when no row has more than one home. */
+export function manyHomes(found: readonly { side: Side; rows_twice: number }[]): string | null {
+  const twice = found.find(({ rows_twice }) => rows_twice > 0)
+  return twice ? `On the ${twice.side} side ${twice.rows_twice} rows have more than one home.` : null
 }
 
 /** Pure: null when the rows with a home are those of the side, by count and sum of each currency. */
@@ -87,15 +101,15 @@ function addUp(sums: readonly StoredSum[]): Map<string, typeof NOTHING> {
 /** The first in the order of compareLines: no more are looked at. */
 function unmatchedLines(tx: Tx, run: RunRow, side: Side): Promise<Line[]> {
   const statement_id = side === 'left' ? run.left_statement_id : run.right_statement_id
+  // Each is looked up: they are few among many.
   return tx.many<Line>`
     select line.row, line.line, line.id, line.amount, line.currency, line.date, line.batch, line.text
-    from (
-      select home.row
-      from reconciliation_items home
-      where home.account_id = ${run.account_id} and home.livemode = ${run.livemode} and home.run_id = ${run.id}
-        and home.side = ${side} and home.status = 'unmatched'
-    ) as home
-    join reconciliation_lines(${run.account_id}, ${run.livemode}, ${run.id}, ${side}, ${statement_id}) line using (row)
+    from reconciliation_items home
+    cross join reconciliation_line(
+      ${run.account_id}, ${run.livemode}, ${run.id}, ${side}, ${statement_id}, home.row
+    ) line
+    where home.account_id = ${run.account_id} and home.livemode = ${run.livemode} and home.run_id = ${run.id}
+      and home.status = 'unmatched' and home.side = ${side}
     order by
       line.id collate "C", line.amount, line.currency collate "C", line.date nulls first,
       line.batch collate "C" nulls first, line.text collate "C" nulls first, line.row

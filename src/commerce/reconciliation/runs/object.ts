@@ -46,7 +46,7 @@ export type RunRow = Omit<
 
 export const runColumns = raw(
   `account_id, livemode, id, left_statement_id, right_statement_id, carry_from, rules, rules_version, decision_ids, key,
-    status, stage, rows_done, rows_total, totals, suggestions, is_clean, failure, version, created_at, finished_at`,
+    status, stage, stage_percent, rows_done, rows_total, totals, suggestions, is_clean, failure, version, created_at, finished_at`,
 )
 
 const counts = z.strictObject(
@@ -68,7 +68,13 @@ export const ReconciliationRun = object('reconciliation_run', 'rec_', {
   key: z.string().describe('Digest of what the run was made from. The same key is the same run.'),
   status: z.enum(RUN_STATUSES),
   stage: z.enum(STAGES).describe('The stage it is in.'),
-  progress: z.strictObject({ rows_done: integer, rows_total: integer }),
+  progress: z
+    .strictObject({
+      rows_done: integer.describe('Rows whose home is known and kept.'),
+      rows_total: integer,
+      stage_percent: z.int().describe('How far the stage has come, roughly; 0 also where it does not say.'),
+    })
+    .describe('Rows get their homes stage by stage, most of them at once at the end of `ids`.'),
   counts: nullable(z.strictObject({ left: counts, right: counts })).describe('Rows by side and status.'),
   sums: nullable(
     z.array(
@@ -102,7 +108,11 @@ export const shownRun = (row: RunRow) => ({
     tolerance: { ...row.rules.tolerance, amount: BigInt(row.rules.tolerance.amount) },
   },
   decisions: row.decision_ids.length,
-  progress: { rows_done: Number(row.rows_done), rows_total: Number(row.rows_total) },
+  progress: {
+    rows_done: Number(row.rows_done),
+    rows_total: Number(row.rows_total),
+    stage_percent: row.stage_percent,
+  },
   counts: row.totals && { left: countsOf(row.totals, 'left'), right: countsOf(row.totals, 'right') },
   sums: row.totals && row.totals.sums.map(sum => ({ ...sum, amount: BigInt(sum.amount) })),
   bad_rows: row.totals && row.totals.bad_rows,

@@ -1,40 +1,9 @@
--- The stages of a run that read everything, set-based: what is carried, ids with duplicates, batches, the rest once it is
--- decided, and the totals. docs/decisions/0029-reconciliation.md is their specification; src/commerce/reconciliation/matching
+-- The stages of a run that read everything, set-based: what is carried, batches, the rest once it is decided, and the totals;
+-- ids stand in ids.sql. docs/decisions/0029-reconciliation.md is their specification; src/commerce/reconciliation/matching
 -- says the same over arrays, and a test compares the two row for row.
 --
 -- Nested loops are switched off inside: what was just loaded has no statistics, and a plan that takes a million rows for
 -- one would never end. A hash join that was planned for too few only spills.
-
--- The rows of one side of a run: those of its statement, then those that are carried.
-create or replace function reconciliation_lines(
-  of_account uuid, of_livemode boolean, of_run uuid, of_side text, of_statement uuid
-) returns table ("row" integer, line integer, amount bigint, date date, currency text, id text, batch text, text text)
-  language sql stable
-as $$
-  select kept.row, kept.line, kept.amount, kept.date, kept.currency, kept.id, kept.batch, kept.text
-  from reconciliation_rows kept
-  where kept.account_id = of_account and kept.livemode = of_livemode and kept.statement_id = of_statement
-  union all
-  select kept.row, kept.line, kept.amount, kept.date, kept.currency, kept.id, kept.batch, kept.text
-  from reconciliation_carried_rows kept
-  where kept.account_id = of_account and kept.livemode = of_livemode and kept.run_id = of_run and kept.side = of_side
-$$;
-
--- Those without a home.
-create or replace function reconciliation_open_lines(
-  of_account uuid, of_livemode boolean, of_run uuid, of_side text, of_statement uuid
-) returns table ("row" integer, line integer, amount bigint, date date, currency text, id text, batch text, text text)
-  language sql stable
-as $$
-  select open.row, open.line, open.amount, open.date, open.currency, open.id, open.batch, open.text
-  from reconciliation_lines(of_account, of_livemode, of_run, of_side, of_statement) open
-  where not exists (
-    select
-    from reconciliation_items home
-    where home.account_id = of_account and home.livemode = of_livemode and home.run_id = of_run
-      and home.side = of_side and home.row = open.row
-  )
-$$;
 
 -- Copies what an earlier run left waiting, behind the rows of this one; answers how many.
 create or replace function reconciliation_carry(of_account uuid, of_livemode boolean, of_run uuid) returns bigint
@@ -78,145 +47,15 @@ begin
       ) + row_number() over (order by waiting.row),
       waiting.line, waiting.amount, waiting.date, waiting.currency, waiting.id, waiting.batch, waiting.text
     from reconciliation_items home
-    join reconciliation_lines(of_account, of_livemode, asked.carry_from, this.side, this.earlier_statement) waiting
-      on waiting.row = home.row
+    cross join reconciliation_line(
+      of_account, of_livemode, asked.carry_from, this.side, this.earlier_statement, home.row
+    ) waiting
     where home.account_id = of_account and home.livemode = of_livemode and home.run_id = asked.carry_from
       and home.side = this.side and home.status = 'timing';
     get diagnostics copied = row_count;
     carried := carried + copied;
   end loop;
   return carried;
-end;
-$$;
-
--- Passes 2 and 3: one row of each id goes on, and meets its counterpart. What has none, and the duplicates, are put into
--- reconciliation_rest. Answers how many rows have a home now.
-create or replace function reconciliation_match_ids(of_account uuid, of_livemode boolean, of_run uuid) returns bigint
-  language plpgsql
-  set enable_nestloop = off
-  set work_mem = '64MB'
-  set plan_cache_mode = force_custom_plan
-as $$
-declare
-  asked record;
-  this record;
-  placed bigint;
-begin
-  select left_statement_id, right_statement_id,
-    (rules ->> 'date_window_days')::integer as window_days,
-    (rules -> 'tolerance' ->> 'amount')::numeric as tolerance,
-    (rules -> 'tolerance' ->> 'basis_points')::numeric as basis_points
-  into strict asked
-  from reconciliation_runs
-  where account_id = of_account and livemode = of_livemode and id = of_run;
-
-  for this in
-    select side, statement, other_side, other_statement
-    from (values
-      ('left', asked.left_statement_id, 'right', asked.right_statement_id),
-      ('right', asked.right_statement_id, 'left', asked.left_statement_id)
-    ) as both_sides (side, statement, other_side, other_statement)
-  loop
-    insert into reconciliation_rest (
-      account_id, livemode, run_id, side, row, amount, date, twin_of, currency, id, batch, reason
-    )
-    with repeated as (
-      select line.id, count(*) as times
-      from reconciliation_open_lines(of_account, of_livemode, of_run, this.side, this.statement) line
-      group by line.id
-      having count(*) > 1
-    ), known as (
-      select distinct other.id, other.amount, other.currency
-      from reconciliation_open_lines(of_account, of_livemode, of_run, this.other_side, this.other_statement) other
-      join repeated on repeated.id = other.id
-    ), ranked as (
-      select line.row, line.amount, line.date, line.currency, line.id, line.batch, repeated.times,
-        first_value(line.row) over (
-          partition by line.id collate "C"
-          order by (known.id is null), line.amount, line.currency collate "C", line.date nulls first,
-            line.batch collate "C" nulls first, line.text collate "C" nulls first, line.row
-        ) as first
-      from reconciliation_open_lines(of_account, of_livemode, of_run, this.side, this.statement) line
-      join repeated on repeated.id = line.id
-      left join known
-        on known.id = line.id and known.amount = line.amount and known.currency = line.currency
-    )
-    select of_account, of_livemode, of_run, this.side, row, amount, date, first, currency, id, batch,
-      format('id %s appears %s times', id, times)
-    from ranked
-    where row <> first;
-  end loop;
-
-  with pair as materialized (
-    select ours.row as left_row, theirs.row as right_row,
-      ours.amount as left_amount, theirs.amount as right_amount,
-      ours.date as left_date, theirs.date as right_date,
-      ours.currency as left_currency, theirs.currency as right_currency,
-      ours.batch as left_batch, theirs.batch as right_batch,
-      coalesce(ours.id, theirs.id) as id,
-      case
-        when ours.row is null or theirs.row is null then null
-        when ours.currency <> theirs.currency or abs(ours.date - theirs.date) > asked.window_days then 'discrepant'
-        when ours.amount = theirs.amount then 'matched'
-        when sign(ours.amount::numeric) * sign(theirs.amount::numeric) = 1
-          and abs(ours.amount::numeric - theirs.amount) <= greatest(
-            asked.tolerance, div(abs(ours.amount::numeric) * asked.basis_points, 10000)
-          )
-          then 'matched_with_tolerance'
-        else 'discrepant'
-      end as status
-    from (
-      select line.row, line.amount, line.date, line.currency, line.id, line.batch
-      from reconciliation_open_lines(of_account, of_livemode, of_run, 'left', asked.left_statement_id) line
-      where not exists (
-        select
-        from reconciliation_rest twin
-        where twin.account_id = of_account and twin.livemode = of_livemode and twin.run_id = of_run
-          and twin.side = 'left' and twin.row = line.row
-      )
-    ) as ours
-    full join (
-      select line.row, line.amount, line.date, line.currency, line.id, line.batch
-      from reconciliation_open_lines(of_account, of_livemode, of_run, 'right', asked.right_statement_id) line
-      where not exists (
-        select
-        from reconciliation_rest twin
-        where twin.account_id = of_account and twin.livemode = of_livemode and twin.run_id = of_run
-          and twin.side = 'right' and twin.row = line.row
-      )
-    ) as theirs on theirs.id = ours.id
-  ), met as (
-    select left_row, right_row, status,
-      nullif(concat_ws('; ',
-        case when left_amount <> right_amount then format('amount %s != %s', left_amount, right_amount) end,
-        case when left_currency <> right_currency then format('currency %s != %s', left_currency, right_currency) end,
-        case when abs(left_date - right_date) > asked.window_days then format('date %s != %s', left_date, right_date) end
-      ), '') as reason
-    from pair
-    where status is not null
-  ), alone as (
-    insert into reconciliation_rest (account_id, livemode, run_id, side, row, amount, date, currency, id, batch)
-    select of_account, of_livemode, of_run, case when right_row is null then 'left' else 'right' end,
-      coalesce(left_row, right_row), coalesce(left_amount, right_amount), coalesce(left_date, right_date),
-      coalesce(left_currency, right_currency), id, coalesce(left_batch, right_batch)
-    from pair
-    where status is null
-  ), placed as (
-    insert into reconciliation_items (account_id, livemode, run_id, side, row, status, pass, "group", reason)
-    select of_account, of_livemode, of_run, side, row, status, 'id', 'l' || left_row, reason
-    from (
-      select 'left' as side, left_row as row, left_row, status, reason
-      from met
-      union all
-      select 'right', right_row, left_row, status, reason
-      from met
-    ) as home
-    -- The primary key grows at its end then, and its pages are touched once.
-    order by side, row
-    returning 1
-  )
-  select count(*) into placed from placed;
-  return placed;
 end;
 $$;
 
@@ -332,33 +171,53 @@ begin
 end;
 $$;
 
--- Count and sum of the rows that have a home, by what they say and where they ended.
+-- Count and sum of the rows that have a home, by what they say and where they ended; how many of them have more than one.
 create or replace function reconciliation_totals(of_account uuid, of_livemode boolean, of_run uuid)
-  returns table (side text, status text, currency text, rows bigint, amount numeric)
+  returns table (side text, status text, currency text, rows bigint, amount numeric, rows_twice bigint)
   language plpgsql
   set enable_nestloop = off
+  -- What is few in the end is grouped as it comes; the planner would sort millions of rows for it.
+  set enable_sort = off
   set work_mem = '64MB'
   set plan_cache_mode = force_custom_plan
 as $$
 declare
-  asked record;
+  this record;
 begin
-  select left_statement_id, right_statement_id
-  into strict asked
-  from reconciliation_runs
-  where account_id = of_account and livemode = of_livemode and id = of_run;
-  return query
-  select home.side, home.status, line.currency, count(*), sum(line.amount::numeric)
-  from reconciliation_items home
-  join (
-    select 'left' as side, ours.row, ours.currency, ours.amount
-    from reconciliation_lines(of_account, of_livemode, of_run, 'left', asked.left_statement_id) ours
-    union all
-    select 'right', theirs.row, theirs.currency, theirs.amount
-    from reconciliation_lines(of_account, of_livemode, of_run, 'right', asked.right_statement_id) theirs
-  ) as line on line.side = home.side and line.row = home.row
-  where home.account_id = of_account and home.livemode = of_livemode and home.run_id = of_run
-  group by home.side, home.status, line.currency
-  order by home.side collate "C", home.status collate "C", line.currency collate "C";
+  for this in
+    select both_sides.name, both_sides.statement
+    from reconciliation_runs run
+    cross join lateral (values
+      (1, 'left', run.left_statement_id),
+      (2, 'right', run.right_statement_id)
+    ) as both_sides (place, name, statement)
+    where run.account_id = of_account and run.livemode = of_livemode and run.id = of_run
+    order by both_sides.place
+  loop
+    return query
+    select this.name, home.status, line.currency, count(*), sum(line.amount), count(*) filter (where home.times > 1)
+    from (
+      select kept.row, min(kept.status collate "C") as status, count(*) as times
+      from reconciliation_homes(of_account, of_livemode, of_run, this.name) kept
+      group by kept.row
+    ) as home
+    join reconciliation_lines(of_account, of_livemode, of_run, this.name, this.statement) line on line.row = home.row
+    group by home.status, line.currency
+    order by home.status collate "C", line.currency collate "C";
+  end loop;
 end;
+$$;
+
+-- Where each row of one side ended.
+create or replace function reconciliation_homes(of_account uuid, of_livemode boolean, of_run uuid, of_side text)
+  returns table ("row" integer, status text)
+  language sql stable
+as $$
+  select home.row, home.status
+  from reconciliation_items home
+  where home.account_id = of_account and home.livemode = of_livemode and home.run_id = of_run and home.side = of_side
+  union all
+  select unnest(pair.rows), 'matched'
+  from reconciliation_pairs pair
+  where pair.account_id = of_account and pair.livemode = of_livemode and pair.run_id = of_run and pair.side = of_side
 $$;

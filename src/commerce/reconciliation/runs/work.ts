@@ -13,6 +13,7 @@ import { replayDecisions } from './decisions.ts'
 import { type Ended, endRun } from './end.ts'
 import { runColumns, type RunRow, STAGES } from './object.ts'
 import { placeRest } from './rest.ts'
+import { watchProgress } from './progress.ts'
 import { subjectOf } from './told.ts'
 
 /** Ten million rows against as many, on a machine that does other things too. */
@@ -60,11 +61,13 @@ export const runJob = defineJob({
 }) satisfies Job<typeof payload>
 
 /** Does the stage that comes next; answers the one after it, `done` also when there is nothing left to do. */
-export function workStage(db: Db, clock: Clock, of: Payload): Promise<RunRow['stage']> {
+export async function workStage(db: Db, clock: Clock, of: Payload): Promise<RunRow['stage']> {
+  const progress = watchProgress(db, of)
   return db.transaction(
     async tx => {
       const run = await lockRun(tx, of)
       if (run === undefined || run.finished_at !== null) return 'done'
+      progress.begin(run)
       const placed = await placeStage(tx, run)
       if (placed.kind === 'ended') {
         await end(tx, clock, run, placed)
@@ -73,11 +76,11 @@ export function workStage(db: Db, clock: Clock, of: Payload): Promise<RunRow['st
       const next = STAGES[STAGES.indexOf(run.stage) + 1] ?? 'done'
       await tx.run`
         update reconciliation_runs
-        set stage = ${next}, status = 'running', rows_done = rows_done + ${placed.rows}
+        set stage = ${next}, status = 'running', rows_done = rows_done + ${placed.rows}, stage_percent = 0
         where account_id = ${run.account_id} and livemode = ${run.livemode} and id = ${run.id}`
       return next
     },
-    { statement_timeout_ms: STAGE_TIMEOUT_MS },
+    { statement_timeout_ms: STAGE_TIMEOUT_MS, onNotice: progress.hear },
   )
 }
 
@@ -110,8 +113,14 @@ async function placeStage(tx: Tx, run: RunRow): Promise<Placed> {
       return { kind: 'placed', rows: 0n }
     case 'decisions':
       return { kind: 'placed', rows: await replayDecisions(tx, run) }
-    case 'ids':
-      return counted(tx.one`select reconciliation_match_ids(${account_id}, ${livemode}, ${id}) as rows`)
+    case 'ids': {
+      await tx.run`select reconciliation_meet_ids(${account_id}, ${livemode}, ${id})`
+      const { rows } = await tx.one<{ rows: bigint }>`
+        select reconciliation_place_pairs(${account_id}, ${livemode}, ${id}) as rows`
+      const odd = await tx.one<{ rows: bigint }>`
+        select reconciliation_place_odd(${account_id}, ${livemode}, ${id}) as rows`
+      return { kind: 'placed', rows: rows + odd.rows }
+    }
     case 'batches':
       return counted(tx.one`select reconciliation_match_batches(${account_id}, ${livemode}, ${id}) as rows`)
     case 'rest':

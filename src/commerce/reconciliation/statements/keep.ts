@@ -53,11 +53,12 @@ export class RowKeeper {
     this.#rows += lines.length
     if (this.#rows > ROWS_MOST) throw new ApiError('reconciliation_statement_too_large')
     this.#waiting = this.#waiting.length === 0 ? [...lines] : this.#waiting.concat(lines)
-    if (this.#waiting.length >= PIECE) await this.#write()
+    // Pieces of one size, so that the digest of the same rows is the same however they come.
+    while (this.#waiting.length >= PIECE) await this.#write(this.#waiting.splice(0, PIECE))
   }
 
   async finish(): Promise<{ rows: number; sums: StoredSum[]; sha256: string }> {
-    if (this.#waiting.length > 0) await this.#write()
+    if (this.#waiting.length > 0) await this.#write(this.#waiting)
     await this.#writing
     const sums = [...this.#sums]
       .map(([currency, { rows, amount }]) => ({ currency, rows, amount: String(amount) }))
@@ -65,10 +66,8 @@ export class RowKeeper {
     return { rows: this.#rows, sums, sha256: this.#hash.digest('hex') }
   }
 
-  async #write(): Promise<void> {
+  async #write(lines: readonly Line[]): Promise<void> {
     await this.#writing
-    const lines = this.#waiting
-    this.#waiting = []
     const texts = {
       rows: plain(lines, line => line.row),
       lines: plain(lines, line => line.line),
@@ -131,13 +130,13 @@ export async function insertStatement(tx: Tx, row: StatementRow): Promise<void> 
   await tx.run`
     insert into reconciliation_statements (
       account_id, livemode, id, name, source, format, mapping, selection, sha256, content, bytes, rows, bad_rows, bad,
-      controls, sums, created_at
+      left_out, controls, sums, created_at
     )
     values (
       ${row.account_id}, ${row.livemode}, ${row.id}, ${row.name}, ${row.source}, ${row.format},
       ${jsonOf(row.mapping)}::jsonb, ${jsonOf(row.selection)}::jsonb, ${row.sha256}, ${row.content}, ${row.bytes},
-      ${row.rows}, ${row.bad_rows}, ${JSON.stringify(row.bad)}::jsonb, ${JSON.stringify(row.controls)}::jsonb,
-      ${JSON.stringify(row.sums)}::jsonb, ${row.created_at}
+      ${row.rows}, ${row.bad_rows}, ${JSON.stringify(row.bad)}::jsonb, ${JSON.stringify(row.left_out)}::jsonb,
+      ${JSON.stringify(row.controls)}::jsonb, ${JSON.stringify(row.sums)}::jsonb, ${row.created_at}
     )`
 }
 

@@ -5,7 +5,7 @@ import { id, integer, loads, nullable, object, timestamp } from '#http'
 import { ApiError, type Tenant } from '#kernel'
 import type * as rows from '#rows'
 import type { BadRow } from '../line.ts'
-import { type Control, FORMATS } from '../reading/statement.ts'
+import { type Control, FORMATS, type Summary } from '../reading/statement.ts'
 import { wideAmount } from '../wide-amount.ts'
 
 export const SOURCES = ['file', 'balance_transactions', 'payouts', 'ledger'] as const
@@ -23,20 +23,21 @@ export type StoredSum = Omit<Sum, 'amount'> & { amount: string }
 
 export type StatementRow = Omit<
   rows.ReconciliationStatementRow,
-  'source' | 'format' | 'mapping' | 'selection' | 'bad' | 'controls' | 'sums' | 'deleted_at'
+  'source' | 'format' | 'mapping' | 'selection' | 'bad' | 'left_out' | 'controls' | 'sums' | 'deleted_at'
 > & {
   source: Source
   format: (typeof FORMATS)[number] | null
   mapping: Record<string, unknown> | null
   selection: Record<string, unknown> | null
   bad: BadRow[]
+  left_out: Summary['left_out']
   controls: Control[]
   sums: StoredSum[]
 }
 
 export const statementColumns = raw(
   `account_id, livemode, id, name, source, format, mapping, selection, sha256, content, bytes, rows, bad_rows, bad,
-    controls, sums, created_at`,
+    left_out, controls, sums, created_at`,
 )
 
 const told = z.record(z.string(), z.unknown())
@@ -54,6 +55,14 @@ export const ReconciliationStatement = object('reconciliation_statement', 'rst_'
   bad: z
     .array(z.strictObject({ line: z.int(), reason: z.string() }))
     .describe('The first 1,000 of those, with the line in the file.'),
+  left_out: z
+    .array(
+      z.strictObject({
+        what: z.string().describe('What they are: `pending`, `for information`.'),
+        entries: z.int(),
+      }),
+    )
+    .describe('Entries of a bank statement that are no movements. They are no rows, and are not compared.'),
   controls: z
     .array(
       z.strictObject({

@@ -99,6 +99,7 @@ export const snapshotStatement: Endpoint = endpoint({
           rows,
           bad_rows: 0,
           bad: [],
+          left_out: [],
           controls: [],
           sums,
           created_at: now,

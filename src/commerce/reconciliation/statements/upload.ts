@@ -73,7 +73,7 @@ export const uploadStatement: Endpoint = fileEndpoint({
           asRefusal(error)
         }
         const { rows, sums, sha256: rows_sha256 } = await keeper.finish()
-        const { bad_rows, controls } = statement.finish()
+        const { bad_rows, left_out, controls } = statement.finish()
         const { format } = statement
         const used = statement.mapping && { ...statement.mapping }
         const row: StatementRow = {
@@ -85,15 +85,12 @@ export const uploadStatement: Endpoint = fileEndpoint({
           mapping: used,
           selection: null,
           sha256: file.sha256,
-          content: hash(
-            'sha256',
-            JSON.stringify([file.sha256, format, used, asked(params), rows_sha256]),
-            'hex',
-          ),
+          content: contentOf([format, used, asked(params), rows_sha256, bad_rows, controls]),
           bytes: BigInt(file.bytes),
           rows,
           bad_rows,
           bad,
+          left_out,
           controls,
           sums,
           created_at: now,
@@ -108,9 +105,12 @@ export const uploadStatement: Endpoint = fileEndpoint({
 })
 
 /**
- * What may make other rows of the same bytes, beside what the mapping shows. The rows' own digest stands beside it: a reader
- * that was mended since reads other rows, and a run of those is another run.
+ * Of what was read and not of the bytes: a file and the same file packed are one. All that a run's answer depends on is in
+ * it, and how the file was read, which another reading of the same rows may have been told otherwise.
  */
+const contentOf = (read: unknown[]): string => hash('sha256', JSON.stringify(read), 'hex')
+
+/** What was said of the reading beside what the mapping shows. */
 const asked = ({ currency, id_from }: z.output<typeof UploadParams>) => [currency ?? null, id_from ?? null]
 
 function asRefusal(error: unknown): never {

@@ -1,0 +1,269 @@
+/**
+ * The rows of a run in lists: in their order wherever they are kept, and at the cost of a page, whatever the run holds. The
+ * SQL is what the API really sends, caught at the driver; its plan is the generic one that the API's connections keep.
+ *
+ * @every-postgresql plans differ between planners.
+ */
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { decodeId } from '#kernel'
+import { startWorld, type TestAccount, type World } from '../support/testing.ts'
+
+const STATEMENTS = '/v1/reconciliation_statements'
+const RUNS = '/v1/reconciliation_runs'
+
+let world: World
+let shop: TestAccount
+let owner: pg.Client
+let sent: { text: string; values: unknown[] }[] = []
+
+beforeAll(async () => {
+  world = await startWorld()
+  shop = await world.account()
+  const query = Reflect.get(pg.Client.prototype, 'query') as (...args: unknown[]) => unknown
+  vi.spyOn(pg.Client.prototype, 'query').mockImplementation(function (this: pg.Client, ...args: unknown[]) {
+    const [statement] = args as [{ text?: string; values?: unknown[] }]
+    if (this !== owner && typeof statement.text === 'string') {
+      sent.push({ text: statement.text, values: statement.values ?? [] })
+    }
+    return query.apply(this, args) as never
+  })
+  owner = new pg.Client({ connectionString: world.url, options: '-c plan_cache_mode=force_generic_plan' })
+  await owner.connect()
+})
+afterAll(async () => {
+  vi.restoreAllMocks()
+  await owner.end()
+  await world.close()
+})
+
+interface Item {
+  side: string
+  row: number
+  status: string
+  group: string
+  reason: string | null
+  entry: { id: string }
+}
+
+async function upload(lines: string[]): Promise<string> {
+  const { body } = await shop.api.upload(
+    `${STATEMENTS}?name=side.csv`,
+    `id,amount,currency,date\n${lines.join('\n')}\n`,
+  )
+  return body.id
+}
+
+/** A run that has ended. */
+async function reconciled(left: string[], right: string[]): Promise<string> {
+  const { body } = await shop.api.post(RUNS, {
+    left_statement_id: await upload(left),
+    right_statement_id: await upload(right),
+  })
+  const { account_id, livemode } = shop
+  await world.runJob('reconciliation.run', { account_id, livemode, run_id: decodeId('rec_', body.id) })
+  return body.id
+}
+
+const listOf = (run_id: string) => async (query: string) => {
+  const { status, body } = await shop.api.get(`${RUNS}/${run_id}/items?${query}`)
+  expect([query, status, body.error]).toEqual([query, 200, undefined])
+  return body
+}
+const names = (items: Item[]) => items.map(({ side, row, status }) => `${side} ${row} ${status}`)
+
+test('items are listed in the order of reading, by side, status and group, forth and back', async () => {
+  const id = await reconciled(
+    ['a,1000,usd,2026-11-02', 'b,500,usd,2026-11-02', 'c,70,eur,2026-11-02'],
+    ['a,1000,usd,2026-11-03', 'b,700,usd,2026-11-03', 'd,9,usd,'],
+  )
+  const list = listOf(id)
+  const all = (await list('')).data as Item[]
+  expect(names(all)).toEqual([
+    'left 1 matched',
+    'left 2 discrepant',
+    'left 3 unmatched',
+    'right 1 matched',
+    'right 2 discrepant',
+    'right 3 unmatched',
+  ])
+  expect(all[1]).toMatchObject({ reason: 'amount 500 != 700', entry: { amount: 500, line: 3 } })
+  expect(names((await list('status=discrepant')).data)).toEqual(['left 2 discrepant', 'right 2 discrepant'])
+  expect(names((await list('side=right&status=matched')).data)).toEqual(['right 1 matched'])
+  expect(names((await list(`group=${all[1]?.group}`)).data)).toEqual([
+    'left 2 discrepant',
+    'right 2 discrepant',
+  ])
+  // Of a pair too, from either side of it.
+  expect(names((await list('group=l1')).data)).toEqual(['left 1 matched', 'right 1 matched'])
+  expect(names((await list('group=l1&side=right')).data)).toEqual(['right 1 matched'])
+  for (const nothing of ['group=l1&status=unmatched', 'group=l9', 'group=r1', 'group=x']) {
+    expect([nothing, (await list(nothing)).data]).toEqual([nothing, []])
+  }
+  const first = await list('limit=4')
+  expect([names(first.data).at(-1), first.has_more]).toEqual(['right 1 matched', true])
+  const second = await list(`limit=4&cursor=${first.next_cursor}`)
+  expect([names(second.data), second.has_more]).toEqual([['right 2 discrepant', 'right 3 unmatched'], false])
+  const back = await list(`limit=4&cursor=${second.prev_cursor}`)
+  expect(back.data).toEqual(first.data)
+  const foreign = await shop.api.get(`${RUNS}/${id}/items?side=left&cursor=${first.next_cursor}`)
+  expect(foreign.body.error.code).toBe('invalid_cursor')
+})
+
+test('a list goes through thousands of rows, packed and alone, without a gap or a repetition', async () => {
+  const said = Array.from({ length: 2_600 }, (_, at) => `many-${at},${at + 1},usd,`)
+  // One in a hundred is unmatched, and a stretch longer than a block.
+  const theirs = said.filter((_, at) => at % 100 !== 0 && !(at >= 1_000 && at < 2_100))
+  const list = listOf(await reconciled(said, theirs.toReversed()))
+  const expected = [
+    ...said.map((_, at) => `left ${at + 1} ${theirs.includes(said[at] as string) ? 'matched' : 'unmatched'}`),
+    ...theirs.map((_, at) => `right ${at + 1} matched`),
+  ]
+  const walk = async (query: string, towards: 'next_cursor' | 'prev_cursor', from = '') => {
+    const found: string[] = []
+    let last = ''
+    for (let cursor: string | null = from; cursor !== null; ) {
+      const page = await list(`${query}&limit=100${cursor === '' ? '' : `&cursor=${cursor}`}`)
+      if (towards === 'next_cursor') found.push(...names(page.data))
+      else found.unshift(...names(page.data))
+      last = cursor
+      cursor = page[towards]
+    }
+    return { found, last }
+  }
+  const { found, last } = await walk('', 'next_cursor')
+  expect(found).toEqual(expected)
+  const back = await walk('', 'prev_cursor', last)
+  expect(back.found).toEqual(expected)
+  for (const [query, of_it] of [
+    ['status=matched', / matched$/],
+    ['side=right', /^right /],
+    ['side=left&status=matched', /^left .* matched$/],
+    ['status=unmatched', / unmatched$/],
+  ] as const) {
+    expect((await walk(query, 'next_cursor')).found).toEqual(expected.filter(name => of_it.test(name)))
+  }
+  const { data } = await list('side=right&limit=1')
+  expect(data[0]).toMatchObject({ group: 'l2600', reason: null, entry: { id: 'many-2599' } })
+})
+
+/** Rows of each kind in the large run. */
+const MANY = 20_000
+/** Pages (8 kB) that a list may touch: a hundred rows looked up in three tables by indexes of three levels. */
+const PAGES_MOST = 1_000
+
+/** As a run of so many rows would have them: pairs, ambiguous rows in one large group, and one discrepancy behind all. */
+async function grow(run_id: string): Promise<void> {
+  const id = decodeId('rec_', run_id)
+  await owner.query(
+    `insert into reconciliation_rows (account_id, livemode, statement_id, row, line, amount, currency, id)
+     select account_id, livemode, statement_id, row, row, 1, 'usd', row::text
+     from reconciliation_runs
+     cross join unnest(array[left_statement_id, right_statement_id]) as statement_id
+     cross join generate_series(3, 3 * $2::integer) as row
+     where id = $1`,
+    [id, MANY],
+  )
+  await owner.query(
+    `insert into reconciliation_pairs (account_id, livemode, run_id, side, block, count, rows, partners)
+     select account_id, livemode, id, side, block, count(*), array_agg(row order by row), array_agg(row order by row)
+     from (
+       select account_id, livemode, id, side, row, row / 1024 as block
+       from reconciliation_runs
+       cross join unnest(array['left', 'right']) as side
+       cross join generate_series(2048, $2) as row
+       where id = $1
+     ) as pair
+     group by account_id, livemode, id, side, block`,
+    [id, MANY],
+  )
+  // Other runs have theirs, before and behind it.
+  await owner.query(
+    `insert into reconciliation_pairs (account_id, livemode, run_id, side, block, count, rows, partners)
+     select account_id, livemode, overlay(id::text placing neighbour::text from 1 for 1)::uuid, 'left', block, 1,
+       array[block * 1024], array[1]
+     from reconciliation_runs
+     cross join generate_series(1, 9) as neighbour
+     cross join generate_series(1, 1000) as block
+     where id = $1`,
+    [id],
+  )
+  await owner.query(
+    `insert into reconciliation_items (account_id, livemode, run_id, side, row, status, pass, "group")
+     select account_id, livemode, id, side, $2 + row, 'ambiguous', 'window', 'l20001'
+     from reconciliation_runs
+     cross join unnest(array['left', 'right']) as side
+     cross join generate_series(1, $2) as row
+     where id = $1
+     union all
+     select account_id, livemode, id, 'right', 3 * $2::integer, 'discrepant', 'id', 'l999999'
+     from reconciliation_runs
+     where id = $1`,
+    [id, MANY],
+  )
+}
+
+interface Plan {
+  'Node Type': string
+  'Relation Name'?: string
+  'Shared Hit Blocks': number
+  'Shared Read Blocks': number
+  Plans?: Plan[]
+}
+
+/** The plan of the last list that was sent, as the API's connections have it. */
+async function planOfList(): Promise<Plan> {
+  const statement = sent.findLast(({ text }) => text.includes('from reconciliation_items'))
+  if (statement === undefined) throw new Error('no list was sent')
+  const literal = (value: unknown) =>
+    value === null ? 'null' : `'${String(value as string | number | boolean).replaceAll("'", "''")}'`
+  await owner.query(`prepare list as ${statement.text}`)
+  try {
+    const { rows } = await owner.query<{ 'QUERY PLAN': { Plan: Plan }[] }>(
+      `explain (analyze, buffers, timing off, format json) execute list(${statement.values.map(literal).join(', ')})`,
+    )
+    return (rows[0]?.['QUERY PLAN'][0] as { Plan: Plan }).Plan
+  } finally {
+    await owner.query('deallocate all')
+  }
+}
+
+const nodesOf = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(nodesOf)]
+
+test('every list of a large run costs a page, also by what is rare in it, and with the statistics of a small one', async () => {
+  const run_id = await reconciled(['a,1,usd,', 'b,1,usd,'], ['a,1,usd,', 'b,2,usd,'])
+  await owner.query('analyze reconciliation_items, reconciliation_pairs, reconciliation_rows')
+  await grow(run_id)
+  const list = listOf(run_id)
+  for (const statistics of ['of a small table', 'of a large one']) {
+    if (statistics === 'of a large one')
+      await owner.query('analyze reconciliation_items, reconciliation_pairs')
+    for (const filters of [
+      '',
+      'side=right',
+      'status=matched',
+      'status=discrepant',
+      'status=duplicate',
+      'side=left&status=ambiguous',
+      'group=l20001',
+      'group=l20001&side=right',
+      'group=l999999',
+      'group=l10000',
+    ]) {
+      const first = await list(`${filters}&limit=100`)
+      const pages = [await planOfList()]
+      if (first.next_cursor !== null) {
+        const second = await list(`${filters}&limit=100&cursor=${first.next_cursor}`)
+        pages.push(await planOfList())
+        await list(`${filters}&limit=100&cursor=${second.prev_cursor}`)
+        pages.push(await planOfList())
+      }
+      for (const plan of pages) {
+        const case_of = `${filters} with the statistics ${statistics}: ${JSON.stringify(plan, null, 1)}`
+        expect.soft(plan['Shared Hit Blocks'] + plan['Shared Read Blocks'], case_of).toBeLessThan(PAGES_MOST)
+        const scanned = nodesOf(plan).filter(node => node['Node Type'] === 'Seq Scan')
+        expect.soft(scanned, case_of).toEqual([])
+      }
+    }
+  }
+}, 180_000)
