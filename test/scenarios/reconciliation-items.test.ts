@@ -219,10 +219,12 @@ async function planOfList(): Promise<Plan> {
     value === null ? 'null' : `'${String(value as string | number | boolean).replaceAll("'", "''")}'`
   await owner.query(`prepare list as ${statement.text}`)
   try {
-    const { rows } = await owner.query<{ 'QUERY PLAN': { Plan: Plan }[] }>(
+    const { rows } = await owner.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
       `explain (analyze, buffers, timing off, format json) execute list(${statement.values.map(literal).join(', ')})`,
     )
-    return (rows[0]?.['QUERY PLAN'][0] as { Plan: Plan }).Plan
+    const [row] = rows
+    if (row === undefined) throw new Error('explain says something')
+    return row['QUERY PLAN'][0].Plan
   } finally {
     await owner.query('deallocate all')
   }
