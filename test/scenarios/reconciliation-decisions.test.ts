@@ -73,6 +73,8 @@ test('a decision about a row without a date holds for its statement, and not for
   const { run, decide, homes } = await newTeam()
   const fee = 'FEE,-350,usd,'
   const november = await run(['a,1,usd,2026-11-02'], ['a,1,usd,2026-11-02', fee])
+  // Made before anything is decided, so that it replays nothing.
+  const january = await run(['c,1,usd,2027-01-02'], ['c,1,usd,2027-01-02', fee])
   const first = await decide(november, { kind: 'suspense', right: [2], ledger_code: 'bank' })
   expect(first.status).toBe(200)
   // The same statement again, also sent again, whatever our side says by then.
@@ -82,6 +84,7 @@ test('a decision about a row without a date holds for its statement, and not for
   expect(await homes(december)).toEqual(['left 1 matched', 'right 1 matched', 'right 2 unmatched'])
   const second = await decide(december, { kind: 'suspense', right: [2], ledger_code: 'bank' })
   expect([second.status, second.body.error]).toEqual([200, undefined])
+  expect((await decide(january, { kind: 'write_off', right: [2] })).status).toBe(200)
   const both = await run(['b,1,usd,2026-12-03'], ['b,1,usd,2026-12-02', fee])
   expect(await homes(both)).toEqual(['left 1 matched', 'right 1 matched', 'right 2 manual'])
 })
