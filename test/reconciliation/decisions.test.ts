@@ -133,6 +133,44 @@ test(
   TEST_MS,
 )
 
+test(
+  'an ambiguous row is shown with the rows that it could belong to, on the terminal, in the report and for programs',
+  async () => {
+    const left = csv('l1,100,usd,2026-11-02', 'l2,100,usd,2026-11-02')
+    folder.write('left.csv', left)
+    folder.write(
+      'right.csv',
+      csv('r<1>,100,usd,2026-11-03', 'r2,100,usd,2026-11-02', 'r3,100,usd,2026-11-20'),
+    )
+    const ran = await folder.run('reconcile', 'left.csv', 'right.csv', '--out', 'choice')
+    expect(ran.out).toContain(
+      '  ambiguous  left.csv:2 l1 1.00 USD: could be any of 2 rows within 3 days, right.csv:3 r2, right.csv:2 r<1>\n',
+    )
+    const findings = folder
+      .read('choice/findings.jsonl')
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line) as Json)
+    const of = (side: string) =>
+      findings.find(finding => finding.side === side && finding.status === 'ambiguous')
+    expect(of('left')?.candidates).toEqual([
+      { side: 'right', row: 2, line: 3, id: 'r2' },
+      { side: 'right', row: 1, line: 2, id: 'r<1>' },
+    ])
+    expect(of('right')?.candidates.map(({ row }: Json) => row)).toEqual([1, 2])
+    expect(findings.find(({ status }) => status === 'unmatched')).not.toHaveProperty('candidates')
+    expect(folder.read('choice/report.html')).toContain(
+      'could be any of 2 rows within 3 days<br><span class="soft">right.csv line 3</span> <span class="id">r2</span><br><span class="soft">right.csv line 2</span> <span class="id">r&lt;1&gt;</span>',
+    )
+    const asked = await folder.run('reconcile', 'left.csv', 'right.csv', '--json')
+    const [first] = (JSON.parse(asked.out) as Json).findings.filter(
+      ({ status }: Json) => status === 'ambiguous',
+    )
+    expect(first.candidates.map(({ id }: Json) => id)).toEqual(['r2', 'r<1>'])
+  },
+  TEST_MS,
+)
+
 const ROW = { id: 'a', amount: 1, currency: 'usd', date: '2026-11-30' }
 const SUSPENSE = { id: 'd-1', kind: 'suspense', left: [], right: [ROW] }
 const CLEAR = { id: 'd-2', kind: 'clear', left: [], right: [ROW], clears: ['d-1'] }

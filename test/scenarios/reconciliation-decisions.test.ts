@@ -140,6 +140,58 @@ test('a row that has found its counterpart is not decided without it, and the re
   })
 })
 
+test('an ambiguous row has candidates that are named, as many as its reason counts, and any other row has none', async () => {
+  const { api, run } = await newTeam()
+  const left = [
+    'l1,100,usd,2026-11-02',
+    'l2,100,usd,2026-11-04',
+    'l3,7,usd,2026-11-02',
+    'l4,1000,usd,2026-11-02',
+  ]
+  const right = [
+    'r1,100,usd,2026-11-03',
+    'r2,100,usd,2026-11-02',
+    'r3,100,eur,2026-11-02',
+    'r4,100,usd,2026-11-20',
+    // A hundredth of 1000 is 10, of 989 only 9.
+    'r5,990,usd,2026-11-02',
+    'r6,1010,usd,2026-11-03',
+    'r7,989,usd,2026-11-03',
+  ]
+  const found = await run(left, right, { rules: { tolerance: { basis_points: 100 } } })
+  const items = (await api.get(`${RUNS}/${found.id}/items?status=ambiguous`)).body.data
+  expect(items.map(({ side, row }: Json) => `${side} ${row}`)).toEqual([
+    'left 1',
+    'left 2',
+    'left 4',
+    'right 1',
+    'right 2',
+    'right 5',
+    'right 6',
+  ])
+  const candidates = async (side: string, row: number) =>
+    (await api.get(`${RUNS}/${found.id}/candidates?side=${side}&row=${row}`)).body
+  expect(await candidates('left', 1)).toMatchObject({
+    run_id: found.id,
+    side: 'left',
+    row: 1,
+    count: 2,
+    data: [
+      { side: 'right', row: 2, entry: { id: 'r2', amount: 100, date: '2026-11-02', line: 3 } },
+      { side: 'right', row: 1, entry: { id: 'r1' } },
+    ],
+  })
+  for (const { side, row, reason } of items) {
+    const { count, data } = await candidates(side, row)
+    const told = Number(/any of (\d+) rows/.exec(reason)?.[1] ?? 1)
+    expect([side, row, reason, count, data.length]).toEqual([side, row, reason, told, told])
+  }
+  expect((await candidates('left', 4)).data.map(({ entry }: Json) => entry.id)).toEqual(['r5', 'r6'])
+  for (const row of [3, 4, 7]) expect(await candidates('right', row)).toMatchObject({ count: 0, data: [] })
+  expect((await candidates('left', 9)).error).toMatchObject({ code: 'resource_missing', param: 'row' })
+  expect((await candidates('both', 1)).error).toMatchObject({ code: 'parameter_invalid', param: 'side' })
+})
+
 test('a row of a batch that adds up is not decided by itself', async () => {
   const { api, run, decide } = await newTeam()
   const file = 'id,amount,currency,batch\na,60,usd,po\nb,50,usd,po\n'

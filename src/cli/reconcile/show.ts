@@ -59,6 +59,7 @@ export function runJson(run: FileRun, report: ReportedRun, out: string | null): 
     findings: shown.map(({ items }) => ({
       status: items[0]?.status,
       reason: items[0]?.reason,
+      ...(items[0]?.candidates && { candidates: items[0].candidates }),
       rows: items.map(({ side, line, id, amount, currency, date }) => ({
         side,
         line,
@@ -199,7 +200,9 @@ function findings(report: ReportedRun, names: Names): string[] {
     const absent =
       first?.status === 'unmatched' ? `not in ${names[first.side === 'left' ? 'right' : 'left']}` : null
     const why = first?.reason ?? absent
-    const reason = why === null ? '' : `: ${visible(why)}`
+    const candidates = items.flatMap(item => item.candidates ?? [])
+    const could_be = candidates.map(({ side, line, id }) => `${names[side]}:${line} ${visible(id)}`)
+    const reason = why === null ? '' : `: ${[visible(why), ...could_be].join(', ')}`
     return `  ${first?.status}  ${rows.join(' and ')}${others > 0 ? ` and ${counted(others, 'more row')}` : ''}${reason}`
   })
   return groups.length > FINDINGS_SHOWN ? [...lines, '  …'] : lines

@@ -5,6 +5,7 @@ import { createRun } from './runs/create.ts'
 import { listRuns, listSuggestions, retrieveRun } from './runs/read.ts'
 import { runJob } from './runs/work.ts'
 import { listItems } from './items/list.ts'
+import { listCandidates } from './decisions/candidates.ts'
 import { createDecision } from './decisions/create.ts'
 import { listAllDecisions, listDecisions, retrieveDecision } from './decisions/list.ts'
 import { withdrawDecision } from './decisions/withdraw.ts'
@@ -29,6 +30,7 @@ export const reconciliationEndpoints = (): Endpoint[] => [
   retrieveRun,
   listItems,
   listSuggestions,
+  listCandidates,
   createDecision,
   listDecisions,
   listAllDecisions,

@@ -1,6 +1,7 @@
 /** Rows of a report, those that belong together beside each other. */
 import type { Item } from '../engine/face.ts'
 import { shownAmount, shownCount } from './amounts.ts'
+import type { NamedItem } from './candidates.ts'
 import { type Html, html } from './html.ts'
 import type { Names, ReportedGroup, ReportedSuggestion } from './report.ts'
 
@@ -11,7 +12,7 @@ interface Columns {
 
 /** Rows that share a reason, or have each their own. */
 interface Body {
-  items: readonly Item[]
+  items: readonly NamedItem[]
   more: number
   reason: string | null
 }
@@ -52,7 +53,7 @@ ${bodies.map(body => rows(body, names, columns))}</table>`
 }
 
 function rows({ items, more, reason }: Body, names: Names, { has_dates, has_reasons }: Columns): Html {
-  const why = html`<td class="why" rowspan="${items.length}">${reason}${difference(items, more)}</td>`
+  const why = html`<td class="why" rowspan="${items.length}">${reason}${difference(items, more)}${candidates(items, names)}</td>`
   const width = 3 + Number(has_dates) + Number(has_reasons)
   return html`<tbody>${items.map(
     (item, i) => html`<tr>${cells(item, names, has_dates)}${has_reasons && i === 0 ? why : ''}</tr>`,
@@ -68,6 +69,16 @@ function cells({ side, line, id, date, amount, currency }: Item, names: Names, h
   return html`<td class="at">${names[side]} <span class="soft">line ${line}</span></td>
 <td class="id">${id}</td>${has_dates ? html`<td class="day">${date}</td>` : ''}
 <td class="n">${shownAmount(amount, currency)} ${currency.toUpperCase()}</td>`
+}
+
+/** What an ambiguous row could belong to. */
+function candidates(items: readonly NamedItem[], names: Names): Html | null {
+  const all = items.flatMap(item => item.candidates ?? [])
+  if (all.length === 0) return null
+  return html`${all.map(
+    ({ side, line, id }) =>
+      html`<br><span class="soft">${names[side]} line ${line}</span> <span class="id">${id}</span>`,
+  )}`
 }
 
 /** By how much the sides of one thing differ, where that can be said. */

@@ -3,6 +3,7 @@ import type { FileRun, Item, SideSummary } from '../engine/face.ts'
 import type { Suggestion } from '../home.ts'
 import type { Mapping } from '../reading/statement.ts'
 import type { Status } from '../rules.ts'
+import { type NamedItem, namingCandidates } from './candidates.ts'
 import { mappingInWords } from './mapping.ts'
 import type { ReportedRun, ReportedSide, ReportedSuggestion } from './report.ts'
 import { createSampler } from './sample.ts'
@@ -16,7 +17,7 @@ export const runIdOf = ({ key }: Pick<FileRun, 'key'>): string => `run_${key.sli
 
 export interface ReportOptions {
   /** Hears each finding once, in the order of the run. */
-  onFinding?: (item: Item) => void | Promise<void>
+  onFinding?: (item: NamedItem) => void | Promise<void>
   /** After so many findings nobody reads on; all of them when absent. */
   findings_most?: number
 }
@@ -36,7 +37,7 @@ export async function reportOf(
   const wanted = wantedBy(run.suggestions)
   const turned = countTurned()
   let findings = 0
-  for await (const item of run.findings()) {
+  for await (const item of namingCandidates(run.findings(), run.rules)) {
     findings += 1
     if (findings > findings_most) break
     sampler.add(item)

@@ -3,6 +3,7 @@
  * rows. Nothing in it tells when or where it was made, so one run has one report, to the byte.
  */
 import type { Control, Item, StatusSum } from '../engine/face.ts'
+import type { NamedItem } from './candidates.ts'
 import type { BadRow, Side } from '../line.ts'
 import type { Rules, Status } from '../rules.ts'
 import type { Turned } from './turned.ts'
@@ -29,7 +30,7 @@ export interface ReportedSide {
 
 /** Rows that were decided together; of many only the first. */
 export interface ReportedGroup {
-  items: readonly Item[]
+  items: readonly NamedItem[]
   /** How many more rows belong to it. */
   more: number
 }

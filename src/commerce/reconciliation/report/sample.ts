@@ -1,7 +1,7 @@
 /** The first findings of each status, taken from a stream that may be as long as both sides. */
-import type { Item } from '../engine/face.ts'
 import type { Side } from '../line.ts'
 import type { Status } from '../rules.ts'
+import type { NamedItem } from './candidates.ts'
 import type { ReportedGroup } from './report.ts'
 
 /** Of each status and side: as many as somebody reads on a page before wanting them in a spreadsheet. */
@@ -11,12 +11,12 @@ export const ROWS_OF_GROUP_MOST = 10
 
 export interface Sampler {
   /** Rows that were decided together may come apart. */
-  add(item: Item): void
+  add(item: NamedItem): void
   samples(): Map<Status, ReportedGroup[]>
 }
 
 interface Gathered {
-  items: Item[]
+  items: NamedItem[]
   more: number
 }
 
@@ -47,5 +47,5 @@ export function createSampler(groups_most = GROUPS_MOST): Sampler {
   }
 }
 
-const leftFirst = (a: Item, b: Item): number =>
+const leftFirst = (a: NamedItem, b: NamedItem): number =>
   a.side === b.side ? a.row - b.row : a.side === 'left' ? -1 : 1
