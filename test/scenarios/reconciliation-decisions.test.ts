@@ -1,13 +1,7 @@
-/** Decisions through the API, month after month: what they hold for, whom they refuse, how they are withdrawn and cleared. */
-import { execFile } from 'node:child_process'
-import { join } from 'node:path'
+/** Decisions through the API, month after month: what they hold for, whom they refuse, and how they are withdrawn. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { encodeId } from '#kernel'
-import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
-
-const STATEMENTS = '/v1/reconciliation_statements'
-const RUNS = '/v1/reconciliation_runs'
-const DECISIONS = '/v1/reconciliation_decisions'
+import { type Json, startWorld, type World } from '../support/testing.ts'
+import { DECISIONS, RUNS, SAID, STATEMENTS, team } from './reconciliation-team.fixture.ts'
 
 let world: World
 beforeAll(async () => {
@@ -18,56 +12,7 @@ afterAll(async () => {
   await world.close()
 })
 
-const SAID = { reason: 'Asked the bank.', author: 'Ada' }
-
-/** What a finance team does with one account, each step by the API. */
-function team(account: TestAccount) {
-  const { api } = account
-  const upload = async (name: string, rows: readonly string[]): Promise<string> => {
-    const file = `id,amount,currency,date\n${rows.map(row => `${row}\n`).join('')}`
-    const { status, body } = await api.upload(`${STATEMENTS}?name=${name}&is_empty_allowed=true`, file)
-    expect([status, body.error]).toEqual([200, undefined])
-    return body.id
-  }
-  const work = async (): Promise<void> => {
-    const { account_id, livemode } = account
-    const waiting = await world.db.many<{ id: string }>`
-      select id from reconciliation_runs where account_id = ${account_id} and finished_at is null`
-    for (const { id } of waiting)
-      await world.runJob('reconciliation.run', { account_id, livemode, run_id: id })
-  }
-  return {
-    api,
-    /** The run of both sides, worked off. */
-    run: async (left: readonly string[], right: readonly string[], more: object = {}): Promise<Json> => {
-      const sides = {
-        left_statement_id: await upload('books.csv', left),
-        right_statement_id: await upload('bank.csv', right),
-      }
-      const { body } = await api.post(RUNS, { ...sides, ...more })
-      expect(body.error).toBeUndefined()
-      await work()
-      return (await api.get(`${RUNS}/${body.id}`)).body
-    },
-    /** Status of each row, `right 1 manual`. */
-    homes: async (run: Json): Promise<string[]> => {
-      const { data } = (await api.get(`${RUNS}/${run.id}/items?limit=100`)).body
-      return data.map(({ side, row, status }: Json) => `${side} ${row} ${status}`)
-    },
-    decide: (run: Json, body: object) => api.post(`${RUNS}/${run.id}/decisions`, { ...SAID, ...body }),
-    withdraw: (decision: Json) =>
-      api.post(`${DECISIONS}/${decision.id}/withdraw`, { ...SAID, author: 'Grace' }),
-    list: async (query: string): Promise<string[]> => {
-      const { data } = (await api.get(`${DECISIONS}?${query}`)).body
-      return data.map(({ id }: Json) => id)
-    },
-    balances: async (): Promise<Record<string, number>> => {
-      const { data } = (await api.get('/v1/ledger/accounts?limit=100')).body
-      return Object.fromEntries(data.map(({ code, balance }: Json) => [code, balance]))
-    },
-  }
-}
-const newTeam = async () => team(await world.account())
+const newTeam = async () => team(world, await world.account())
 
 test('a decision about a row without a date holds for its statement, and not for the same row of the next month', async () => {
   const { run, decide, homes } = await newTeam()
@@ -206,7 +151,7 @@ test('a row of a batch that adds up is not decided by itself', async () => {
 
 test('a decision is withdrawn once, with a name and a reason: its rows are open again, and runs replay it no more', async () => {
   const account = await world.account()
-  const { api, run, decide, withdraw, homes, list } = team(account)
+  const { api, run, decide, withdraw, homes, list } = team(world, account)
   const sides = [['a,1,usd,2026-11-02'], ['a2,1,usd,2026-11-12']] as const
   const found = await run(...sides)
   const { body: decision } = await decide(found, { kind: 'match', left: [1], right: [1] })
@@ -243,160 +188,6 @@ test('a decision is withdrawn once, with a name and a reason: its rows are open 
   const release = world.db.as(account).run`
     delete from reconciliation_decided_rows where account_id = ${account.account_id}`
   await expect(release).rejects.toThrow('reconciliation_decided_rows is immutable: delete refused')
-})
-
-test('what a withdrawn decision posted to suspense is taken back by transfers of their own, once', async () => {
-  const { api, run, decide, withdraw, balances } = await newTeam()
-  const found = await run(['a,70,usd,2026-11-02', 'e,9,eur,2026-11-02'], ['w,700,usd,2026-11-02'])
-  const { body: decision } = await decide(found, {
-    kind: 'suspense',
-    left: [1, 2],
-    right: [1],
-    ledger_code: 'bank',
-  })
-  expect(decision.transfer_ids).toHaveLength(2)
-  const both = await Promise.all([withdraw(decision), withdraw(decision)])
-  expect(both.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 400])
-  const withdrawn = (await api.get(`${DECISIONS}/${decision.id}`)).body
-  expect(withdrawn.withdrawal.transfer_ids).toHaveLength(2)
-  expect(withdrawn.suspended.map(({ open }: Json) => open)).toEqual([0, 0])
-  expect(new Set(Object.values(await balances()))).toEqual(new Set([0]))
-  const { data } = (await api.get(`/v1/ledger/transfers?source_id=${decision.id}`)).body
-  expect(data).toHaveLength(4)
-  // Neither is in a cut of the account: the outside knows of none of it.
-  const cut = await api.post(`${STATEMENTS}/snapshot`, { name: 'bank', source: 'ledger', code: 'bank' })
-  expect(cut.body.rows).toBe(0)
-})
-
-test('what was missed and has come is cleared from suspense by a decision about the row that came', async () => {
-  const { api, run, decide, withdraw, balances, list, homes } = await newTeam()
-  const november = await run(['pay_1,70,usd,2026-11-20', 'pay_2,30,usd,2026-11-20'], [])
-  const missed = [
-    (await decide(november, { kind: 'suspense', left: [1], ledger_code: 'bank' })).body,
-    (await decide(november, { kind: 'suspense', left: [2], ledger_code: 'bank' })).body,
-  ]
-  expect(missed[0].suspended).toEqual([{ code: 'suspense_missing', currency: 'usd', amount: 70, open: 70 }])
-  const ids = missed.map(({ id }) => id)
-  expect(await list('kind=suspense&status=open')).toEqual(ids.toReversed())
-
-  // One payment for both, in two parts.
-  const sides = [[], ['wire,80,usd,2026-12-03', 'rest,20,usd,2026-12-04', 'more,1,usd,2026-12-04']] as const
-  const december = await run(...sides)
-  const first = await decide(december, { kind: 'clear', right: [1], clears: ids })
-  expect([first.status, first.body.error]).toEqual([200, undefined])
-  expect(first.body).toMatchObject({ kind: 'clear', status: 'standing', clears: ids, suspended: null })
-  expect(first.body.transfer_ids).toHaveLength(2)
-  expect([await list('status=open'), await list('status=cleared')]).toEqual([[ids[1]], [ids[0]]])
-  expect((await api.get(`${DECISIONS}/${ids[1]}`)).body.suspended).toMatchObject([{ amount: 30, open: 20 }])
-  expect(await balances()).toEqual({ bank: -20, suspense_missing: 20 })
-
-  const too_much = await decide(december, { kind: 'clear', right: [2, 3], clears: [ids[1]] })
-  expect(too_much.body.error).toMatchObject({
-    code: 'reconciliation_clearing_unfit',
-    message: expect.stringContaining('bring 1 usd more'),
-  })
-  const closed = await decide(december, { kind: 'clear', right: [2], clears: [ids[0]] })
-  expect(closed.body.error).toMatchObject({
-    code: 'reconciliation_decision_unexpected_state',
-    param: 'clears[0]',
-    message: expect.stringContaining('it is cleared'),
-  })
-  const part = await withdraw(missed[1])
-  expect(part.body.error.message).toContain('Of 30 usd in suspense_missing 20 are left')
-  const second = await decide(december, { kind: 'clear', right: [2], clears: [ids[1]] })
-  expect(await list('status=open')).toEqual([])
-  expect(await balances()).toEqual({ bank: 0, suspense_missing: 0 })
-  expect(await homes(await run(...sides))).toEqual(['right 1 manual', 'right 2 manual', 'right 3 unmatched'])
-
-  // It was another's money after all.
-  const taken_back = await withdraw(second.body)
-  expect(taken_back.body).toMatchObject({
-    status: 'withdrawn',
-    withdrawal: { transfer_ids: [expect.any(String)] },
-  })
-  expect(await list('status=open')).toEqual([ids[1]])
-  expect(await balances()).toEqual({ bank: -20, suspense_missing: 20 })
-})
-
-test('what nobody expected is cleared by what the books say later, and by an adjustment that names the decision', async () => {
-  const account = await world.account()
-  const { api, run, decide, list, balances } = team(account)
-  const november = await run([], ['wire,700,usd,2026-11-20'])
-  const { body: decision } = await decide(november, { kind: 'suspense', right: [1], ledger_code: 'bank' })
-  const wrong = await run([], ['wire-2,5,usd,2026-12-01'])
-  const unfit = await decide(wrong, { kind: 'clear', right: [1], clears: [decision.id] })
-  expect(unfit.body.error).toMatchObject({ code: 'reconciliation_clearing_unfit', param: 'clears[0]' })
-  const december = await run(['pay_9,500,usd,2026-12-01'], [])
-  expect((await decide(december, { kind: 'clear', left: [1], clears: [decision.id] })).status).toBe(200)
-  expect((await api.get(`${DECISIONS}/${decision.id}`)).body).toMatchObject({
-    status: 'open',
-    suspended: [{ code: 'suspense_unexpected', amount: 700, open: 200 }],
-  })
-  const accountant = await world.accountant(account)
-  const given = await accountant.post('/v1/ledger/transfers', {
-    ...SAID,
-    transfers: [
-      {
-        debit_code: 'suspense_unexpected',
-        credit_code: 'bank',
-        amount: 200,
-        currency: 'usd',
-        source_id: decision.id,
-      },
-    ],
-  })
-  expect([given.status, given.body.error]).toEqual([200, undefined])
-  expect(await list('status=cleared')).toEqual([decision.id])
-  expect(await balances()).toEqual({ bank: 0, suspense_unexpected: 0 })
-  // Money that is sent back leaves the bank, which its statement shows too: it is in the cut, what decisions post is not.
-  const { body: cut } = await api.post(`${STATEMENTS}/snapshot`, {
-    name: 'b',
-    source: 'ledger',
-    code: 'bank',
-  })
-  expect(cut.sums).toMatchObject([{ currency: 'usd', rows: 1, amount: -200 }])
-})
-
-const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.ts')
-
-/** `bursar ledger suspense`, for one account. */
-const suspense = (of: string, ...args: string[]) =>
-  new Promise<{ code: number; out: string; err: string }>(resolve => {
-    const env = { ...process.env, DATABASE_URL: world.url, BURSAR_DATA_DIR: world.data_dir }
-    const words = [CLI, 'ledger', 'suspense', '--account', of, ...args]
-    execFile(process.execPath, words, { env }, (error, out, err) =>
-      resolve({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : 1, out, err }),
-    )
-  })
-
-test('the command line shows what waits in suspense: of which run and row, since when, and who decided it', async () => {
-  const account = await world.account()
-  const id = encodeId('acct_', account.account_id)
-  expect(await suspense(id)).toEqual({ code: 0, out: 'Nothing waits in suspense.\n', err: '' })
-  const { run, decide, withdraw } = team(account)
-  const found = await run(['a,1,usd,2026-11-02', 'pay\u009b_7,1250,usd,2026-11-02'], ['w,300,usd,2026-11-12'])
-  const missed = await decide(found, { kind: 'suspense', left: [2], ledger_code: 'bank' })
-  const unexpected = await decide(found, { kind: 'suspense', right: [1], ledger_code: 'bank' })
-  await withdraw(unexpected.body)
-  const text = await suspense(id)
-  expect([text.code, text.err]).toEqual([1, ''])
-  const day = missed.body.created_at.slice(0, 10)
-  const [, , ...lines] = text.out.trimEnd().split('\n')
-  expect(lines[0]).toMatch(
-    new RegExp(
-      `^${day} +suspense_missing +USD +12\\.50 +12\\.50 +open +left 2 pay\\\\u009b_7 +${found.id} +${missed.body.id} +Ada \\(.*Asked the bank\\.$`,
-    ),
-  )
-  expect(lines.slice(1)).toEqual(['', 'suspense_missing: 12.50 USD open in 1 of the decisions shown.'])
-  const all = JSON.parse((await suspense(id, '--all', '--json')).out) as Json
-  expect(all.decisions.map(({ id: decision, status }: Json) => [decision, status])).toEqual([
-    [missed.body.id, 'open'],
-    [unexpected.body.id, 'withdrawn'],
-  ])
-  expect(all.totals).toEqual([
-    { code: 'suspense_missing', currency: 'usd', decisions: 1, open: 1250 },
-    { code: 'suspense_unexpected', currency: 'usd', decisions: 0, open: 0 },
-  ])
 })
 
 test('a decision names up to 10,000 rows of a side, and shows the first hundred of them', async () => {
