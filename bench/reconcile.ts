@@ -23,7 +23,7 @@ const SORT_MEMORY = '256M'
 
 const before = machine()
 const directory = mkdtempSync(join(tmpdir(), 'bench-reconcile-'))
-const RESULTS = ['items.csv', 'findings.csv', 'run.json']
+const RESULTS = ['items.csv', '.bursar-findings.csv', 'run.json']
 
 interface Timed {
   ms: number

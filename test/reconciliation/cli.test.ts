@@ -108,7 +108,14 @@ test(
     const first = await reconcile('ledger.csv', 'bank.csv', '--out', 'kept', '--json')
     expect(first).toMatchObject({ code: 1, err: '' })
     const files = readdirSync(join(folder.path, 'kept')).toSorted()
-    expect(files).toEqual(['findings.csv', 'findings.jsonl', 'items.csv', 'report.html', 'run.json'])
+    expect(files).toEqual([
+      '.bursar-findings.csv',
+      'findings.csv',
+      'findings.jsonl',
+      'items.csv',
+      'report.html',
+      'run.json',
+    ])
     // Who may read one may read all: as the umask has it.
     const mode = 0o666 & ~process.umask()
     const modes = files.map(file => statSync(join(folder.path, 'kept', file)).mode & 0o777)
@@ -228,10 +235,20 @@ test(
   async () => {
     folder.write('bad.csv', csv('a,100,usd', 'b,1O0,usd', 'c,99999999999999999999,usd'))
     folder.write('good.csv', csv('a,100,usd'))
-    const ran = await reconcile('bad.csv', 'good.csv')
+    const ran = await reconcile('bad.csv', 'good.csv', '--out', 'bad')
     expect(ran.code).toBe(1)
     expect(ran.out).toContain('✗ 2 rows need somebody: 2 not readable.\n')
     expect(ran.out).toMatch(/bad\.csv:3: not readable: .*bad\.csv:4: not readable: /s)
+    expect(folder.read('bad/findings.csv').split('\n').slice(1)).toEqual([
+      expect.stringMatching(/^not_readable,bad\.csv,3,/),
+      expect.stringMatching(/^not_readable,bad\.csv,4,/),
+      '',
+    ])
+    expect(JSON.parse(folder.read('bad/findings.jsonl').split('\n')[1] ?? '')).toMatchObject({
+      side: 'left',
+      line: 4,
+      status: 'not_readable',
+    })
     expect(json(await reconcile('bad.csv', 'good.csv', '--json'))).toMatchObject({
       matched: 1,
       bad_rows: 2,
@@ -341,6 +358,7 @@ test(
       csv(
         '"=HYPERLINK(""http://x"")",1,usd',
         '<script>alert(1)</script>,2,usd',
+        '＝1+1,4,usd',
         'a\u001b]0;gone\u0007,3,usd',
       ),
     )
@@ -350,7 +368,8 @@ test(
     // oxlint-disable-next-line no-control-regex
     expect(ran.out).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/)
     expect(folder.read('hostile/report.html')).not.toContain('<script')
-    expect(folder.read('hostile/findings.csv')).not.toMatch(/(^|,)"?=/m)
+    expect(folder.read('hostile/findings.csv')).not.toMatch(/(^|,)"?[=＝]/m)
+    expect(folder.read('hostile/findings.csv')).toContain("'＝1+1,")
   },
   TEST_MS,
 )
@@ -390,6 +409,7 @@ test(
     const ran = await reconcile('large.csv', 'large2.csv', '--out', 'large', '--json')
     expect(json(ran)).toMatchObject({ matched: MANY, is_clean: true })
     expect(readdirSync(join(folder.path, 'large')).toSorted()).toEqual([
+      '.bursar-findings.csv',
       'findings.csv',
       'findings.jsonl',
       'items.csv',

@@ -71,7 +71,14 @@ describe('what comes through a pipe is reconciled as the file of the same bytes 
     () => {
       const ran = shell('cat many.csv | $bursar reconcile - many2.csv --out large')
       expect(ran).toMatchObject({ code: 0, err: '' })
-      const whole = ['findings.csv', 'findings.jsonl', 'items.csv', 'report.html', 'run.json']
+      const whole = [
+        '.bursar-findings.csv',
+        'findings.csv',
+        'findings.jsonl',
+        'items.csv',
+        'report.html',
+        'run.json',
+      ]
       expect(readdirSync(join(folder.path, 'large')).toSorted()).toEqual(whole)
     },
     TEST_MS,
@@ -161,7 +168,9 @@ test(
     expect(ran.out).toContain('second: 2\n')
     expect(ran.err).toMatch(/bursar: --out shared: another run works in this folder, process \d+/)
     expect(ran.out).toContain('third: 0\n')
-    expect(readdirSync(join(folder.path, 'shared')).filter(name => name.startsWith('.'))).toEqual([])
+    expect(readdirSync(join(folder.path, 'shared')).filter(name => name.startsWith('.'))).toEqual([
+      '.bursar-findings.csv',
+    ])
   },
   TEST_MS,
 )

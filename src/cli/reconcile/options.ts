@@ -81,7 +81,10 @@ export function declareOptions(command: Command): void {
       ).choices(['left', 'right']),
     )
     .option('--allow-empty', 'take a file without rows for a day on which nothing happened')
-    .option('--out <dir>', 'keep the run there: report.html, findings.csv, items.csv, run.json')
+    .option(
+      '--out <dir>',
+      'keep the run there: report.html, findings.csv, findings.jsonl, items.csv, run.json',
+    )
     .option('--json', 'print one JSON object instead of text')
 }
 

@@ -1,7 +1,17 @@
-/** What the command leaves beside the run: the report, and the findings as JSON lines. */
+/** What the command leaves beside the run: the report, and the findings for spreadsheets and as JSON lines. */
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type FileRun, type Item, type ReportedRun, reportOf, reportPage } from '#reconciliation/files'
+import {
+  badRowLines,
+  type FileRun,
+  findingLine,
+  findingsHeader,
+  namesOf,
+  NOT_READABLE,
+  type ReportedRun,
+  reportOf,
+  reportPage,
+} from '#reconciliation/files'
 import { BY_UMASK, wholeFile, type Write } from '../ledger/whole-file.ts'
 
 /** A piece of a file that is written at once. */
@@ -13,29 +23,50 @@ const HEAD_BYTES = 2_048
 /** The report of a run whose files are there already is read again and not written: they are the same to the byte. */
 export async function writeOutputs(run: FileRun, directory: string): Promise<ReportedRun> {
   const page_file = join(directory, 'report.html')
-  const is_written = run.is_stored && (await isReportOf(page_file, run.key))
-  const report = is_written
-    ? await reportOf(run)
-    : await beside(join(directory, 'findings.jsonl'), async write => {
-        let piece = ''
-        const made = await reportOf(run, {
-          async onFinding(item) {
-            piece += jsonLine(item)
-            if (piece.length < PIECE_LENGTH) return
-            await write(piece)
-            piece = ''
-          },
-        })
-        await write(piece)
-        return made
+  if (run.is_stored && (await isReportOf(page_file, run.key))) return reportOf(run)
+  const names = namesOf(run)
+  const report = await beside(join(directory, 'findings.csv'), writeCsv =>
+    beside(join(directory, 'findings.jsonl'), async writeJson => {
+      const csv = inPieces(writeCsv)
+      const json = inPieces(writeJson)
+      await csv.add(findingsHeader)
+      for (const side of ['left', 'right'] as const) {
+        for (const line of badRowLines(side, run[side], names)) await csv.add(line)
+        for (const { line, reason } of run[side].bad) {
+          await json.add(jsonLine({ side, line, status: NOT_READABLE, reason }))
+        }
+      }
+      const made = await reportOf(run, {
+        async onFinding(item) {
+          await csv.add(findingLine(item, names))
+          await json.add(jsonLine(item))
+        },
       })
+      await csv.end()
+      await json.end()
+      return made
+    }),
+  )
   // Last: where it stands, everything else does.
-  if (!is_written) {
-    await beside(page_file, write =>
-      write(reportPage(report, { findings_file: 'findings.csv', items_file: 'items.csv' })),
-    )
-  }
+  await beside(page_file, write =>
+    write(reportPage(report, { findings_file: 'findings.csv', items_file: 'items.csv' })),
+  )
   return report
+}
+
+/** Small texts, written many at once. */
+function inPieces(write: Write) {
+  let piece = ''
+  return {
+    async add(text: string): Promise<void> {
+      piece += text
+      if (piece.length < PIECE_LENGTH) return
+      const full = piece
+      piece = ''
+      await write(full)
+    },
+    end: () => write(piece),
+  }
 }
 
 /** Readable to whom the run's own files are, which hold the same. */
@@ -57,7 +88,7 @@ async function isReportOf(file: string, key: string): Promise<boolean> {
 }
 
 /** Exact: an amount is a JSON number of any length (RFC 8259, section 6). */
-function jsonLine(item: Item): string {
+function jsonLine(item: object): string {
   const members = Object.entries(item).map(
     ([name, value]) =>
       `${JSON.stringify(name)}:${typeof value === 'bigint' ? String(value) : JSON.stringify(value)}`,

@@ -17,9 +17,17 @@ export {
 export { RunFailed } from './engine/trouble.ts'
 export { counted, shownAmount, shownCount } from './report/amounts.ts'
 export { visible } from './report/html.ts'
+export { badRowLines, findingLine, findingsHeader, NOT_READABLE } from './report/findings-csv.ts'
 export { reportOf, runIdOf } from './report/of-run.ts'
 export { isClean, reportPage } from './report/page.ts'
-export { namesOf, type Names, type ReportedGroup, type ReportedRun, rowsOf } from './report/report.ts'
+export {
+  namesOf,
+  shortNames,
+  type Names,
+  type ReportedGroup,
+  type ReportedRun,
+  rowsOf,
+} from './report/report.ts'
 export type { Turned } from './report/turned.ts'
 export { leftOutInWords, STATUSES_SHOWN, statusWords, turnedInWords } from './report/words.ts'
 export {

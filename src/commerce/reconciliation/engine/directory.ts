@@ -7,7 +7,9 @@ import { join } from 'node:path'
  * gives to a folder of their own.
  */
 export const WORKING_FOLDER = '.bursar-work'
-export const RESULTS = ['items.csv', 'findings.csv'] as const
+/** Read back by this engine alone: hidden, because `findings.csv` is written from it for people. */
+export const FINDINGS = '.bursar-findings.csv'
+export const RESULTS = ['items.csv', FINDINGS] as const
 const RUN = 'run.json'
 
 export class Directory {

@@ -130,7 +130,7 @@ describe('the file engine', () => {
     const [left, right] = [sample('l'), sample('r')]
     const first = await run({ left, right })
     const second = await run({ left, right })
-    for (const name of ['run.json', 'items.csv', 'findings.csv']) {
+    for (const name of ['run.json', 'items.csv', '.bursar-findings.csv']) {
       expect(readFileSync(join(second.directory, name))).toEqual(readFileSync(join(first.directory, name)))
     }
     const third = await run({ left, right, directory: first.directory })
@@ -164,7 +164,7 @@ describe('the file engine', () => {
       left: 'id,amount,currency,text\n=1+1,-5,usd,@x\n\'=1,6,usd,"a ""b"",\nc"\n',
       right: 'id,amount,currency\n',
     })
-    const text = readFileSync(join(found.directory, 'findings.csv'), 'utf8')
+    const text = readFileSync(join(found.directory, '.bursar-findings.csv'), 'utf8')
     expect(text).toContain("'=1+1,-5,usd")
     expect(text).toContain("''=1,6,usd")
     expect(await all(found.findings())).toMatchObject([
@@ -236,7 +236,7 @@ describe('the file engine', () => {
 })
 
 const bytesOf = ({ directory }: { directory: string }) =>
-  ['run.json', 'items.csv', 'findings.csv'].map(name => readFileSync(join(directory, name), 'utf8'))
+  ['run.json', 'items.csv', '.bursar-findings.csv'].map(name => readFileSync(join(directory, name), 'utf8'))
 
 /** Large enough for two threads; one of a hundred rows is the side's own, and each side has its own order. */
 function large(side: string): string {

@@ -1,6 +1,6 @@
 /**
  * What the file engine is asked and what it answers. A run lives in a directory of its own: `run.json`, `items.csv`
- * and `findings.csv` are its result, whole or absent; everything else in it may be thrown away.
+ * and its findings are its result, whole or absent; everything else in it may be thrown away.
  */
 import type { Decision } from '../decision.ts'
 import type { Suggestion } from '../home.ts'

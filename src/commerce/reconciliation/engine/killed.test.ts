@@ -16,7 +16,7 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
-const RESULTS = ['findings.csv', 'items.csv', 'run.json']
+const RESULTS = ['.bursar-findings.csv', 'items.csv', 'run.json']
 
 /** A run in a process of its own, that dies by its own hand, without a chance to tidy up, when a stage begins. */
 function run(directory: string, killed_at: string | null, file_blocks = 'unlimited') {

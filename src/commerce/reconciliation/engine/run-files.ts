@@ -9,7 +9,7 @@ import { decisionsFor } from '../decision.ts'
 import { type Rules, RULES_VERSION } from '../rules.ts'
 import { Crew } from './crew.ts'
 import type { Rest } from './decided.ts'
-import { Directory } from './directory.ts'
+import { Directory, FINDINGS } from './directory.ts'
 import { Duck } from './duck.ts'
 import type { FileRun, FileSide, Item, Progress, RunFiles, RunFilesOptions, SideSummary } from './face.ts'
 import { decideLeftovers } from './leftovers.ts'
@@ -79,7 +79,7 @@ async function runPlain(directory: Directory, options: RunFilesOptions): Promise
     tell(options, { stage: 'write', done: 0, total: rows })
     const written = weaveAll(crew, left.file, peeled, rest, work)
     // Beside the threads that write the rows.
-    const beside = rest.writeFindings(work('findings.csv')).then(async () => rest?.suggestions())
+    const beside = rest.writeFindings(work(FINDINGS)).then(async () => rest?.suggestions())
     const [same, suggestions] = await Promise.all([written, beside])
     const of = (side: Item['side']) => same.map(sum => ({ side, status: 'matched' as const, ...sum }))
     const sums = addSums(await rest.sums(), of('left'), of('right'))
@@ -153,7 +153,7 @@ async function runCarefully(directory: Directory, options: RunFilesOptions): Pro
     await writeItems(duck, 'left', directory.work('items.csv'), true)
     await writeItems(duck, 'right', directory.work('items-1'), false)
     await append(directory.work('items.csv'), directory.work('items-1'))
-    await writeFindings(duck, directory.work('findings.csv'))
+    await writeFindings(duck, directory.work(FINDINGS))
     const found = await suggestions(duck, rules)
     const key = await keyOf(options, left.summary.sha256, right.summary.sha256)
     return summarize(key, rules, left.summary, right.summary, sums, found)

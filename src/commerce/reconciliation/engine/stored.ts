@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import type { Suggestion } from '../home.ts'
 import type { Side } from '../line.ts'
 import { CLEAN_STATUSES, type Rules, STATUSES, type Status } from '../rules.ts'
-import type { Directory } from './directory.ts'
+import { type Directory, FINDINGS } from './directory.ts'
 import type { FileRun, Item, SideSummary, StatusSum } from './face.ts'
 import { isPass, isStatus, unsafe } from './write.ts'
 
@@ -57,7 +57,7 @@ export function fileRun(run: StoredRun, directory: Directory, is_stored: boolean
     is_stored,
     directory: directory.path,
     items: () => readItems(directory.result('items.csv'), cell => cell),
-    findings: () => readItems(directory.result('findings.csv'), unsafe),
+    findings: () => readItems(directory.result(FINDINGS), unsafe),
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * The result on disk: every row in `items.csv`, what somebody must look at in `findings.csv`. Both are written under
+ * The result on disk: every row in `items.csv`, what somebody must look at in a file of its own. Both are written under
  * other names; `run.json` comes last, and a directory without it holds no result.
  */
 import type { Suggestion } from '../home.ts'

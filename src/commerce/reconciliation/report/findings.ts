@@ -5,6 +5,9 @@ import type { NamedItem } from './candidates.ts'
 import { type Html, html } from './html.ts'
 import type { Names, ReportedGroup, ReportedSuggestion } from './report.ts'
 
+/** Three lines of what a bank's customer wrote: enough to recognise it, and the spreadsheet has all of it. */
+const TEXT_SHOWN_MOST = 160
+
 interface Columns {
   has_dates: boolean
   has_reasons: boolean
@@ -65,9 +68,17 @@ function rows({ items, more, reason }: Body, names: Names, { has_dates, has_reas
 `
 }
 
-function cells({ side, line, id, date, amount, currency }: Item, names: Names, has_dates: boolean): Html {
+function cells(
+  { side, line, id, date, amount, currency, text }: Item,
+  names: Names,
+  has_dates: boolean,
+): Html {
+  const shown =
+    text === null || text.length <= TEXT_SHOWN_MOST
+      ? text
+      : `${text.slice(0, TEXT_SHOWN_MOST).toWellFormed()}…`
   return html`<td class="at">${names[side]} <span class="soft">line ${line}</span></td>
-<td class="id">${id}</td>${has_dates ? html`<td class="day">${date}</td>` : ''}
+<td class="id">${id}${shown === null ? '' : html`<p class="text">${shown}</p>`}</td>${has_dates ? html`<td class="day">${date}</td>` : ''}
 <td class="n">${shownAmount(amount, currency)} ${currency.toUpperCase()}</td>`
 }
 

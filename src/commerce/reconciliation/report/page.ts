@@ -15,6 +15,7 @@ import {
   type ReportedRun,
   type ReportedSide,
   rowsOf,
+  shortNames,
 } from './report.ts'
 import { STYLE } from './style.ts'
 import { leftOutInWords, rulesInWords, STATUSES_SHOWN, statusWords, turnedInWords } from './words.ts'
@@ -27,6 +28,7 @@ export interface PageOptions {
 
 export function reportPage(run: ReportedRun, files: PageOptions): string {
   const names = namesOf(run)
+  const short = shortNames(names)
   const page = html`<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -35,12 +37,12 @@ export function reportPage(run: ReportedRun, files: PageOptions): string {
 <style>${{ markup: STYLE }}</style></head>
 <body><main>
 ${head(run, names)}
-<div id="totals">${currenciesOf(run).map(currency => totalsSection(run, names, currency))}</div>
+<div id="totals">${currenciesOf(run).map(currency => totalsSection(run, short, currency))}</div>
 ${turnedSigns(run)}
 ${badRows(run, names)}
 ${controlsFailed(run, names)}
-${STATUSES_SHOWN.map(status => statusSection(run, names, status, files))}
-${suggestionsSection(run.suggestions, names)}
+${STATUSES_SHOWN.map(status => statusSection(run, short, status, files))}
+${suggestionsSection(run.suggestions, short)}
 ${inputs(run, names)}
 <footer>Run ${run.id}. Amounts are exact: they were read as text and added as whole numbers. The same inputs and
 rules give this page again, to the byte.</footer>

@@ -3,6 +3,7 @@ import { DEFAULT_RULES, STATUSES } from '../rules.ts'
 import { shownAmount } from './amounts.ts'
 import { html, visible } from './html.ts'
 import { isClean, reportPage } from './page.ts'
+import { shortNames } from './report.ts'
 import { createSampler, GROUPS_MOST, ROWS_OF_GROUP_MOST } from './sample.ts'
 import { item, line, runOf, side } from './report.fixture.ts'
 import { statusWords, STATUSES_SHOWN } from './words.ts'
@@ -163,4 +164,31 @@ test('rows that were decided together stand together, however they came', () => 
 test('one run has one report, to the byte', () => {
   const items = [...matched, item('right', 'ambiguous', line(7))]
   expect(page(items)).toBe(page(items))
+})
+
+test('what a row says of itself is shown with it, cut where nobody reads on', () => {
+  const text = textOf(
+    page([
+      item('left', 'unmatched', line(1, { text: 'Invoice 17, second half' })),
+      item('right', 'unmatched', line(2, { text: 'x'.repeat(1_000) })),
+    ]),
+  )
+  expect(text).toContain('pay_000001 Invoice 17, second half')
+  expect(text).toContain(`pay_000002 ${'x'.repeat(160)}…`)
+  expect(text).not.toContain('x'.repeat(161))
+})
+
+test('long names of files stand whole where they are introduced, and short where they are repeated', () => {
+  const long = (part: string) => `a-very-long-export-of-${part}-2026-11-21-final.csv`
+  const left = side(long('ledger'))
+  const right = side(long('bank'))
+  const text = textOf(page([item('left', 'unmatched', line(1))], { left, right }))
+  expect(text).toContain(`${left.name} and ${right.name}`)
+  expect(text).toContain('left line 2')
+  expect(shortNames({ left: left.name, right: 'bank.csv' })).toEqual({
+    left: 'a-very-long-e…-21-final.csv',
+    right: 'bank.csv',
+  })
+  // Those that are short alike go by their side.
+  expect(shortNames({ left: left.name, right: right.name })).toEqual({ left: 'left', right: 'right' })
 })

@@ -66,8 +66,23 @@ export interface Names {
   right: string
 }
 
+/** As much of a file's name as a column beside others has room for. */
+const SHORT_NAME_LENGTH = 28
+
+/** Names for tables: of long ones the middle is left out, since beginnings and ends are what differs. */
+export function shortNames({ left, right }: Names): Names {
+  const short = (name: string): string => {
+    const characters = [...name]
+    if (characters.length <= SHORT_NAME_LENGTH) return name
+    const half = (SHORT_NAME_LENGTH - 2) / 2
+    return `${characters.slice(0, half).join('')}…${characters.slice(-half).join('')}`
+  }
+  const names = { left: short(left), right: short(right) }
+  return names.left === names.right ? { left: 'left', right: 'right' } : names
+}
+
 /** Files of one name get their side beside it. */
-export const namesOf = ({ left, right }: Pick<ReportedRun, 'left' | 'right'>): Names =>
+export const namesOf = ({ left, right }: Record<Side, { name: string }>): Names =>
   left.name === right.name
     ? { left: `${left.name} (left)`, right: `${right.name} (right)` }
     : { left: left.name, right: right.name }

@@ -9,9 +9,9 @@ html { -webkit-text-size-adjust: 100% }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", "Helvetica Neue",
   Arial, sans-serif }
 main { max-width: 1080px; margin: 0 auto; padding: 32px 20px 56px }
-h1 { font-size: 26px; line-height: 1.25; letter-spacing: -.012em; margin: 2px 0 0 }
+h1 { overflow-wrap: anywhere; font-size: 26px; line-height: 1.25; letter-spacing: -.012em; margin: 2px 0 0 }
 h2 { font-size: 18px; line-height: 1.35; margin: 0 }
-h3 { font-size: 13px; font-weight: 600; color: var(--soft); margin: 18px 0 6px }
+h3 { overflow-wrap: anywhere; font-size: 13px; font-weight: 600; color: var(--soft); margin: 18px 0 6px }
 p { margin: 6px 0 0 } small, .soft { color: var(--soft) } small { font-size: 13px }
 section, header { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 22px 24px;
   margin: 0 0 16px }
@@ -40,6 +40,7 @@ tr.open th { color: var(--bad) } tr.quiet th, tr.quiet td { color: var(--soft) }
 .rows th.n, .rows td.n { padding-right: 10px }
 .at { overflow-wrap: anywhere; max-width: 15em; font-size: 13px } .at span, .why span { white-space: nowrap }
 .id { min-width: 12em; font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: 13px; overflow-wrap: anywhere }
+.text { margin: 2px 0 0; color: var(--soft); font: 13px/1.4 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif }
 .why { min-width: 15em; max-width: 24em; overflow-wrap: anywhere } .why span { display: block }
 .rows tbody + tbody { border-top: 1px solid var(--soft) }
 .rows tbody tr + tr td { border-top: 1px dotted var(--line) }
