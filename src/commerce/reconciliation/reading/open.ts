@@ -5,7 +5,6 @@ import { Camt053Reader } from './camt053/reader.ts'
 import { guessMapping } from './csv/guess.ts'
 import { CsvReader } from './csv/reader.ts'
 import { Utf8Source } from './encoding.ts'
-import type { Fail } from './sink.ts'
 import { findFormat } from './format.ts'
 import { guessJsonMapping } from './jsonl/guess.ts'
 import { JsonLinesReader } from './jsonl/reader.ts'
@@ -19,6 +18,7 @@ import {
   type ReadOptions,
   type Statement,
   StatementError,
+  type Fail,
 } from './statement.ts'
 
 /** What format and mapping are told from: some hundreds of rows. */

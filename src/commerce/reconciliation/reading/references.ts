@@ -1,6 +1,5 @@
 /** References as banks give them, of which the first that is one becomes a row's id. */
-import type { Fail } from './sink.ts'
-import { ID_SOURCES, type IdSource, type ReadOptions } from './statement.ts'
+import { type Fail, ID_SOURCES, type IdSource, type ReadOptions } from './statement.ts'
 
 export type References = Partial<Record<IdSource, string | undefined>>
 

@@ -22,9 +22,6 @@ export interface NewLine {
   text: string | null
 }
 
-/** Throws what it is given to fail with, and what the caller can say about it. */
-export type Fail = (line: number | null, reason: string, unsaid?: Sayable) => never
-
 export class Sink {
   readonly file: string
   rows = 0

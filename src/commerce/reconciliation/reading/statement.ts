@@ -143,6 +143,9 @@ export interface Statement {
   finish(): Summary
 }
 
+/** Throws what it is given to fail with, and what the caller can say about it. */
+export type Fail = (line: number | null, reason: string, unsaid?: Sayable) => never
+
 /** Nothing read from the file may be used. */
 export class StatementError extends Error {
   override readonly name = 'StatementError'

@@ -12,9 +12,9 @@ import {
   type Mapping,
   type ReadOptions,
   type SaidMapping,
+  type Fail,
 } from '../statement.ts'
 import { findLayout, firstTrouble, type Layout, namesIn, type SampleRow } from './layout.ts'
-import type { Fail } from '../sink.ts'
 import { currencyIn } from './names.ts'
 import { directionOf } from './signs.ts'
 

@@ -1,7 +1,6 @@
 /** Where a CSV file's columns are: its delimiter, the line of its names, and which of them says what. */
 import { quote } from '../amounts.ts'
-import type { Fail } from '../sink.ts'
-import type { Columns } from '../statement.ts'
+import type { Columns, Fail } from '../statement.ts'
 import { CURRENCY_OR_DAY, NAMES, plainName, type Role, ROLES } from './names.ts'
 import { ScanTrouble, Scanner } from './scanner.ts'
 import { SIMULATOR_COLUMNS, SIMULATOR_HEADER } from './simulator.ts'

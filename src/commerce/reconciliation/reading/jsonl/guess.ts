@@ -10,8 +10,8 @@ import {
   type Encoding,
   type Mapping,
   type ReadOptions,
+  type Fail,
 } from '../statement.ts'
-import type { Fail } from '../sink.ts'
 import { parseRow, type Row, textOf } from './values.ts'
 
 /** As many rows as a guess about CSV looks at. */
