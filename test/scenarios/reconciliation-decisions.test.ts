@@ -72,6 +72,11 @@ test('a row that has found its counterpart is not decided without it, and the re
       }),
     ])
   }
+  const theirs = await decide(found, { kind: 'match', left: [4, 3], right: [4, 1] })
+  expect(theirs.body.error).toMatchObject({
+    param: 'right[1]',
+    message: expect.stringContaining('row 1 (a) is matched already, in the group l1'),
+  })
   const other = await decide(found, { kind: 'match', left: [3], right: [3, 2] })
   expect(other.body.error).toMatchObject({ code: 'reconciliation_row_matched', param: 'right[1]' })
   // Both of a pair, whose difference somebody wants explained.
@@ -92,6 +97,7 @@ test('an ambiguous row has candidates that are named, as many as its reason coun
     'l2,100,usd,2026-11-04',
     'l3,7,usd,2026-11-02',
     'l4,1000,usd,2026-11-02',
+    'same,5,usd,2026-11-03',
   ]
   const right = [
     'r1,100,usd,2026-11-03',
@@ -102,6 +108,7 @@ test('an ambiguous row has candidates that are named, as many as its reason coun
     'r5,990,usd,2026-11-02',
     'r6,1010,usd,2026-11-03',
     'r7,989,usd,2026-11-03',
+    'same,5,usd,2026-11-03',
   ]
   const found = await run(left, right, { rules: { tolerance: { basis_points: 100 } } })
   const items = (await api.get(`${RUNS}/${found.id}/items?status=ambiguous`)).body.data
@@ -132,7 +139,7 @@ test('an ambiguous row has candidates that are named, as many as its reason coun
     expect([side, row, reason, count, data.length]).toEqual([side, row, reason, told, told])
   }
   expect((await candidates('left', 4)).data.map(({ entry }: Json) => entry.id)).toEqual(['r5', 'r6'])
-  for (const row of [3, 4, 7]) expect(await candidates('right', row)).toMatchObject({ count: 0, data: [] })
+  for (const row of [3, 4, 7, 8]) expect(await candidates('right', row)).toMatchObject({ count: 0, data: [] })
   expect((await candidates('left', 9)).error).toMatchObject({ code: 'resource_missing', param: 'row' })
   expect((await candidates('both', 1)).error).toMatchObject({ code: 'parameter_invalid', param: 'side' })
 })

@@ -82,13 +82,14 @@ const statementOf = (run: RunRow, side: Side): string =>
 /** Throws `resource_missing` for a row that the run does not have. */
 async function findRow(db: Db, run: RunRow, side: Side, row: number): Promise<FoundRow> {
   const found = await db.maybe<FoundRow>`
-    select home.side, home.status, home.pass, line.amount, line.currency, line.date
-    from reconciliation_items home
-    join reconciliation_lines(
-      ${run.account_id}, ${run.livemode}, ${run.id}, ${side}, ${statementOf(run, side)}
-    ) line on line.row = home.row
-    where home.account_id = ${run.account_id} and home.livemode = ${run.livemode} and home.run_id = ${run.id}
-      and home.side = ${side} and home.row = ${row}`
+    select ${side} as side, coalesce(home.status, 'matched') as status, coalesce(home.pass, 'id') as pass,
+      line.amount, line.currency, line.date
+    from reconciliation_line(
+      ${run.account_id}, ${run.livemode}, ${run.id}, ${side}, ${statementOf(run, side)}, ${row}
+    ) line
+    left join reconciliation_items home
+      on home.account_id = ${run.account_id} and home.livemode = ${run.livemode} and home.run_id = ${run.id}
+      and home.side = ${side} and home.row = line.row`
   if (found) return found
   throw new ApiError('resource_missing', { param: 'row', message: 'row: the run has no such row.' })
 }
@@ -113,7 +114,7 @@ async function candidatesOf(
       select case when ${of.side} = 'left' then ${of.amount}::numeric else line.amount::numeric end as ours
     ) as pair
     where home.account_id = ${run.account_id} and home.livemode = ${run.livemode} and home.run_id = ${run.id}
-      and home.side = ${side} and home.status = 'ambiguous' and home.status <> 'matched' and home.pass = ${of.pass}
+      and home.side = ${side} and home.status = 'ambiguous' and home.pass = ${of.pass}
       and line.currency = ${of.currency}
       and abs(line.date - ${of.date}::date) <= ${date_window_days}::integer
       and (

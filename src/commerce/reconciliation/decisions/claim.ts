@@ -48,8 +48,12 @@ async function demandOpenHere(tx: Tx, run: RunRow, picked: Picked): Promise<void
   const { account_id, livemode } = run
   const numbers = (side: Side) => picked[side].map(({ row }) => row)
   const homes = await tx.many<HomeRow>`
-    select asked.side, (asked.place - 1)::integer as place, home.status, home.pass, home."group", home.decision_id,
-      decided.decision_id as decided_by
+    select asked.side, (asked.place - 1)::integer as place,
+      coalesce(home.status, 'matched') as status, coalesce(home.pass, 'id') as pass,
+      coalesce(home."group", 'l' || case
+        when asked.side = 'left' then asked.row else met.partners[array_position(met.rows, asked.row)]
+      end) as "group",
+      home.decision_id, decided.decision_id as decided_by
     from (
       select 'left' as side, row, place
       from unnest(${numbers('left')}::integer[]) with ordinality as ours (row, place)
@@ -57,9 +61,13 @@ async function demandOpenHere(tx: Tx, run: RunRow, picked: Picked): Promise<void
       select 'right', row, place
       from unnest(${numbers('right')}::integer[]) with ordinality as theirs (row, place)
     ) as asked
-    join reconciliation_items home
+    left join reconciliation_items home
       on home.account_id = ${account_id} and home.livemode = ${livemode} and home.run_id = ${run.id}
       and home.side = asked.side and home.row = asked.row
+    -- A row that is in no item of its own matched by its id.
+    left join reconciliation_pairs met
+      on home.row is null and met.account_id = ${account_id} and met.livemode = ${livemode}
+      and met.run_id = ${run.id} and met.side = asked.side and met.block = asked.row / 1024
     left join reconciliation_decided_rows decided
       on decided.account_id = ${account_id} and decided.livemode = ${livemode} and decided.run_id = ${run.id}
       and decided.side = asked.side and decided.row = asked.row
