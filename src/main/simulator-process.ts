@@ -4,8 +4,10 @@
  * (which closes with us, however we die), and is looked after until `stop`.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, realpathSync } from 'node:fs'
 import { getCompileCacheDir } from 'node:module'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { backoffMs, sleep } from '#kernel'
@@ -18,7 +20,10 @@ const START_MS = 60_000
 const STOP_MS = 5_000
 /** How soon the death of a simulator that is not our child is noticed. */
 const WATCH_MS = 1_000
+/** One try. A machine at its limit takes seconds for what takes milliseconds. */
 const HEALTH_TIMEOUT_MS = 2_000
+/** Whoever listens and says nothing for so long is taken for somebody else. */
+const HEALTH_TRIES_MOST = 5
 const RESTART = { first_ms: 100, factor: 2, most_ms: 10_000, jitter: 0.2 }
 /** One that lived this long did not die of how it was started. */
 const HEALTHY_MS = 30_000
@@ -167,22 +172,49 @@ async function launch(
 
 /** The simulator of this directory that answers there; undefined when nobody does, an error when it is somebody else. */
 async function whoServes(url: string, data_dir: string): Promise<Health | undefined> {
-  const answer = await health(url)
+  let answer = await health(url)
+  for (let tries = 1; answer === 'silent' && tries < HEALTH_TRIES_MOST; tries++) answer = await health(url)
   if (answer === undefined) return undefined
+  const port = Number(new URL(url).port)
+  if (answer === 'silent') {
+    // A machine at its limit may be too busy for a refusal: whether anybody listens is for listening to find out.
+    if (await isFree(port)) return undefined
+    throw new Error(
+      `whoever listens at port ${port} did not answer within ${(HEALTH_TIMEOUT_MS * HEALTH_TRIES_MOST) / 1_000} s: ` +
+        'try again when this machine is less busy, or set SIMULATOR_PORT to a free port',
+    )
+  }
   if (answer !== 'stranger' && answer.data_dir === data_dir) return answer
   const who = answer === 'stranger' ? 'another program' : `the simulator of ${answer.data_dir}`
   throw new Error(
-    `port ${new URL(url).port} is taken by ${who}: set SIMULATOR_PORT to a free port, or SIMULATOR_URL to the simulator to use`,
+    `port ${port} is taken by ${who}: set SIMULATOR_PORT to a free port, or SIMULATOR_URL to the simulator to use`,
   )
 }
 
-async function health(url: string): Promise<Health | 'stranger' | undefined> {
+/** Whether one could listen there. */
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer()
+  try {
+    server.listen(port, '127.0.0.1')
+    await once(server, 'listening')
+    return true
+  } catch (error) {
+    // Of any other reason the simulator tells, which will listen there.
+    return (error as NodeJS.ErrnoException).code !== 'EADDRINUSE'
+  } finally {
+    server.close()
+  }
+}
+
+/** `stranger` answers otherwise than a simulator, `silent` not in time, undefined is nobody. */
+async function health(url: string): Promise<Health | 'stranger' | 'silent' | undefined> {
   try {
     const response = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS) })
     const answer = (await response.json()) as Partial<Health> | null
     if (typeof answer?.pid !== 'number' || typeof answer.data_dir !== 'string') return 'stranger'
     return { pid: answer.pid, data_dir: answer.data_dir, owner_pid: answer.owner_pid ?? null }
   } catch (error) {
+    if ((error as Error).name === 'TimeoutError') return 'silent'
     const code = (error as { cause?: { code?: string } }).cause?.code
     return code === 'ECONNREFUSED' || code === 'ECONNRESET' || code === 'UND_ERR_SOCKET'
       ? undefined
@@ -192,7 +224,8 @@ async function health(url: string): Promise<Health | 'stranger' | undefined> {
 
 /** Whether a simulator answers at an address that was given to us. */
 export async function simulatorAnswers(url: string): Promise<boolean> {
-  return (await health(url)) !== undefined
+  const answer = await health(url)
+  return answer !== undefined && answer !== 'silent'
 }
 
 async function end(pid: number): Promise<void> {

@@ -72,7 +72,7 @@ const SHORT_NAME_LENGTH = 28
 /** Names for tables: of long ones the middle is left out, since beginnings and ends are what differs. */
 export function shortNames({ left, right }: Names): Names {
   const short = (name: string): string => {
-    const characters = [...name]
+    const characters = Array.from(name)
     if (characters.length <= SHORT_NAME_LENGTH) return name
     const half = (SHORT_NAME_LENGTH - 2) / 2
     return `${characters.slice(0, half).join('')}…${characters.slice(-half).join('')}`
