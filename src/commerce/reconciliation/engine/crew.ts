@@ -8,17 +8,27 @@ import { type Answer, perform, type Task } from './tasks.ts'
 /** Below it, in bytes of both files, threads cost more than they save. */
 const THREADS_FROM_BYTES = 4 << 20
 
+/** Of what a thread makes, nearly all is garbage at once; left alone it lets that grow to 130 MB before it looks. */
+const YOUNG_MB = 12
+
 /** What a thread tells: bytes that it has read, or at last its answer. */
 export type Told = { bytes: number } | { answer: unknown }
 
 export class Crew {
   readonly #workers: Worker[]
 
-  constructor(bytes: number) {
+  constructor(bytes: number, threads = 2) {
     const here = new URL('./worker.ts', import.meta.url)
     // Without the flags of this process, of which some are not for threads.
-    const start = () => new Worker(here, { execArgv: [] })
-    this.#workers = bytes < THREADS_FROM_BYTES ? [] : [start(), start()]
+    const options = { execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } }
+    const count = bytes < THREADS_FROM_BYTES ? 0 : threads
+    this.#workers = Array.from({ length: count }, () => new Worker(here, options))
+  }
+
+  /** A task and its answer. */
+  async one<T extends Task>(task: T): Promise<Answer<T>> {
+    const [first] = this.#workers
+    return first === undefined ? perform(task, () => {}) : ask(first, task, () => {})
   }
 
   /** Both tasks, and their answers. What one of them throws is thrown here, as it was. */

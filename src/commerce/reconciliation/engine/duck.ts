@@ -7,11 +7,11 @@ import type * as DuckApi from '@duckdb/node-api'
 
 /** What DuckDB keeps in memory before it spills to disk. With the process around it a run stays below 512 MB. */
 const MEMORY_LIMIT = '160MB'
-/** Freed memory that its allocator may keep for later; by default it is hundreds of megabytes. */
-const GIVEN_BACK = {
-  allocator_flush_threshold: '4MB',
-  allocator_bulk_deallocation_flush_threshold: '16MB',
-}
+/**
+ * Memory that DuckDB frees goes back to the system at once. Its allocator would keep it for a second, in which a run
+ * frees hundreds of megabytes; it reads this once, when it is loaded.
+ */
+const ALLOCATOR = { name: 'DUCKDB_JE_MALLOC_CONF', value: 'dirty_decay_ms:0,muzzy_decay_ms:0' }
 /** More would hold more buffers than the limit has room for. */
 const THREADS_MOST = 4
 
@@ -29,6 +29,7 @@ export class Duck {
   }
 
   static async open(spill_directory: string): Promise<Duck> {
+    process.env[ALLOCATOR.name] ??= ALLOCATOR.value
     const { DuckDBInstance } = await import('@duckdb/node-api')
     const instance = await DuckDBInstance.create(':memory:', {
       threads: `${Math.min(availableParallelism(), THREADS_MOST)}`,
@@ -39,7 +40,6 @@ export class Duck {
       // Files that a run was not given are not read, and nothing is fetched.
       autoinstall_known_extensions: 'false',
       autoload_known_extensions: 'false',
-      ...GIVEN_BACK,
     })
     const connection = await instance.connect()
     return new Duck(connection, () => {
@@ -94,6 +94,9 @@ export class Duck {
 
 /** Rows of one chunk, DuckDB's own vector size. */
 export const CHUNK_ROWS = 2_048
+
+/** What a thread that reads CSV takes at once: many of the longest lines, and not DuckDB's 32 MB. */
+export const CSV_BYTES = 1 << 20
 
 /** A text in SQL. */
 export const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import type { Line, Side } from '../line.ts'
+import type { Crew } from './crew.ts'
 import type { Rest } from './decided.ts'
 import { Duck } from './duck.ts'
 import type { RunFilesOptions } from './face.ts'
@@ -22,6 +23,7 @@ export async function decideLeftovers(
   { left, right }: Peeled['leftovers'],
   files: Record<Side, PlainFile>,
   { rules, decisions, few_rows_most = FEW_ROWS_MOST }: RunFilesOptions,
+  crew: Crew,
   work: (name: string) => string,
 ): Promise<Rest> {
   if (left.count + right.count <= few_rows_most) {
@@ -34,7 +36,7 @@ export async function decideLeftovers(
       left: await loadLeftover(duck, 'left', left.files, files.left.layout),
       right: await loadLeftover(duck, 'right', right.files, files.right.layout),
     }
-    await match(duck, columns, rules, decisions, work)
+    await match(duck, columns, rules, decisions, crew, work)
   } catch (error) {
     await duck.close()
     throw error

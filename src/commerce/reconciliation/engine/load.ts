@@ -4,7 +4,7 @@ import { type BadRow, type Line, type Side, TEXT_LENGTH_MOST } from '../line.ts'
 import { dayOf } from '../matching/index.ts'
 import { openStatement } from '../reading/open.ts'
 import type { Mapping, Statement } from '../reading/statement.ts'
-import { type Cell, CHUNK_ROWS, type Duck, quoted } from './duck.ts'
+import { type Cell, CHUNK_ROWS, CSV_BYTES, type Duck, quoted } from './duck.ts'
 import { BAD_ROWS_SHOWN_MOST, type FileSide, type Item, type SideSummary } from './face.ts'
 import { plainLayout } from './plain.ts'
 import type { Layout, PlainFile } from './rows.ts'
@@ -77,7 +77,7 @@ export async function loadLeftover(
       ...optional('text'),
     ].join(', ')}
     from read_csv([${files.map(quoted).join(', ')}], delim = ',', quote = '', escape = '', comment = '', header = false,
-      auto_detect = false, nullstr = '', columns = {${['number', ...names].map(name => `'${name}': 'varchar'`).join(', ')}})`)
+      auto_detect = false, nullstr = '', buffer_size = ${CSV_BYTES}, columns = {${['number', ...names].map(name => `'${name}': 'varchar'`).join(', ')}})`)
   const [date, batch, text] = [layout.date !== -1, layout.batch !== -1, layout.text !== -1]
   return { row: true, line: false, date, batch, text }
 }

@@ -9,6 +9,7 @@
 import type { Decision } from '../decision.ts'
 import type { Side } from '../line.ts'
 import { PASSES, type Rules, STATUSES } from '../rules.ts'
+import type { Crew } from './crew.ts'
 import { type Duck, quoted } from './duck.ts'
 import { type Columns, tableOf } from './load.ts'
 import { replayDecisions } from './replay.ts'
@@ -45,6 +46,7 @@ export async function match(
   columns: Sides,
   rules: Rules,
   decisions: readonly Decision[],
+  crew: Crew,
   work: (name: string) => string,
 ): Promise<void> {
   await duck.run(`create type side as ${enumOf(SIDES)}`)
@@ -62,7 +64,7 @@ export async function match(
   if (await has(duck, 'left', 'batch')) await matchBatches(duck, 'left')
   if (await has(duck, 'right', 'batch')) await matchBatches(duck, 'right')
   const has_dates = (await has(duck, 'left', 'date')) && (await has(duck, 'right', 'date'))
-  await placeRest(duck, rules, has_dates, work)
+  await placeRest(duck, rules, has_dates, crew, work)
   await placeTwins(duck)
 }
 

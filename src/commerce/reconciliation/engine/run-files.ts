@@ -75,7 +75,7 @@ async function runPlain(directory: Directory, options: RunFilesOptions): Promise
     tell(options, { stage: 'match', done: 0, total: rows })
     const statements = { left: peeled.left.sha256, right: peeled.right.sha256 }
     const decisions = decisionsFor(statements, options.decisions)
-    rest = await decideLeftovers(peeled.leftovers, files, { ...options, decisions }, work)
+    rest = await decideLeftovers(peeled.leftovers, files, { ...options, decisions }, crew, work)
     tell(options, { stage: 'write', done: 0, total: rows })
     const written = weaveAll(crew, left.file, peeled, rest, work)
     // Beside the threads that write the rows.
@@ -131,11 +131,12 @@ async function weaveAll(
 
 /** By the readers of `reading/`, and DuckDB. */
 async function runCarefully(directory: Directory, options: RunFilesOptions): Promise<StoredRun> {
+  const left_size = await sizeOf(options.left)
+  const total = left_size + (await sizeOf(options.right))
+  const crew = new Crew(total, 1)
   const duck = await Duck.open(directory.work('spill'))
   try {
     const { rules } = options
-    const left_size = await sizeOf(options.left)
-    const total = left_size + (await sizeOf(options.right))
     const load = async (side: Item['side'], before: number) =>
       loadSide(duck, side, options[side], carriedOf(options, side), bytes =>
         tell(options, { stage: 'read', done: before + bytes, total }),
@@ -146,7 +147,7 @@ async function runCarefully(directory: Directory, options: RunFilesOptions): Pro
     const statements = { left: left.summary.sha256, right: right.summary.sha256 }
     const decisions = decisionsFor(statements, options.decisions)
     const columns = { left: left.columns, right: right.columns }
-    await match(duck, columns, rules, decisions, name => directory.work(name))
+    await match(duck, columns, rules, decisions, crew, name => directory.work(name))
     tell(options, { stage: 'write', done: 0, total: rows })
     const sums = addSums(await sumUp(duck))
     for (const side of SIDES) checkSums(side, await readSums(duck, side), sums)
@@ -158,6 +159,7 @@ async function runCarefully(directory: Directory, options: RunFilesOptions): Pro
     const key = await keyOf(options, left.summary.sha256, right.summary.sha256)
     return summarize(key, rules, left.summary, right.summary, sums, found)
   } finally {
+    await crew.close()
     await duck.close()
   }
 }
