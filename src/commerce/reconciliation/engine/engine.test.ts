@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -226,6 +226,26 @@ describe('the file engine', () => {
     }
     expect(row).toBe(300_000)
   }, 120_000)
+
+  test('refuses a file that changes between its two readings, in one letter or by half', async () => {
+    const whole = sample('l')
+    for (const changed of [whole.replace('id1,', 'id0,'), whole.slice(0, whole.length / 2)]) {
+      const path = writeFile(whole)
+      const directory = join(home, `run-${++count}`)
+      const refused = runFiles({
+        left: { path, name: 'left.csv' },
+        right: { path: writeFile(sample('r')), name: 'right.csv' },
+        rules: DEFAULT_RULES,
+        decisions: [],
+        directory,
+        on_progress: ({ stage }) => {
+          if (stage === 'write') writeFileSync(path, changed)
+        },
+      })
+      await expect(refused).rejects.toThrow('left.csv has changed while it was read')
+      expect(readdirSync(directory)).toEqual([])
+    }
+  })
 
   test('refuses what is no file of rows, and leaves no result', async () => {
     const directory = join(home, 'refused')

@@ -68,6 +68,7 @@ async function runPlain(directory: Directory, options: RunFilesOptions): Promise
     let done = 0
     const onBytes = (more: number) => tell(options, { stage: 'read', done: (done += more), total: bytes })
     const files = { left: left.file, right: right.file }
+    const stamp = await stampOf(options.left)
     const work = (name: string) => directory.work(name)
     const peeled = await peel(crew, files, bytes, idsIn(options.decisions), work, onBytes)
     if (peeled === null) return null
@@ -80,6 +81,10 @@ async function runPlain(directory: Directory, options: RunFilesOptions): Promise
     const written = weaveAll(crew, left.file, peeled, rest, work)
     // Beside the threads that write the rows.
     const beside = rest.writeFindings(work(FINDINGS)).then(async () => rest?.suggestions())
+    // Whatever goes wrong with one, the other is not left at work.
+    await Promise.allSettled([written, beside])
+    // The left file was read a second time, and nothing compares its rows with those of the first.
+    await checkStamp(options.left, stamp)
     const [same, suggestions] = await Promise.all([written, beside])
     const of = (side: Item['side']) => same.map(sum => ({ side, status: 'matched' as const, ...sum }))
     const sums = addSums(await rest.sums(), of('left'), of('right'))
@@ -124,7 +129,6 @@ async function weaveAll(
     { ...first, others: others[0], header: `${ITEM_COLUMNS}\n`, out: work('items.csv') },
     { ...task, from: left.middle, to: null, others: others[1], header: '', out: work('items-1') },
   ])
-  if (a.rows + b.rows !== left.rows) throw new Error(`${file.path} has changed while it was read`)
   await append(work('items.csv'), work('items-1'))
   return addUp([...a.sums, ...b.sums])
 }
@@ -165,6 +169,17 @@ async function runCarefully(directory: Directory, options: RunFilesOptions): Pro
 }
 
 const tell = ({ on_progress }: RunFilesOptions, progress: Progress) => on_progress?.(progress)
+
+/** Of a file as it is: every write gives it another, whatever its size and whoever sets its time back. */
+async function stampOf({ path }: FileSide): Promise<string> {
+  const { ino, size, ctimeNs } = await stat(path, { bigint: true })
+  return `${ino} ${size} ${ctimeNs}`
+}
+
+async function checkStamp(file: FileSide, stamp: string): Promise<void> {
+  if ((await stampOf(file)) === stamp) return
+  throw new RunFailed(`${file.name} has changed while it was read: nothing of a result was kept`)
+}
 
 const sizeOf = async (file: FileSide): Promise<number> => {
   try {
