@@ -76,8 +76,9 @@ async function byPlatform(sides: Sides): Promise<string[]> {
 test(
   'a fee without a date that was decided in November is a finding in December, by files as by the platform',
   async () => {
-    const november = { left: csv(), right: csv('FEE,-350,usd,', 'x,1,usd,2026-11-30') }
-    const december = { left: csv(), right: csv('FEE,-350,usd,', 'x,1,usd,2026-11-30', 'y,2,usd,2026-12-01') }
+    const left = csv('l,9,usd,2026-11-30')
+    const november = { left, right: csv('FEE,-350,usd,', 'x,1,usd,2026-11-30') }
+    const december = { left, right: csv('FEE,-350,usd,', 'x,1,usd,2026-11-30', 'y,2,usd,2026-12-01') }
     const { id } = await run(november)
     for (const right of [[1], [2]]) {
       const decided = { ...SAID, kind: 'write_off', right }
@@ -90,8 +91,13 @@ test(
       { ...write_off, id: 'd-2', right: [{ id: 'x', amount: 1, currency: 'usd', date: '2026-11-30' }] },
     )
     for (const of of [byFiles, byPlatform]) {
-      expect(await of(november)).toEqual(['right 1 manual', 'right 2 manual'])
-      expect(await of(december)).toEqual(['right 1 unmatched', 'right 2 manual', 'right 3 unmatched'])
+      expect(await of(november)).toEqual(['left 1 unmatched', 'right 1 manual', 'right 2 manual'])
+      expect(await of(december)).toEqual([
+        'left 1 unmatched',
+        'right 1 unmatched',
+        'right 2 manual',
+        'right 3 unmatched',
+      ])
     }
   },
   TEST_MS,

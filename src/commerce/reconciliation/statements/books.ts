@@ -158,8 +158,7 @@ function payouts(tenant: Tenant, wanted: BooksCut): Fragment {
         and payout.currency = coalesce(${wanted.currency ?? null}::text, payout.currency)
         and case
           when moved.is_reversal then returned.id is not null
-          else payout.status = 'in_transit' and payout.arrival_date is not null
-            or payout.status = 'paid' or returned.id is not null
+          else payout.status in ('in_transit', 'paid') or returned.id is not null
         end
     ) as movement
     where movement.at >= coalesce(${wanted.from ?? null}::timestamptz, '-infinity')
