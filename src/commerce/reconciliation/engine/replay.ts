@@ -3,7 +3,7 @@ import type { Decision } from '../decision.ts'
 import type { Home } from '../home.ts'
 import type { Line, Side } from '../line.ts'
 import { dayOf, replay } from '../matching/index.ts'
-import { CHUNK_ROWS, type Duck, quoted } from './duck.ts'
+import { CHUNK_ROWS, type Duck } from './duck.ts'
 
 const SIDES = ['left', 'right'] as const
 
@@ -52,16 +52,30 @@ async function keepNames(duck: Duck, side: Side, names: readonly Decision['left'
 }
 
 async function takeHomes(duck: Duck, homes: readonly Home[]): Promise<void> {
-  for (let at = 0; at < homes.length; at += CHUNK_ROWS) {
-    const values = homes
-      .slice(at, at + CHUNK_ROWS)
-      .map(
-        ({ side, row, status, pass, group, decision_id }) =>
-          `('${side}', ${row}, '${status}', '${pass}', ${numberOf(group)}, null, ${quoted(decision_id ?? '')})`,
-      )
-    await duck.run(`insert into homes values ${values.join(', ')}`)
+  await duck.run(`create table replayed (side varchar, row integer, "group" integer, decision_id varchar)`)
+  const appender = await duck.appender('replayed', ({ VARCHAR, INTEGER }) => [
+    VARCHAR,
+    INTEGER,
+    INTEGER,
+    VARCHAR,
+  ])
+  try {
+    for (let at = 0; at < homes.length; at += CHUNK_ROWS) {
+      const piece = homes.slice(at, at + CHUNK_ROWS)
+      appender.append([
+        piece.map(({ side }) => side),
+        piece.map(({ row }) => row),
+        piece.map(({ group }) => numberOf(group)),
+        piece.map(({ decision_id }) => decision_id),
+      ])
+    }
+  } finally {
+    appender.close()
   }
+  await duck.run(`
+    insert into homes select side::side, row, 'manual', 'decisions', "group", null, decision_id from replayed`)
+  await duck.run('drop table replayed')
 }
 
 /** As groups are kept: of the right below zero. */
-const numberOf = (group: string) => `${group.startsWith('l') ? '' : '-'}${group.slice(1)}`
+const numberOf = (group: string): number => Number(group.slice(1)) * (group.startsWith('l') ? 1 : -1)
