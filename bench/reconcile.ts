@@ -1,17 +1,19 @@
 /**
  * Reconciliation of two files, from CSV to a result on disk, against what the same full outer join costs in DuckDB and
  * by `sort` and `join`. Each is a process of its own and they take turns, so that the machine's moods meet all alike.
- * `--size=10m` compares growth instead: ten times the rows, one size after the other.
+ * `--size=10m` compares growth instead: ten times the rows, one size after the other. `--apart` measures the worst
+ * cases: two files that have no id in common.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { writeFiles } from './lib/reconcile-files.ts'
+import { SHAPES, writeApart, writeFiles } from './lib/reconcile-files.ts'
 import { machine, measured, printTable, rounded, RUNS_LEAST, withSpread, writeResult } from './lib/report.ts'
 
 const is_quick = process.argv.includes('--quick')
 const is_growth = process.argv.includes('--size=10m')
+const is_apart = process.argv.includes('--apart')
 const SIZES = is_growth ? [1_000_000, 10_000_000] : [is_quick ? 100_000 : 1_000_000]
 const ROUNDS = RUNS_LEAST
 const TIME_BAR = 3
@@ -50,8 +52,39 @@ function sortAndJoin(left: string, right: string): Timed {
   return timed('/bin/sh', ['-c', `${sorted(left)} & ${sorted(right)} & wait; ${joined}`])
 }
 
-const results = []
-try {
+/** Each shape at a tenth of the rows and at all of them: time, memory, and how time grows. */
+async function measureApart(): Promise<void> {
+  const [size = 0] = SIZES
+  const shapes = []
+  for (const shape of Object.keys(SHAPES) as (keyof typeof SHAPES)[]) {
+    const [left, right] = [join(directory, 'left.csv'), join(directory, 'right.csv')]
+    const runs = async (rows: number) => {
+      await writeApart(shape, rows, left, right)
+      return Array.from({ length: ROUNDS }, () => engine(left, right, join(directory, 'run')))
+    }
+    const [few, all] = [await runs(size / 10), await runs(size)]
+    const time = (of: readonly Timed[]) => measured(of.map(run => run.ms))
+    const peak_mb = Math.max(...all.map(run => run.peak_mb))
+    const growth = time(all).median / time(few).median
+    shapes.push({ shape, rows: size, engine: time(all), peak_mb, growth })
+  }
+  printTable(
+    `${rounded(size)} x ${rounded(size)} rows, no id in common`,
+    ['', 'ms', 'peak MB', 'x the time of a tenth'],
+    shapes.map(({ shape, engine: own, peak_mb, growth }) => [
+      shape,
+      withSpread(own),
+      rounded(peak_mb),
+      growth.toFixed(1),
+    ]),
+  )
+  console.log(`bars ${MEMORY_BAR_MB} MB and ${GROWTH_BAR} x`)
+  const bars = { memory_mb: MEMORY_BAR_MB, growth: GROWTH_BAR }
+  if (!is_quick) writeResult('reconcile-apart', { machine: before, bars, shapes })
+}
+
+async function measureAlike(): Promise<void> {
+  const results = []
   for (const size of SIZES) {
     const folder = join(directory, `${size}`)
     mkdirSync(folder)
@@ -95,6 +128,10 @@ try {
     const bars = { time: TIME_BAR, memory_mb: MEMORY_BAR_MB, growth: GROWTH_BAR }
     writeResult(is_growth ? 'reconcile-growth' : 'reconcile', { machine: before, bars, results, growth })
   }
+}
+
+try {
+  await (is_apart ? measureApart() : measureAlike())
 } finally {
   rmSync(directory, { recursive: true, force: true })
 }

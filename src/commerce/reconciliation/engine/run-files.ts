@@ -78,8 +78,10 @@ async function runPlain(directory: Directory, options: RunFilesOptions): Promise
     const decisions = decisionsFor(statements, options.decisions)
     rest = await decideLeftovers(peeled.leftovers, files, { ...options, decisions }, crew, work)
     tell(options, { stage: 'write', done: 0, total: rows })
-    const written = weaveAll(crew, left.file, peeled, rest, work)
-    // Beside the threads that write the rows.
+    const others: [string, string] = [work('others-0'), work('others-1')]
+    // First, because the threads wait for it, and what goes on beside them takes all of this one.
+    await rest.writeOthers(peeled.left.middle.rows, others)
+    const written = weaveAll(crew, left.file, peeled, others, work)
     const beside = rest.writeFindings(work(FINDINGS)).then(async () => rest?.suggestions())
     // Whatever goes wrong with one, the other is not left at work.
     await Promise.allSettled([written, beside])
@@ -118,11 +120,9 @@ async function weaveAll(
   crew: Crew,
   file: PlainFile,
   { left, partners }: Peeled,
-  rest: Rest,
+  others: readonly [string, string],
   work: (name: string) => string,
 ): Promise<CurrencySum[]> {
-  const others: [string, string] = [work('others-0'), work('others-1')]
-  await rest.writeOthers(left.middle.rows, others)
   const task = { name: 'weave', file, partners } as const
   const first = { ...task, from: { at: 0, rows: 0 }, to: left.middle }
   const [a, b] = await crew.both([
