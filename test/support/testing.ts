@@ -257,7 +257,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         status: reply.status,
         headers: reply.headers,
         text: reply.body,
-        body: JSON.parse(reply.body) as Json,
+        // A page is what it is.
+        body: isJson(reply.headers['content-type']) ? (JSON.parse(reply.body) as Json) : reply.body,
       }
     }
     const keyed = (headers: Record<string, string> = {}) => ({ 'idempotency-key': randomUUID(), ...headers })
@@ -360,6 +361,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     },
   }
 }
+
+const isJson = (content_type: unknown): boolean => String(content_type).startsWith('application/json')
 
 async function post(url: string, body: object): Promise<void> {
   const headers = { 'content-type': 'application/json' }

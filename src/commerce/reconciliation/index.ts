@@ -5,6 +5,7 @@ import { createRun } from './runs/create.ts'
 import { listRuns, listSuggestions, retrieveRun } from './runs/read.ts'
 import { runJob } from './runs/work.ts'
 import { listItems } from './items/list.ts'
+import { showReport } from './report/endpoint.ts'
 import { listCandidates } from './decisions/candidates.ts'
 import { createDecision } from './decisions/create.ts'
 import { listAllDecisions, listDecisions, retrieveDecision } from './decisions/list.ts'
@@ -30,6 +31,7 @@ export const reconciliationEndpoints = (): Endpoint[] => [
   retrieveRun,
   listItems,
   listSuggestions,
+  showReport,
   listCandidates,
   createDecision,
   listDecisions,

@@ -3,7 +3,7 @@ export { type FinishedKey, type OpenSubjects, unfinishedSubjects } from './idemp
 export { type Completer, type CompleterOptions, createCompleter, startCompleter } from './completer.ts'
 export { referencePages } from './docs.ts'
 export { encodeAnswer, encoderOf, facts, JsonText, type SchemaFacts } from './encoder.ts'
-export { endpoint, fileEndpoint, rawEndpoint } from './declare.ts'
+export { endpoint, fileEndpoint, pageEndpoint, rawEndpoint } from './declare.ts'
 export {
   type Account,
   type ApiKey,

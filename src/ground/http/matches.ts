@@ -31,7 +31,9 @@ export function assertMatches(endpoint: Endpoint, answer: Answer): void {
   if (answer.status < 400 && answer.status !== (endpoint.status ?? 200)) {
     problems.push(`status ${answer.status} instead of ${endpoint.status ?? 200}`)
   }
-  const body: unknown = JSON.parse(answer.body)
+  const is_page = endpoint.shows === 'page' && answer.status < 400
+  if (is_page && !answer.body.startsWith('<!doctype html>')) problems.push('no page')
+  const body: unknown = is_page ? answer.body : JSON.parse(answer.body)
   const result = schema.safeParse(body)
   for (const issue of result.error?.issues ?? []) {
     const names = issue.code === 'unrecognized_keys' ? ` ${issue.keys.join(', ')}` : ''

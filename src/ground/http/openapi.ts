@@ -184,7 +184,7 @@ function describe(endpoint: Endpoint, method: Method, path: string, schemas: Sch
           'Bursar-Version': { $ref: '#/components/headers/version' },
           ...(is_keyed && { 'Idempotent-Replayed': { $ref: '#/components/headers/idempotent_replayed' } }),
         },
-        content: { 'application/json': { schema: returns } },
+        content: { [endpoint.shows === 'page' ? 'text/html' : 'application/json']: { schema: returns } },
       },
       ...errorResponses(auth, is_keyed, path.includes('/:')),
       default: { $ref: '#/components/responses/error' },

@@ -23,6 +23,8 @@ export interface Caller extends Tenant {
 export interface Answer {
   readonly status: number
   readonly body: string
+  /** Of a page; all else is JSON. */
+  readonly content_type?: string
 }
 
 /** The key's row as the first phase inserts it; a recorder that groups requests puts it into its own statement. */
@@ -154,11 +156,21 @@ export interface FileEndpointDefinition<Path extends z.ZodType, Params extends z
   run(context: Context, request: FileRequest<z.output<Params>>, path: z.output<Path>): Promise<Answer>
 }
 
+/** An endpoint that answers with a page for people: what is there, as HTML. Its refusals are JSON as everywhere. */
+export interface PageEndpointDefinition<Path extends z.ZodType, Params extends z.ZodType>
+  extends Pick<EndpointDefinition<Path, Params>, 'summary' | 'resource' | 'path' | 'params'> {
+  route: `GET /${string}`
+  /** From `<!doctype html>` on. It loads nothing and runs nothing: whoever fetched it had a key, and a browser has none. */
+  run(context: Context, params: z.output<Params>, path: z.output<Path>): Promise<string>
+}
+
 /** An endpoint with its types erased, as the server, the reference and the completer hold it. */
 export type Endpoint = Omit<EndpointDefinition<z.ZodType, z.ZodType>, 'run'> & {
   /** `bytes`: the body is handed over unread; `file`: on disk. */
   takes?: 'bytes' | 'file'
   takes_what?: string
+  /** HTML instead of JSON. */
+  shows?: 'page'
   run(context: Context, params: never, path: never): Promise<Answer>
 }
 

@@ -1,0 +1,160 @@
+/** The report of a run that is kept with the platform: of every status the first groups, whatever the run has. */
+import { type Queries, raw } from '#db'
+import { assert, encodeId } from '#kernel'
+import type { Item, StatusSum } from '../engine/face.ts'
+import type { Side } from '../line.ts'
+import type { Mapping } from '../reading/statement.ts'
+import { type Pass, type Status, STATUSES } from '../rules.ts'
+import { rulesOf, type RunRow } from '../runs/object.ts'
+import { findStatement, type StatementRow } from '../statements/object.ts'
+import { mappingInWords } from './mapping.ts'
+import type { ReportedGroup, ReportedRun, ReportedSide, ReportedSuggestion } from './report.ts'
+import { GROUPS_MOST, ROWS_OF_GROUP_MOST } from './sample.ts'
+
+/** More than anybody confirms in one sitting; a page of them is some hundred kilobytes. */
+const SUGGESTIONS_SHOWN_MOST = 200
+
+const SIDES = ['left', 'right'] as const satisfies Side[]
+
+/** What an item is in the database, and the group's other rows that were not read. */
+interface FoundItem extends Omit<Item, 'line'> {
+  line: number
+  more: number
+}
+
+/** Throws when the run has not ended well. */
+export async function reportOfKept(db: Queries, run: RunRow): Promise<ReportedRun> {
+  const { totals } = run
+  assert(totals, 'a run that succeeded has its totals')
+  const [left, right] = [
+    await findStatement(db, run, run.left_statement_id),
+    await findStatement(db, run, run.right_statement_id),
+  ]
+  const sums = totals.sums.map(
+    ({ side, status, currency, rows, amount }): StatusSum => ({
+      side,
+      status,
+      currency,
+      count: rows,
+      sum: BigInt(amount),
+    }),
+  )
+  const shown = STATUSES.filter(status => status !== 'matched' && sums.some(sum => sum.status === status))
+  const samples = new Map<Status, ReportedGroup[]>()
+  for (const status of shown) samples.set(status, await groupsOf(db, run, status))
+  return {
+    id: encodeId('rec_', run.id),
+    key: run.key,
+    rules: rulesOf(run.rules),
+    left: sideOf(left, 'left', sums),
+    right: sideOf(right, 'right', sums),
+    sums,
+    samples,
+    suggestions: await suggestionsOf(db, run),
+    turned: null,
+  }
+}
+
+function sideOf(statement: StatementRow, side: Side, sums: readonly StatusSum[]): ReportedSide {
+  const { name, source, format, mapping, sha256, bad, controls } = statement
+  const rows = Number(statement.rows)
+  const found = sums.filter(sum => sum.side === side).reduce((all, { count }) => all + count, 0)
+  return {
+    name,
+    format: format ?? source,
+    mapping: mappingInWords(mapping as Mapping | null),
+    sha256,
+    rows,
+    carried_rows: found - rows,
+    bad_rows: Number(statement.bad_rows),
+    bad,
+    left_out: 0,
+    controls,
+  }
+}
+
+/** Of either side the groups of its first rows, and of each of these the first rows that ended alike. */
+async function groupsOf(db: Queries, run: RunRow, status: Status): Promise<ReportedGroup[]> {
+  const { account_id, livemode, id } = run
+  const items = await db.many<FoundItem>`
+    with heads as (
+      select distinct head."group"
+      from unnest(${[...SIDES]}::text[]) as asked (side)
+      cross join lateral (
+        select "group"
+        from reconciliation_items
+        where account_id = ${account_id} and livemode = ${livemode} and run_id = ${id}
+          and status = ${status} and side = asked.side
+        order by row
+        limit ${GROUPS_MOST}
+      ) as head
+    ), sized as (
+      select heads."group", (
+        select count(*)::integer
+        from reconciliation_items of_group
+        where of_group.account_id = ${account_id} and of_group.livemode = ${livemode} and of_group.run_id = ${id}
+          and of_group."group" = heads."group" and of_group.status = ${status}
+      ) as size
+      from heads
+    )
+    select sized."group", first.side, first.row, first.status, first.pass, first.reason, first.decision_id,
+      greatest(0, sized.size - ${ROWS_OF_GROUP_MOST}) as more, ${lineColumns}
+    from sized
+    cross join lateral (
+      select side, row, status, pass, reason, decision_id
+      from reconciliation_items member
+      where member.account_id = ${account_id} and member.livemode = ${livemode} and member.run_id = ${id}
+        and member."group" = sized."group" and member.status = ${status}
+      order by side, row
+      limit ${ROWS_OF_GROUP_MOST}
+    ) as first
+    cross join lateral (
+      select line, id, amount, currency, date, batch, text
+      from reconciliation_line(
+        ${account_id}, ${livemode}, ${id}, first.side,
+        case first.side when 'left' then ${run.left_statement_id}::uuid else ${run.right_statement_id}::uuid end,
+        first.row
+      )
+      limit 1
+    ) as line
+    order by left(sized."group", 1), substr(sized."group", 2)::bigint, first.side, first.row`
+  return [...Map.groupBy(items, ({ group }) => group).values()].map(of => ({
+    items: of.map(({ more: _, ...item }) => item),
+    more: of[0]?.more ?? 0,
+  }))
+}
+
+const lineColumns = raw('line.line, line.id, line.amount, line.currency, line.date, line.batch, line.text')
+
+async function suggestionsOf(db: Queries, run: RunRow): Promise<ReportedSuggestion[]> {
+  const suggestions = (run.suggestions ?? []).slice(0, SUGGESTIONS_SHOWN_MOST)
+  const items = new Map<string, Item>()
+  for (const side of SIDES) {
+    const rows = [...new Set(suggestions.flatMap(suggestion => suggestion[side]))]
+    for (const item of await linesOf(db, run, side, rows)) items.set(`${side} ${item.row}`, item)
+  }
+  return suggestions.map(({ reason, left, right }) => ({
+    reason,
+    items: [
+      ...left.flatMap(row => items.get(`left ${row}`) ?? []),
+      ...right.flatMap(row => items.get(`right ${row}`) ?? []),
+    ],
+  }))
+}
+
+/** Rows of one side: all of them are unmatched, or nothing would be suggested. */
+async function linesOf(db: Queries, run: RunRow, side: Side, rows: readonly number[]): Promise<Item[]> {
+  if (rows.length === 0) return []
+  const { account_id, livemode, id } = run
+  const statement = side === 'left' ? run.left_statement_id : run.right_statement_id
+  const found = await db.many<Omit<Item, 'side' | 'status' | 'pass' | 'group' | 'reason' | 'decision_id'>>`
+    select wanted.row, ${lineColumns}
+    from unnest(${[...rows]}::integer[]) as wanted (row)
+    cross join lateral (
+      select line, id, amount, currency, date, batch, text
+      from reconciliation_line(${account_id}, ${livemode}, ${id}, ${side}, ${statement}, wanted.row)
+      limit 1
+    ) as line`
+  const home = { status: 'unmatched', pass: 'rest' satisfies Pass, reason: null, decision_id: null } as const
+  return found.map(line => ({ ...line, ...home, side, group: `${side[0]}${line.row}` }))
+}
