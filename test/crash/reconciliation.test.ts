@@ -71,10 +71,12 @@ describe('a run', () => {
   const STAGE_ENDS = 'update reconciliation_runs'
   const places: [string, Arming][] = [
     ['inside its first stage', { arm: 'transaction.open', match: STAGE_ENDS, action: 'kill' }],
+    ['inside the decisions', { arm: 'transaction.open', match: STAGE_ENDS, after: 1, action: 'kill' }],
     ['inside the ids', { arm: 'transaction.open', match: STAGE_ENDS, after: 2, action: 'kill' }],
     ['after the ids', { arm: 'job.batch', match: 'reconciliation.run batches', action: 'kill' }],
     ['inside the batches', { arm: 'transaction.open', match: STAGE_ENDS, after: 3, action: 'kill' }],
     ['inside the rest', { arm: 'transaction.open', match: STAGE_ENDS, after: 4, action: 'kill' }],
+    ['inside the sums', { arm: 'transaction.open', match: 'insert into events', action: 'kill' }],
     ['after the rest', { arm: 'job.batch', match: 'reconciliation.run sums', action: 'kill' }],
     ['when it has ended', { arm: 'job.done', match: 'reconciliation.run', action: 'kill' }],
   ]

@@ -224,6 +224,15 @@ test('a cut of the balance is in the words of the settlement file: each movement
   expect(nothing.body).toMatchObject({ rows: 0, sums: [] })
 })
 
+test('a file that is bad in its last line has not written its rows before', async () => {
+  const size = () => world.db.one`select pg_relation_size('reconciliation_rows') as bytes`
+  const before = await size()
+  const rows = Array.from({ length: 20_000 }, (_, at) => `r${at},${at},usd`).join('\n')
+  const { body } = await upload(`id,amount,currency\n${rows}\n"b,2,usd\n`)
+  expect(body.error).toMatchObject({ code: 'reconciliation_statement_invalid', line: 20_002 })
+  expect(await size()).toEqual(before)
+})
+
 test('entries of a bank statement that are not booked are no rows, and are told', async () => {
   const entry = (
     status: string,

@@ -23,6 +23,11 @@ const PIECE = 5_000
 /** Keeping a large statement is one transaction of many short statements; a cut of the books begins with a long one. */
 export const KEEPING = { statement_timeout_ms: 600_000 }
 
+/** Throws `reconciliation_statement_too_large`. */
+export function demandFewEnough(rows: number): void {
+  if (rows > ROWS_MOST) throw new ApiError('reconciliation_statement_too_large')
+}
+
 export class RowKeeper {
   readonly #tx: Tx
   readonly #tenant: Tenant
@@ -51,7 +56,7 @@ export class RowKeeper {
       }
     }
     this.#rows += lines.length
-    if (this.#rows > ROWS_MOST) throw new ApiError('reconciliation_statement_too_large')
+    demandFewEnough(this.#rows)
     this.#waiting = this.#waiting.length === 0 ? [...lines] : this.#waiting.concat(lines)
     // Pieces of one size, so that the digest of the same rows is the same however they come.
     while (this.#waiting.length >= PIECE) await this.#write(this.#waiting.splice(0, PIECE))
