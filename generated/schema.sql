@@ -1022,6 +1022,7 @@ alter table reconciliation_runs add constraint reconciliation_runs_pkey PRIMARY 
 alter table reconciliation_runs add constraint reconciliation_runs_stage_is_known CHECK ((stage = ANY (ARRAY['carry'::text, 'decisions'::text, 'ids'::text, 'batches'::text, 'rest'::text, 'sums'::text, 'done'::text])));
 alter table reconciliation_runs add constraint reconciliation_runs_status_is_known CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text])));
 alter table reconciliation_runs add constraint reconciliation_runs_success_is_whole CHECK (((status = 'succeeded'::text) = ((stage = 'done'::text) AND (totals IS NOT NULL) AND (is_clean IS NOT NULL))));
+CREATE INDEX reconciliation_runs_by_carried ON public.reconciliation_runs USING btree (account_id, livemode, carry_from) WHERE (carry_from IS NOT NULL); -- Where the rows that wait in a run were carried to.
 CREATE INDEX reconciliation_runs_by_left ON public.reconciliation_runs USING btree (account_id, livemode, left_statement_id, id); -- A statement that a run names stays.
 CREATE INDEX reconciliation_runs_by_right ON public.reconciliation_runs USING btree (account_id, livemode, right_statement_id, id);
 CREATE UNIQUE INDEX reconciliation_runs_once ON public.reconciliation_runs USING btree (account_id, livemode, key) WHERE (status <> 'failed'::text); -- The same key answers the stored run. One that failed may be asked for again.

@@ -45,6 +45,9 @@ alter table reconciliation_runs
 comment on column reconciliation_runs.stage_percent is 'How far the stage that is under way has come, told from outside its transaction. A hint for people, never more.';
 grant update (stage_percent) on reconciliation_runs to bursar_system;
 
+create index reconciliation_runs_by_carried on reconciliation_runs (account_id, livemode, carry_from) where carry_from is not null;
+comment on index reconciliation_runs_by_carried is 'Where the rows that wait in a run were carried to.';
+
 alter table reconciliation_statements add column left_out jsonb not null default '[]';
 comment on column reconciliation_statements.left_out is 'Entries of a bank statement that are no movements (pending, for information), by what they are: no rows, and not compared.';
 comment on column reconciliation_statements.content is 'Digest of what was read and of how: two statements with the same one have the same rows, also when one came packed.';

@@ -17,16 +17,6 @@ afterAll(async () => {
   await world.close()
 })
 
-interface Item {
-  side: string
-  row: number
-  status: string
-  group: string
-  reason: string | null
-  decided_by: string | null
-  entry: { id: string; amount: number; line: number }
-}
-
 async function upload(lines: string[], account = shop): Promise<string> {
   const file = `id,amount,currency,date\n${lines.join('\n')}\n`
   const { status, body } = await account.api.upload(`${STATEMENTS}?name=side.csv&is_empty_allowed=true`, file)
@@ -137,6 +127,14 @@ test('a decision is kept with name and reason, shows on its rows, and is replaye
   await work()
   const { body: ended } = await shop.api.get(`${RUNS}/${next.id}`)
   expect(ended).toMatchObject({ is_clean: true, counts: { left: { manual: 2 }, right: { manual: 2 } } })
+  expect([run.decisions, ended.decisions]).toEqual([0, 3])
+  const replayed = async (id: string, query = '') =>
+    (await shop.api.get(`${RUNS}/${id}/replayed_decisions${query}`)).body
+  expect((await replayed(next.id)).data).toEqual(listed.body.data)
+  expect((await replayed(run.id)).data).toEqual([])
+  const first = await replayed(next.id, '?limit=2')
+  const second = await replayed(next.id, `?limit=2&cursor=${first.next_cursor}`)
+  expect([...first.data, ...second.data]).toEqual(listed.body.data)
   const manual = (await shop.api.get(`${RUNS}/${next.id}/items?status=manual&side=left`)).body.data
   expect(manual[0].decision_id).toBe(decision.id)
 })
@@ -306,29 +304,6 @@ test('PostgreSQL looks in every stage whether its worker still lives, and gives 
     await owner.query('drop trigger if exists note_stage on reconciliation_runs')
     await owner.end()
   }
-})
-
-test('what still waits is carried to the next run', async () => {
-  const at = `carry${(made += 1)}`
-  const first = await shop.api.post(RUNS, {
-    left_statement_id: await upload([`${at},5,usd,2026-11-30`]),
-    right_statement_id: await upload([]),
-    rules: { as_of: '2026-11-30' },
-  })
-  await work()
-  expect((await shop.api.get(`${RUNS}/${first.body.id}`)).body).toMatchObject({ is_clean: true })
-  const second = await shop.api.post(RUNS, {
-    left_statement_id: await upload([]),
-    right_statement_id: await upload([`${at},5,usd,2026-12-01`]),
-    carry_from: first.body.id,
-  })
-  expect(second.body.progress.rows_total).toBe(2)
-  await work()
-  const { data } = (await shop.api.get(`${RUNS}/${second.body.id}/items`)).body
-  expect(data.map((item: Item) => [item.side, item.status, item.entry.id])).toEqual([
-    ['left', 'matched', at],
-    ['right', 'matched', at],
-  ])
 })
 
 test('suggestions say what may belong together, and change nothing', async () => {

@@ -3,6 +3,7 @@ import type { Endpoint } from '#http'
 import type { Job, Schedule } from '#jobs'
 import { createRun } from './runs/create.ts'
 import { listRuns, listSuggestions, retrieveRun } from './runs/read.ts'
+import { listReplayed } from './runs/replayed.ts'
 import { runJob } from './runs/work.ts'
 import { listItems } from './items/list.ts'
 import { showReport } from './report/endpoint.ts'
@@ -33,6 +34,7 @@ export const reconciliationEndpoints = (): Endpoint[] => [
   listSuggestions,
   showReport,
   listCandidates,
+  listReplayed,
   createDecision,
   listDecisions,
   listAllDecisions,

@@ -19,7 +19,7 @@ import {
 } from '#http'
 import type { Side } from '../line.ts'
 import { type Pass, PASSES, type Status, STATUSES } from '../rules.ts'
-import { findSucceeded, type RunRow, runPath } from '../runs/object.ts'
+import { demandSucceeded, findShown, runPath, type ShownRow } from '../runs/object.ts'
 import { wideAmount } from '../wide-amount.ts'
 
 /** A letter and the number of a row. */
@@ -83,7 +83,7 @@ export const listItems: Endpoint = endpoint({
   returns: listOf(ReconciliationItem),
   async run(context, params, { id: run_id }) {
     const at = keyset(ReconciliationItem, context.tenant, { ...params, run_id } as typeof params)
-    const run = await findSucceeded(context.db, context.tenant, run_id)
+    const run = demandSucceeded(await findShown(context.db, context.tenant, run_id))
     const rows = await itemsOf(context.db, run, params, at)
     const shown = rows.map(({ line, line_id, amount, currency, date, batch, text, ...item }) => ({
       ...item,
@@ -101,7 +101,7 @@ interface Filters {
   group?: string | undefined
 }
 
-function itemsOf(db: Queries, run: RunRow, filters: Filters, at: Keyset): Promise<ItemRow[]> {
+function itemsOf(db: Queries, run: ShownRow, filters: Filters, at: Keyset): Promise<ItemRow[]> {
   const { account_id, livemode } = run
   const order = raw(at.direction === 'older' ? 'side, row' : 'side desc, row desc')
   return db.many<ItemRow>`
@@ -134,7 +134,7 @@ function itemsOf(db: Queries, run: RunRow, filters: Filters, at: Keyset): Promis
 }
 
 /** A page of homes of each kind, of which the page is made: those that stand alone, and those that match by id. */
-function homesOf(run: RunRow, filters: Filters, at: Keyset): Fragment {
+function homesOf(run: ShownRow, filters: Filters, at: Keyset): Fragment {
   const alone = sql`(${standingAlone(run, filters, at)})`
   if (filters.status !== undefined && filters.status !== 'matched') return alone
   if (filters.group === undefined) return sql`${alone} union all (${inPairs(run, filters, at)})`
@@ -151,7 +151,7 @@ const between = (at: Keyset, place: Fragment): Fragment => {
 
 /** What people look at. Each filter has an index in the order of the list. */
 function standingAlone(
-  { account_id, livemode, id }: RunRow,
+  { account_id, livemode, id }: ShownRow,
   { side, status, group }: Filters,
   at: Keyset,
 ): Fragment {
@@ -172,7 +172,7 @@ function standingAlone(
  * The one at the edge, in which the page before ended, may have none of them. So a page looks at as many blocks as it has
  * rows, and at one more on either edge, and opens one or two.
  */
-function inPairs({ account_id, livemode, id }: RunRow, { side }: Filters, at: Keyset): Fragment {
+function inPairs({ account_id, livemode, id }: ShownRow, { side }: Filters, at: Keyset): Fragment {
   const [above, below] = [rowAt(at.below), rowAt(at.above)]
   const of_side = side === undefined ? sql`` : sql`and side = ${side}`
   const edge = at.direction === 'older' ? above : below
@@ -204,7 +204,7 @@ function inPairs({ account_id, livemode, id }: RunRow, { side }: Filters, at: Ke
 
 /** The two rows of one group: its left row says who the other is. */
 function pairOf(
-  { account_id, livemode, id }: RunRow,
+  { account_id, livemode, id }: ShownRow,
   { side }: Filters,
   at: Keyset,
   left_row: string,

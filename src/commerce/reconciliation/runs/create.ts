@@ -9,8 +9,10 @@ import { ApiError, newId, type Tenant } from '#kernel'
 import { DATE_WINDOW_DAYS_MOST, DEFAULT_RULES, RULES_VERSION, TOLERANCE_BASIS_POINTS_MOST } from '../rules.ts'
 import { findStatement, type StatementRow } from '../statements/object.ts'
 import { standingDecisions } from './decisions.ts'
+import { demandCarriable } from './carry.ts'
 import {
   findSucceeded,
+  countingDecisions,
   ReconciliationRun,
   runColumns,
   type RunRow,
@@ -52,7 +54,9 @@ const RunParams = z.strictObject({
       timing_days: z.int().min(0).max(DATE_WINDOW_DAYS_MOST).default(DEFAULT_RULES.timing_days),
     })
     .prefault({}),
-  carry_from: id('rec_').optional().describe('An earlier run: its timing rows join the sides of this one.'),
+  carry_from: id('rec_')
+    .optional()
+    .describe('The run of the day before, of other statements: its timing rows join the sides of this one.'),
 })
 
 export const createRun: Endpoint = endpoint({
@@ -77,6 +81,9 @@ export const createRun: Endpoint = endpoint({
           ? null
           : await findSucceeded(tx, tenant, params.carry_from, 'carry_from')
       const { rules } = params
+      if (earlier !== null) {
+        await demandCarriable(tx, tenant, { earlier, left, right, as_of: rules.as_of })
+      }
       const stored: StoredRules = {
         ...rules,
         tolerance: { ...rules.tolerance, amount: String(rules.tolerance.amount) },
@@ -120,7 +127,7 @@ export const createRun: Endpoint = endpoint({
         await emit(tx, eventOf(context, 'reconciliation_run.created', subjectOf(row)))
       }
       if (stands.finished_at === null) await ask(tx, stands)
-      return shownRun(stands)
+      return shownRun(countingDecisions(stands))
     }),
 })
 

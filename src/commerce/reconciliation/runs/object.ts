@@ -49,6 +49,20 @@ export const runColumns = raw(
     status, stage, stage_percent, rows_done, rows_total, totals, suggestions, is_clean, failure, version, created_at, finished_at`,
 )
 
+/** As it is shown: the decisions it replayed may be thousands, which only its work needs. */
+export type ShownRow = Omit<RunRow, 'decision_ids'> & { decisions: number }
+
+export const shownColumns = raw(
+  `account_id, livemode, id, left_statement_id, right_statement_id, carry_from, rules, rules_version,
+    cardinality(decision_ids) as decisions, key, status, stage, stage_percent, rows_done, rows_total, totals, suggestions,
+    is_clean, failure, version, created_at, finished_at`,
+)
+
+export const countingDecisions = ({ decision_ids, ...row }: RunRow): ShownRow => ({
+  ...row,
+  decisions: decision_ids.length,
+})
+
 const counts = z.strictObject(
   Object.fromEntries(STATUSES.map(status => [status, z.int()])) as Record<Status, z.ZodInt>,
 )
@@ -64,7 +78,7 @@ export const ReconciliationRun = object('reconciliation_run', 'rec_', {
     timing_days: z.int(),
   }),
   rules_version: z.int().describe('Of the passes: raised when the same rows would end elsewhere.'),
-  decisions: integer.describe('How many decisions of people were replayed.'),
+  decisions: integer.describe('How many decisions of people were replayed; they have a list of their own.'),
   key: z.string().describe('Digest of what the run was made from. The same key is the same run.'),
   status: z.enum(RUN_STATUSES),
   stage: z.enum(STAGES).describe('The stage it is in.'),
@@ -101,13 +115,12 @@ export const ReconciliationRun = object('reconciliation_run', 'rec_', {
 })
 
 /** A row as the API shows it. Counts of rows are far below what a double holds. */
-export const shownRun = (row: RunRow) => ({
+export const shownRun = (row: ShownRow) => ({
   ...row,
   rules: {
     ...row.rules,
     tolerance: { ...row.rules.tolerance, amount: BigInt(row.rules.tolerance.amount) },
   },
-  decisions: row.decision_ids.length,
   progress: {
     rows_done: Number(row.rows_done),
     rows_total: Number(row.rows_total),
@@ -138,13 +151,29 @@ export async function findRun(db: Queries, tenant: Tenant, id: string, param = '
     select ${runColumns}
     from reconciliation_runs
     where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${id}`
-  if (row) return row
+  return row ?? refuseMissing(param)
+}
+
+/** As findRun, without what only its work needs. */
+export async function findShown(db: Queries, tenant: Tenant, id: string): Promise<ShownRow> {
+  const row = await db.maybe<ShownRow>`
+    select ${shownColumns}
+    from reconciliation_runs
+    where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = ${id}`
+  return row ?? refuseMissing('id')
+}
+
+function refuseMissing(param: string): never {
   throw new ApiError('resource_missing', { param, message: 'No such reconciliation run.' })
 }
 
 /** A run that has ended well. Throws `reconciliation_run_unexpected_state` for another. */
 export async function findSucceeded(db: Queries, tenant: Tenant, id: string, param = 'id'): Promise<RunRow> {
-  const run = await findRun(db, tenant, id, param)
+  return demandSucceeded(await findRun(db, tenant, id, param), param)
+}
+
+/** Throws as findSucceeded. */
+export function demandSucceeded<Row extends { status: string }>(run: Row, param = 'id'): Row {
   if (run.status === 'succeeded') return run
   throw new ApiError('reconciliation_run_unexpected_state', {
     param,

@@ -15,12 +15,12 @@ import {
   retrieveParams,
 } from '#http'
 import {
-  findRun,
-  findSucceeded,
+  demandSucceeded,
+  findShown,
   ReconciliationRun,
-  runColumns,
+  shownColumns,
   runPath,
-  type RunRow,
+  type ShownRow,
   shownRun,
 } from './object.ts'
 
@@ -32,7 +32,7 @@ export const retrieveRun: Endpoint = endpoint({
   params: retrieveParams,
   returns: ReconciliationRun,
   async run(context, params, { id }) {
-    const row = shownRun(await findRun(context.db, context.tenant, id))
+    const row = shownRun(await findShown(context.db, context.tenant, id))
     return context.answer(await expandOne(context, ReconciliationRun, row, params.expand))
   },
 })
@@ -53,8 +53,8 @@ export const listRuns: Endpoint = endpoint({
       left_statement_id === undefined ? sql`` : sql`and left_statement_id = ${left_statement_id}`
     const of_right =
       right_statement_id === undefined ? sql`` : sql`and right_statement_id = ${right_statement_id}`
-    const rows = await context.db.many<RunRow>`
-      select ${runColumns}
+    const rows = await context.db.many<ShownRow>`
+      select ${shownColumns}
       from (
         select id
         from reconciliation_runs
@@ -90,7 +90,7 @@ export const listSuggestions: Endpoint = endpoint({
   params: z.strictObject({}),
   returns: ReconciliationSuggestions,
   async run(context, _params, { id }) {
-    const run = await findSucceeded(context.db, context.tenant, id)
+    const run = demandSucceeded(await findShown(context.db, context.tenant, id))
     const data = (run.suggestions ?? []).map(({ kind, left, right, reason }) => ({
       kind,
       left: [...left],
@@ -102,8 +102,8 @@ export const listSuggestions: Endpoint = endpoint({
 })
 
 loads(ReconciliationRun, async ({ db, tenant }, ids) => {
-  const found = await db.many<RunRow>`
-    select ${runColumns}
+  const found = await db.many<ShownRow>`
+    select ${shownColumns}
     from reconciliation_runs
     where account_id = ${tenant.account_id} and livemode = ${tenant.livemode} and id = any(${ids}::uuid[])`
   return found.map(shownRun)
