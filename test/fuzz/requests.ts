@@ -30,6 +30,7 @@ export interface Operation {
   path: string
   path_params: Record<string, Schema>
   query: Record<string, Schema>
+  query_required: string[]
   body: Schema | undefined
   is_publishable: boolean
   /** A secret key is not enough. */
@@ -54,6 +55,7 @@ interface Parameter {
   $ref?: string
   name: string
   in: string
+  required?: boolean
   schema: Schema
 }
 
@@ -81,6 +83,9 @@ export function operationsOf(document: OpenApiDocument): Operation[] {
         path,
         path_params: named('path'),
         query: named('query'),
+        query_required: operation.parameters
+          .filter(parameter => parameter.in === 'query' && parameter.required === true)
+          .map(({ name }) => name),
         body: operation.requestBody?.content['application/json']?.schema,
         is_publishable: operation.security.some(scheme => 'publishable_key' in scheme),
         is_scoped: operation.security.some(scheme => Object.values(scheme).some(roles => roles.length > 0)),
@@ -122,28 +127,6 @@ const CARDS = [
 const EVENT_TYPES = ['*', 'charge.*', 'charge.dispute.*', 'customer.created', 'webhook_endpoint.test']
 const NUMBERS = ['4242424242424242', '5555555555554444', '378282246310005', '4000000000000002']
 const ID_PATTERN = /^\^([a-z]+_)/
-const PATH_IDS: Record<string, string> = {
-  payment_intents: 'pi_',
-  refunds: 're_',
-  disputes: 'dp_',
-  request_logs: 'req_',
-  payouts: 'po_',
-  reconciliation_statements: 'rst_',
-  reconciliation_runs: 'rec_',
-  reconciliation_decisions: 'rec_',
-  customers: 'cus_',
-  payment_methods: 'pm_',
-  charges: 'ch_',
-  balance_transactions: 'txn_',
-  events: 'evt_',
-  payment_attempts: 'att_',
-  orphan_captures: 'oc_',
-  ledger_accounts: 'la_',
-  ledger_transfers: 'tr_',
-  webhook_endpoints: 'we_',
-  webhook_deliveries: 'del_',
-  webhook_replays: 'wrp_',
-}
 
 /** An id of the kind that is well formed and names nothing. */
 export const idOfNothing = (prefix: string, dice: Dice): string =>
@@ -151,10 +134,14 @@ export const idOfNothing = (prefix: string, dice: Dice): string =>
 
 export function draft(operation: Operation, pool: Pool, dice: Dice, key: string): Draft {
   const known = (prefix: string) => pool.id(prefix, dice) ?? idOfNothing(prefix, dice)
-  const path = operation.path.replaceAll(/\{(\w+)\}/g, () => known(PATH_IDS[operation.resource] ?? 'pi_'))
+  // A payment method's may be one of the magic cards, so its schema says nothing.
+  const path = operation.path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
+    known(ID_PATTERN.exec(operation.path_params[name]?.pattern ?? '')?.[1] ?? 'pm_'),
+  )
   const query: Draft['query'] = []
   for (const [name, schema] of Object.entries(operation.query)) {
-    if (!dice.oneIn(3) || name === 'cursor' || name === 'client_secret') continue
+    const is_asked = operation.query_required.includes(name) || dice.oneIn(3)
+    if (!is_asked || name === 'cursor' || name === 'client_secret') continue
     if (name === 'expand[]') continue
     if (schema.properties) {
       const bound = dice.pick(Object.keys(schema.properties))
