@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 import { makeFolder } from './command.fixture.ts'
 
-const TEST_MS = 60_000
+const TEST_MS = 180_000
 
 const folder = makeFolder()
 let world: World
@@ -99,6 +99,19 @@ test(
         'right 3 unmatched',
       ])
     }
+  },
+  TEST_MS,
+)
+
+test(
+  'a row with a date that is named with its file is decided there alone',
+  async () => {
+    const one = { left: csv('l,9,usd,2026-11-30'), right: csv('x,1,usd,2026-11-30') }
+    const row = { id: 'x', amount: 1, currency: 'usd', date: '2026-11-30', statement: shaOf(one.right) }
+    decisions({ id: 'd-1', kind: 'write_off', left: [], right: [row] })
+    expect(await byFiles(one)).toEqual(['left 1 unmatched', 'right 1 manual'])
+    const other = { ...one, right: csv('x,1,usd,2026-11-30', 'y,2,usd,2026-11-30') }
+    expect(await byFiles(other)).toEqual(['left 1 unmatched', 'right 1 unmatched', 'right 2 unmatched'])
   },
   TEST_MS,
 )

@@ -8,9 +8,9 @@ export interface RowName {
   currency: string
   date: string | null
   /**
-   * The sha256 of the file that a row without a date stands in, or how it begins. Such a row says nothing that tells it
-   * from the one of next month: a bank's fee has the same id and amount each time. So it is known again in the same file
-   * alone. Absent: in any.
+   * The sha256 of the file that the row stands in, or how it begins: then it is known again in that file alone. A row
+   * without a date must be: it says nothing that tells it from the one of next month, since a bank's fee has the same id
+   * and amount each time. Absent: in any file.
    */
   statement?: string
 }
@@ -42,10 +42,7 @@ export interface Decision {
   reason: string
 }
 
-/**
- * Pure: those that can hold in a run of these statements, by the sha256 of each. A decision that names a row of another
- * file by nothing but that file does not.
- */
+/** Pure: those that can hold in a run of these statements, by the sha256 of each: none of their rows is of another file. */
 export const decisionsFor = (
   statements: Readonly<Record<Side, string>>,
   decisions: readonly Decision[],
@@ -53,8 +50,7 @@ export const decisionsFor = (
   decisions.filter(decision =>
     (['left', 'right'] as const).every(side =>
       decision[side].every(
-        ({ date, statement }) =>
-          date !== null || statement === undefined || statements[side].startsWith(statement),
+        ({ statement }) => statement === undefined || statements[side].startsWith(statement),
       ),
     ),
   )
