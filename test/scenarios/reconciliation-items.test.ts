@@ -97,7 +97,14 @@ test('items are listed in the order of reading, by side, status and group, forth
   // Of a pair too, from either side of it.
   expect(names((await list('group=l1')).data)).toEqual(['left 1 matched', 'right 1 matched'])
   expect(names((await list('group=l1&side=right')).data)).toEqual(['right 1 matched'])
-  for (const nothing of ['group=l1&status=unmatched', 'group=l9', 'group=r1', 'group=x']) {
+  for (const nothing of [
+    'group=l1&status=unmatched',
+    'group=l9',
+    'group=l0',
+    'group=l0001',
+    'group=r1',
+    'group=x',
+  ]) {
     expect([nothing, (await list(nothing)).data]).toEqual([nothing, []])
   }
   const first = await list('limit=4')
@@ -152,18 +159,22 @@ const MANY = 20_000
 /** Pages (8 kB) that a list may touch: a hundred rows looked up in three tables by indexes of three levels. */
 const PAGES_MOST = 1_000
 
-/** As a run of so many rows would have them: pairs, ambiguous rows in one large group, and one discrepancy behind all. */
-async function grow(run_id: string): Promise<void> {
-  const id = decodeId('rec_', run_id)
-  await owner.query(
+/** Both sides say three times as much, from this row on. */
+const growStatements = (run_id: string | undefined, from: number) =>
+  owner.query(
     `insert into reconciliation_rows (account_id, livemode, statement_id, row, line, amount, currency, id)
      select account_id, livemode, statement_id, row, row, 1, 'usd', row::text
      from reconciliation_runs
      cross join unnest(array[left_statement_id, right_statement_id]) as statement_id
-     cross join generate_series(3, 3 * $2::integer) as row
+     cross join generate_series($3::integer, 3 * $2::integer) as row
      where id = $1`,
-    [id, MANY],
+    [run_id, MANY, from],
   )
+
+/** As a run of so many rows would have them: pairs, ambiguous rows in one large group, and one discrepancy behind all. */
+async function grow(run_id: string): Promise<void> {
+  const id = decodeId('rec_', run_id)
+  await growStatements(id, 3)
   await owner.query(
     `insert into reconciliation_pairs (account_id, livemode, run_id, side, block, count, rows, partners)
      select account_id, livemode, id, side, block, count(*), array_agg(row order by row), array_agg(row order by row)
@@ -211,7 +222,7 @@ interface Plan {
   Plans?: Plan[]
 }
 
-/** The plan of the last list that was sent, as the API's connections have it. */
+/** The plan of the last question for rows of a run that was sent, as the API's connections have it. */
 async function planOfList(): Promise<Plan> {
   const statement = sent.findLast(({ text }) => text.includes('from reconciliation_items'))
   if (statement === undefined) throw new Error('no list was sent')
@@ -267,5 +278,27 @@ test('every list of a large run costs a page, also by what is rare in it, and wi
         expect.soft(scanned, case_of).toEqual([])
       }
     }
+  }
+}, 180_000)
+
+/** An ambiguous row of the other side is looked up in two tables, by indexes of three levels at most. */
+const PAGES_OF_CANDIDATE_MOST = 10
+
+test('candidates cost what is ambiguous, and not what the statements hold, from the moment the run has ended', async () => {
+  const ambiguous = (name: string) => Array.from({ length: 50 }, (_, at) => `${name}${at},700,usd,2026-11-02`)
+  const run_id = await reconciled(ambiguous('ours'), ambiguous('theirs'))
+  await owner.query('vacuum analyze reconciliation_rows, reconciliation_items')
+  await growStatements(decodeId('rec_', run_id), 51)
+  for (const statistics of ['from before', 'of a large table']) {
+    if (statistics === 'of a large table') await owner.query('vacuum analyze reconciliation_rows')
+    const { body } = await shop.api.get(`${RUNS}/${run_id}/candidates?side=left&row=7`)
+    expect([body.count, body.data?.length]).toEqual([50, 50])
+    const plan = await planOfList()
+    const case_of = `with the statistics ${statistics}: ${JSON.stringify(plan, null, 1)}`
+    expect
+      .soft(plan['Shared Hit Blocks'] + plan['Shared Read Blocks'], case_of)
+      .toBeLessThan(50 * PAGES_OF_CANDIDATE_MOST)
+    const scanned = nodesOf(plan).filter(node => node['Node Type'] === 'Seq Scan')
+    expect.soft(scanned, case_of).toEqual([])
   }
 }, 180_000)

@@ -94,7 +94,10 @@ async function findRow(db: Db, run: RunRow, side: Side, row: number): Promise<Fo
   throw new ApiError('resource_missing', { param: 'row', message: 'row: the run has no such row.' })
 }
 
-/** Near as pass 5 or 6 has it: the share of the tolerance is of the left amount. */
+/**
+ * Near as pass 5 or 6 has it: the share of the tolerance is of the left amount. It costs what the ambiguous rows of the
+ * other side cost, a look-up each, and not what the statement holds.
+ */
 async function candidatesOf(
   db: Db,
   run: RunRow,
@@ -107,9 +110,14 @@ async function candidatesOf(
     select line.row, line.line, line.id, line.amount, line.currency, line.date, line.batch, line.text,
       (count(*) over ())::integer as count
     from reconciliation_items home
-    join reconciliation_lines(
-      ${run.account_id}, ${run.livemode}, ${run.id}, ${side}, ${statementOf(run, side)}
-    ) line on line.row = home.row
+    -- Each is looked up by its whole key, whatever statistics say: the limit keeps the planner from joining instead.
+    cross join lateral (
+      select row, line, id, amount, currency, date, batch, text
+      from reconciliation_line(
+        ${run.account_id}, ${run.livemode}, ${run.id}, ${side}, ${statementOf(run, side)}, home.row
+      )
+      limit 1
+    ) as line
     cross join lateral (
       select case when ${of.side} = 'left' then ${of.amount}::numeric else line.amount::numeric end as ours
     ) as pair
