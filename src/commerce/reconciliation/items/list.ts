@@ -138,7 +138,7 @@ function homesOf(run: ShownRow, filters: Filters, at: Keyset): Fragment {
   const alone = sql`(${standingAlone(run, filters, at)})`
   if (filters.status !== undefined && filters.status !== 'matched') return alone
   if (filters.group === undefined) return sql`${alone} union all (${inPairs(run, filters, at)})`
-  const left_row = /^l(\d{1,10})$/.exec(filters.group)?.[1]
+  const left_row = /^l([1-9]\d{0,9})$/.exec(filters.group)?.[1]
   return left_row === undefined ? alone : sql`${alone} union all (${pairOf(run, filters, at, left_row)})`
 }
 
