@@ -113,12 +113,19 @@ export function firstTaken(homes: readonly HomeRow[]): {
 function isLeftBehind(home: HomeRow, homes: readonly HomeRow[]): boolean {
   if (home.status !== 'matched' && home.status !== 'matched_with_tolerance') return false
   if (home.pass === 'batch') return true
-  return !homes.some(({ side, group }) => side !== home.side && group === home.group)
+  // A duplicate has the group of the pair that it repeats, and is not the row that was met.
+  return !homes.some(
+    ({ side, group, status }) => side !== home.side && group === home.group && status === home.status,
+  )
 }
 
+/**
+ * A row that any standing decision names is not open, also where that decision does not hold: when the rows that stood
+ * beside it are not all here, each of them would be posted again. Replaying is bounded, this is not. Only a decision that
+ * holds in this run says nothing of the rows it left: it took the row it names, and another that says the same is its own.
+ */
 async function demandOpenElsewhere(tx: Tx, run: RunRow, picked: Picked): Promise<void> {
   const { account_id, livemode } = run
-  const [oldest = '00000000-0000-0000-0000-000000000000'] = run.decision_ids
   const mine = (['left', 'right'] as const).flatMap(side =>
     picked[side].map(({ id, amount, currency, date }, place) => ({
       side,
@@ -130,6 +137,11 @@ async function demandOpenElsewhere(tx: Tx, run: RunRow, picked: Picked): Promise
     })),
   )
   const elsewhere = await tx.maybe<Place & { decision_id: string }>`
+    with holding as materialized (
+      select distinct decision_id
+      from reconciliation_items
+      where account_id = ${account_id} and livemode = ${livemode} and run_id = ${run.id} and status = 'manual'
+    )
     select mine.side, mine.place, decision.id as decision_id
     from reconciliation_decisions decision
     join reconciliation_runs decided
@@ -154,10 +166,10 @@ async function demandOpenElsewhere(tx: Tx, run: RunRow, picked: Picked): Promise
     join reconciliation_statements here
       on here.account_id = ${account_id} and here.livemode = ${livemode} and here.id = name.here
     where decision.account_id = ${account_id} and decision.livemode = ${livemode}
-      and decision.run_id <> ${run.id} and decision.id > ${oldest}::uuid
-      and not decision.id = any(${run.decision_ids}::uuid[])
-      -- As replaying has it: without a date a row is known again in its own statement alone.
-      and (mine.date is not null or there.sha256 = here.sha256)
+      and decision.run_id <> ${run.id} and decision.id not in (select decision_id from holding)
+      -- Without a date a row is known again in its own statement alone: by what was read, as replaying has it, and also
+      -- by its bytes, when the same file was read in another way.
+      and (mine.date is not null or there.content = here.content or there.sha256 = here.sha256)
       and not exists (
         select
         from reconciliation_withdrawals withdrawn
@@ -167,13 +179,24 @@ async function demandOpenElsewhere(tx: Tx, run: RunRow, picked: Picked): Promise
     order by mine.side, mine.place
     limit 1`
   if (!elsewhere) return
-  const by = encodeId('rdc_', elsewhere.decision_id)
   throw refusal(
     'reconciliation_row_decided',
     picked,
     elsewhere,
-    `has been decided since by ${by}, in another run. Ask for this run again: the new one replays that.`,
+    saysElsewhere(elsewhere.decision_id, run.decision_ids),
   )
+}
+
+/** Pure. Ids are in the order of their making, and so are those that a run was asked to replay. */
+function saysElsewhere(decision_id: string, replayed: readonly string[]): string {
+  const by = encodeId('rdc_', decision_id)
+  if (replayed.includes(decision_id)) {
+    return `is named by ${by}, which stands but does not hold in this run, because not all its rows are known here. Withdraw that first.`
+  }
+  if (decision_id < (replayed[0] ?? '')) {
+    return `was decided by ${by}, in a run so long ago that it is not replayed any more. Withdraw that first.`
+  }
+  return `has been decided since by ${by}, in another run. Ask for this run again: the new one replays that.`
 }
 
 /** In the name of the row: `left[0]: row 2 (pay_1002) …`. */

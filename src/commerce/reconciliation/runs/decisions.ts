@@ -11,7 +11,7 @@ import type { RunRow } from './object.ts'
 
 /**
  * Decisions that a run replays, the newest: more than people take about rows that may still come. A run looks all of them
- * up in both sides.
+ * up in both sides. The rows of older ones are findings again, but cannot be decided while those stand (decisions/claim.ts).
  */
 const DECISIONS_MOST = 10_000
 
@@ -60,7 +60,8 @@ export async function replayDecisions(tx: Tx, run: RunRow): Promise<bigint> {
 
 /**
  * The rows that the decisions of this run name, into a temporary table. A row without a date is known again only in the
- * statement it was decided in (the same file sent again is the same statement), so its decision is left out elsewhere.
+ * statement it was decided in, so its decision is left out elsewhere. The same statement is one of which the same was read
+ * in the same way, as the key of a run has it: the same key must have the same answer.
  */
 async function findNames(tx: Tx, run: RunRow): Promise<void> {
   const { account_id, livemode } = run
@@ -71,7 +72,7 @@ async function findNames(tx: Tx, run: RunRow): Promise<void> {
   await tx.run`
     insert into reconciliation_names (decision_id, side, id, amount, currency, date, is_known)
     select decision.id, name.side, name.id, name.amount, name.currency, name.date,
-      name.date is not null or there.sha256 = here.sha256
+      name.date is not null or there.content = here.content
     from reconciliation_decisions decision
     join reconciliation_runs decided
       on decided.account_id = decision.account_id and decided.livemode = decision.livemode
