@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { decodeId } from '#kernel'
 import { type Json, startWorld, type World } from '../support/testing.ts'
-import { RUNS, STATEMENTS, team } from './reconciliation-team.fixture.ts'
+import { STATEMENTS, team } from './reconciliation-team.fixture.ts'
 
 let world: World
 beforeAll(async () => {
@@ -35,7 +35,9 @@ test('a row without a date that was decided is decided in the same file packed o
   const windows = await run([], [], await sent(FEE.replaceAll('\n', '\r\n')))
   expect(await homes(windows)).toEqual(['right 1 manual'])
   // Read in another way it is another statement, but its money is the same.
-  const mapping = JSON.stringify({ columns: { id: ['id'], amount: 'amount', currency: 'currency', text: 'id' } })
+  const mapping = JSON.stringify({
+    columns: { id: ['id'], amount: 'amount', currency: 'currency', text: 'id' },
+  })
   const otherwise = await run([], [], await sent(FEE, `&mapping=${encodeURIComponent(mapping)}`))
   expect(await homes(otherwise)).toEqual(['right 1 unmatched'])
   const refused = await decide(otherwise, { kind: 'suspense', right: [1], ledger_code: 'bank' })
