@@ -1,5 +1,6 @@
 /** Decisions through the API, month after month: what they hold for, whom they refuse, and how they are withdrawn. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Json, startWorld, type World } from '../support/testing.ts'
 import { DECISIONS, RUNS, SAID, STATEMENTS, team } from './reconciliation-team.fixture.ts'
 
@@ -198,7 +199,7 @@ test('a decision is withdrawn once, with a name and a reason: its rows are open 
 })
 
 test('a decision names up to 10,000 rows of a side, and shows the first hundred of them', async () => {
-  const { run, decide, homes } = await newTeam()
+  const { api, run, decide, homes } = await newTeam()
   const rows = Array.from({ length: 400 }, (_, at) => `r${at},1,usd,2026-11-02`)
   const found = await run(rows, ['po,390,usd,2026-11-02'])
   const left = rows.map((_, at) => at + 1)
@@ -210,11 +211,50 @@ test('a decision names up to 10,000 rows of a side, and shows the first hundred 
   const all = await decide(found, { kind: 'suspense', left, right: [1], ledger_code: 'bank' })
   expect([all.status, all.body.error]).toEqual([200, undefined])
   expect(all.body).toMatchObject({ rows: { left: 400, right: 1 }, suspended: [{ amount: 10 }] })
-  expect(all.body.left).toHaveLength(100)
+  expect(all.body.left.map(({ row }: Json) => row)).toEqual(left.slice(0, 100))
   const next = await run(rows, ['po,390,usd,2026-11-02'])
   expect(next).toMatchObject({ is_clean: true, counts: { left: { manual: 400 }, right: { manual: 1 } } })
   expect((await homes(next))[0]).toBe('left 1 manual')
+  for (const path of [
+    `${DECISIONS}/${all.body.id}`,
+    `${DECISIONS}?kind=suspense&status=open`,
+    `${RUNS}/${found.id}/decisions`,
+    `${RUNS}/${next.id}/replayed_decisions`,
+  ]) {
+    const { body, answered } = await answeredTo(() => api.get(path))
+    const [shown] = body.data ?? [body]
+    expect([path, shown.left]).toEqual([path, all.body.left])
+    expect([path, shown.rows]).toEqual([path, { left: 400, right: 1 }])
+    // The others stay in the database: lists of such decisions are asked of the process that serves payments.
+    expect([path, answered.map(row => row['left']?.length)]).toEqual([path, [100]])
+  }
 })
+
+/** What the database answers to the question for decisions that a request sends. */
+async function answeredTo(
+  ask: () => Promise<{ body: Json }>,
+): Promise<{ body: Json; answered: Record<string, unknown[] | undefined>[] }> {
+  const query = Reflect.get(pg.Client.prototype, 'query') as (...args: unknown[]) => unknown
+  const sent: { text: string; values: unknown[] }[] = []
+  const spy = vi.spyOn(pg.Client.prototype, 'query').mockImplementation(function (
+    this: pg.Client,
+    ...args: unknown[]
+  ) {
+    const [{ text, values = [] }] = args as [{ text?: string; values?: unknown[] }]
+    if (text?.includes('from reconciliation_decisions decision')) sent.push({ text, values })
+    return query.apply(this, args) as never
+  })
+  const { body } = await ask().finally(() => spy.mockRestore())
+  const owner = new pg.Client({ connectionString: world.url })
+  await owner.connect()
+  try {
+    const answered: Record<string, unknown[] | undefined>[] = []
+    for (const { text, values } of sent) answered.push(...(await owner.query(text, values)).rows)
+    return { body, answered }
+  } finally {
+    await owner.end()
+  }
+}
 
 test('what decisions cannot be is refused, and strangers see none', async () => {
   const { run, decide, withdraw } = await newTeam()

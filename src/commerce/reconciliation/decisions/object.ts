@@ -19,6 +19,7 @@ export type DecisionStatus = (typeof STATUSES)[number]
 
 /** What people read; a payout's batch may have thousands. */
 const NAMES_SHOWN_MOST = 100
+const SHOWN_NAMES = `$[0 to ${NAMES_SHOWN_MOST - 1}]`
 
 /** What is in one suspense account for one decision; amounts as jsonb holds them, in the account's direction. */
 export interface Suspended {
@@ -44,7 +45,10 @@ export type KeptDecision = Omit<rows.ReconciliationDecisionRow, 'kind' | 'left' 
   right: StoredName[]
 }
 
+/** With what became of it, and of many names the first. */
 export type DecisionRow = KeptDecision & {
+  left_rows: number
+  right_rows: number
   suspended: Suspended[] | null
   withdrawn_at: Date | null
   withdrawn_by: string | null
@@ -54,50 +58,62 @@ export type DecisionRow = KeptDecision & {
 
 /**
  * Decisions of an account that fit `where` (of `decision`), with what became of them: `status` can be asked for by
- * `having`. Entries of suspense accounts whose transfer names a decision belong to it, whoever posted them.
+ * `having`, which also has the order and the limit of a page. Entries of suspense accounts whose transfer names a decision
+ * belong to it, whoever posted them.
  */
 export const decisionsWith = (
   { account_id, livemode }: Tenant,
   where: Fragment,
   having: Fragment = sql``,
 ): Fragment => sql`
+  -- Names are looked at around the page: of ten thousand only those that are shown leave the database, and of a decision
+  -- that is not on the page none are unpacked.
   select
-    decision.account_id, decision.livemode, decision.id, decision.run_id, decision.kind, decision."left",
-    decision."right", decision.author, decision.reason, decision.transfer_ids, decision.clears, decision.created_at,
-    waiting.suspended, withdrawn.created_at as withdrawn_at, withdrawn.author as withdrawn_by,
-    withdrawn.reason as withdrawn_for, withdrawn.transfer_ids as withdrawn_transfer_ids
-  from reconciliation_decisions decision
-  left join reconciliation_withdrawals withdrawn
-    on withdrawn.account_id = decision.account_id and withdrawn.livemode = decision.livemode
-    and withdrawn.decision_id = decision.id
-  left join lateral (
+    found.account_id, found.livemode, found.id, found.run_id, found.kind,
+    jsonb_path_query_array(found."left", ${SHOWN_NAMES}::jsonpath) as "left",
+    jsonb_path_query_array(found."right", ${SHOWN_NAMES}::jsonpath) as "right",
+    jsonb_array_length(found."left") as left_rows, jsonb_array_length(found."right") as right_rows,
+    found.author, found.reason, found.transfer_ids, found.clears, found.created_at, found.suspended,
+    found.withdrawn_at, found.withdrawn_by, found.withdrawn_for, found.withdrawn_transfer_ids
+  from (
     select
-      jsonb_agg(
-        jsonb_build_object('code', code, 'currency', currency, 'amount', amount::text, 'open', open::text)
-        order by currency, code
-      ) as suspended,
-      coalesce(bool_or(open <> 0), false) as is_open
-    from (
+      decision.account_id, decision.livemode, decision.id, decision.run_id, decision.kind, decision."left",
+      decision."right", decision.author, decision.reason, decision.transfer_ids, decision.clears, decision.created_at,
+      waiting.suspended, withdrawn.created_at as withdrawn_at, withdrawn.author as withdrawn_by,
+      withdrawn.reason as withdrawn_for, withdrawn.transfer_ids as withdrawn_transfer_ids
+    from reconciliation_decisions decision
+    left join reconciliation_withdrawals withdrawn
+      on withdrawn.account_id = decision.account_id and withdrawn.livemode = decision.livemode
+      and withdrawn.decision_id = decision.id
+    left join lateral (
       select
-        account.code, account.currency,
-        coalesce(sum(moved.amount) filter (where moved.id = any(decision.transfer_ids)), 0) as amount,
-        sum(case when touched.side = account.normal_side::text then moved.amount else -moved.amount end) as open
-      from ledger_transfers moved
-      cross join lateral (
-        values (moved.debit_account_id, 'debit'), (moved.credit_account_id, 'credit')
-      ) as touched (ledger_account_id, side)
-      join ledger_accounts account
-        on account.account_id = moved.account_id and account.livemode = moved.livemode
-        and account.id = touched.ledger_account_id
-      where decision.kind = 'suspense'
-        and moved.source_id = decision.id and moved.source_type = ${idPrefixes.rdc_}
-        and moved.account_id = decision.account_id and moved.livemode = decision.livemode
-        and moved.debit_sequence is not null
-        and account.code in ('suspense_missing', 'suspense_unexpected')
-      group by account.code, account.currency
-    ) as entry
-  ) as waiting on true
-  where decision.account_id = ${account_id} and decision.livemode = ${livemode} and ${where} ${having}`
+        jsonb_agg(
+          jsonb_build_object('code', code, 'currency', currency, 'amount', amount::text, 'open', open::text)
+          order by currency, code
+        ) as suspended,
+        coalesce(bool_or(open <> 0), false) as is_open
+      from (
+        select
+          account.code, account.currency,
+          coalesce(sum(moved.amount) filter (where moved.id = any(decision.transfer_ids)), 0) as amount,
+          sum(case when touched.side = account.normal_side::text then moved.amount else -moved.amount end) as open
+        from ledger_transfers moved
+        cross join lateral (
+          values (moved.debit_account_id, 'debit'), (moved.credit_account_id, 'credit')
+        ) as touched (ledger_account_id, side)
+        join ledger_accounts account
+          on account.account_id = moved.account_id and account.livemode = moved.livemode
+          and account.id = touched.ledger_account_id
+        where decision.kind = 'suspense'
+          and moved.source_id = decision.id and moved.source_type = ${idPrefixes.rdc_}
+          and moved.account_id = decision.account_id and moved.livemode = decision.livemode
+          and moved.debit_sequence is not null
+          and account.code in ('suspense_missing', 'suspense_unexpected')
+        group by account.code, account.currency
+      ) as entry
+    ) as waiting on true
+    where decision.account_id = ${account_id} and decision.livemode = ${livemode} and ${where} ${having}
+  ) as found`
 
 /** Conditions on what `decisionsWith` joins. */
 export const havingStatus: Record<DecisionStatus, Fragment> = {
@@ -170,9 +186,9 @@ const shownName = ({ row, id, amount, currency, date }: StoredName) => ({
 export const shownDecision = (row: DecisionRow) => ({
   ...row,
   status: statusOf(row),
-  left: row.left.slice(0, NAMES_SHOWN_MOST).map(shownName),
-  right: row.right.slice(0, NAMES_SHOWN_MOST).map(shownName),
-  rows: { left: row.left.length, right: row.right.length },
+  left: row.left.map(shownName),
+  right: row.right.map(shownName),
+  rows: { left: row.left_rows, right: row.right_rows },
   suspended:
     row.suspended?.map(({ amount, open, ...of }) => ({
       ...of,

@@ -30,7 +30,8 @@ export async function suspenseOf(db: Queries, tenant: Tenant, { is_all = false }
       of_suspense,
       sql`${is_all ? sql`` : havingStatus.open} order by decision.id limit ${SUSPENSE_SHOWN_MOST + 1}`,
     )}`
-  const decisions = rows.slice(0, SUSPENSE_SHOWN_MOST).map(shownDecision)
+  const oldest_first = rows.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  const decisions = oldest_first.slice(0, SUSPENSE_SHOWN_MOST).map(shownDecision)
   return {
     decisions,
     has_more: rows.length > SUSPENSE_SHOWN_MOST,
