@@ -150,7 +150,7 @@ export async function endpoints(
     { eventsEndpoints },
     { requestLogEndpoints },
     { webhookEndpoints },
-    { reconciliationEndpoints },
+    { demandAdjustable, reconciliationEndpoints },
   ] = await Promise.all([
     import('#payments'),
     import('#ledger'),
@@ -161,7 +161,7 @@ export async function endpoints(
   ])
   return [
     ...paymentsEndpoints(payments),
-    ...ledgerEndpoints(ledgerSourcesOf),
+    ...ledgerEndpoints(ledgerSourcesOf, demandAdjustable),
     ...reconciliationEndpoints(),
     ...eventsEndpoints(),
     ...inbound.endpoints,

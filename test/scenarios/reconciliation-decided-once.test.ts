@@ -1,9 +1,10 @@
 /** A difference is posted once: however a file is sent again, whatever else its run lacks, and whoever decides at once. */
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { raw } from '#db'
 import { decodeId } from '#kernel'
-import { type Json, startWorld, type World } from '../support/testing.ts'
-import { STATEMENTS, team } from './reconciliation-team.fixture.ts'
+import { type Json, type Reply, startWorld, type World } from '../support/testing.ts'
+import { SAID, STATEMENTS, team } from './reconciliation-team.fixture.ts'
 
 let world: World
 beforeAll(async () => {
@@ -132,4 +133,68 @@ test('what was withdrawn since does not keep another run from deciding', async (
   expect(refused.body.error.message).toContain(`has been decided since by ${decision.id}, in another run`)
   await withdraw(decision)
   expect((await decide(other, { kind: 'write_off', left: [1] })).status).toBe(200)
+})
+
+/** Two requests of which the first has decided, and cannot write it down yet, when the second comes. */
+async function atOnce(
+  table: string,
+  first: () => Promise<Reply>,
+  second: () => Promise<Reply>,
+): Promise<[number, number]> {
+  const asked = await world.db.transaction(async tx => {
+    const waiting = async (requests: number): Promise<void> => {
+      const count = async () =>
+        (
+          await tx.one<{ count: number }>`
+            select count(distinct pid)::integer as count
+            from pg_locks
+            where not granted and database = (select oid from pg_database where datname = current_database())`
+        ).count
+      await expect.poll(count, { timeout: 60_000 }).toBe(requests)
+    }
+    await tx.run`set local role none`
+    await tx.run`${raw(`lock table ${table} in share mode`)}`
+    const one = first()
+    await waiting(1)
+    const two = second()
+    await waiting(2)
+    return [one, two] as const
+  })
+  const [one, two] = await Promise.all(asked)
+  return [one.status, two.status]
+}
+
+test('of two people who decide about one row in two runs at once, the second hears of the first', async () => {
+  const { run, decide, balances } = await newTeam()
+  const sides = [['a,70,usd,2026-11-02'], []] as const
+  const [one, other] = [await run(...sides), await run(...sides, { rules: { date_window_days: 5 } })]
+  const suspend = (of: Json) => () => decide(of, { kind: 'suspense', left: [1], ledger_code: 'bank' })
+  expect(await atOnce('reconciliation_decided_rows', suspend(one), suspend(other))).toEqual([200, 409])
+  expect(await balances()).toEqual({ bank: -70, suspense_missing: 70 })
+})
+
+test('what is being withdrawn is neither cleared nor adjusted', async () => {
+  const account = await world.account()
+  const accountant = await world.accountant(account)
+  const { run, decide, withdraw, balances } = team(world, account)
+  const found = await run(['a,70,usd,2026-11-02', 'b,70,usd,2026-11-02'], ['w,70,usd,2026-11-22'])
+  for (const [row, second] of [
+    [1, (id: string) => decide(found, { kind: 'clear', right: [1], clears: [id] })],
+    [
+      2,
+      (source_id: string) => {
+        const line = { debit_code: 'bank', credit_code: 'suspense_missing', amount: 70, currency: 'usd' }
+        return accountant.post('/v1/ledger/transfers', { ...SAID, transfers: [{ ...line, source_id }] })
+      },
+    ],
+  ] as const) {
+    const { body } = await decide(found, { kind: 'suspense', left: [row], ledger_code: 'bank' })
+    const both = await atOnce(
+      'reconciliation_withdrawals',
+      () => withdraw(body),
+      () => second(body.id),
+    )
+    expect(both).toEqual([200, 400])
+  }
+  expect(await balances()).toEqual({ bank: 0, suspense_missing: 0 })
 })

@@ -129,6 +129,135 @@ test('what nobody expected is cleared by what the books say later, and by an adj
   expect(cut.sums).toMatchObject([{ currency: 'usd', rows: 1, amount: -200 }])
 })
 
+/** A voucher of one line, as an accountant sends it. */
+const voucher = (source_id: string | undefined, line: object) => ({
+  ...SAID,
+  transfers: [{ amount: 70, currency: 'usd', ...(source_id !== undefined && { source_id }), ...line }],
+})
+const BACK = { debit_code: 'suspense_missing', credit_code: 'bank' }
+const AWAY = { debit_code: 'bank', credit_code: 'suspense_missing' }
+
+test('money in suspense is in the list of what waits although its decision was withdrawn, and can be adjusted', async () => {
+  const account = await world.account()
+  const accountant = await world.accountant(account)
+  const { run, decide, withdraw, list, balances, api } = team(world, account)
+  const november = await run(['pay_1,70,usd,2026-11-20'], [])
+  const { body: missed } = await decide(november, { kind: 'suspense', left: [1], ledger_code: 'bank' })
+  const december = await run([], ['wire,70,usd,2026-12-03'])
+  const { body: clear } = await decide(december, { kind: 'clear', right: [1], clears: [missed.id] })
+  expect((await accountant.post('/v1/ledger/transfers', voucher(missed.id, BACK))).status).toBe(200)
+  expect((await withdraw(missed)).body.status).toBe('withdrawn')
+  expect(await list('status=open')).toEqual([])
+  // What was adjusted back was that which the clear had taken out: now it is there twice.
+  expect((await withdraw(clear)).status).toBe(200)
+  expect(await balances()).toEqual({ bank: -70, suspense_missing: 70 })
+  expect(await list('kind=suspense&status=open')).toEqual([missed.id])
+  expect(await list('status=withdrawn')).toEqual([clear.id])
+  expect((await api.get(`${DECISIONS}/${missed.id}`)).body).toMatchObject({
+    status: 'open',
+    suspended: [{ code: 'suspense_missing', open: 70 }],
+    withdrawal: { reason: SAID.reason },
+  })
+  expect((await accountant.post('/v1/ledger/transfers', voucher(missed.id, AWAY))).status).toBe(200)
+  expect(await list('status=open')).toEqual([])
+  expect(await balances()).toEqual({ bank: 0, suspense_missing: 0 })
+})
+
+test('an adjustment names a decision that has something in suspense, or is refused', async () => {
+  const account = await world.account()
+  const accountant = await world.accountant(account)
+  const { run, decide, withdraw } = team(world, account)
+  const found = await run(['pay_1,70,usd,2026-11-20', 'pay_2,1,usd,2026-11-20'], [])
+  const { body: missed } = await decide(found, { kind: 'suspense', left: [1], ledger_code: 'bank' })
+  const { body: written_off } = await decide(found, { kind: 'write_off', left: [2] })
+  await withdraw(missed)
+  for (const [source_id, code, says] of [
+    [missed.id, 'reconciliation_decision_unexpected_state', 'which is withdrawn'],
+    [written_off.id, 'reconciliation_decision_unexpected_state', 'which is a write_off'],
+    ['rdc_01jd3x0yfae4qa9vrf2kz5m8wt', 'resource_missing', 'no such decision'],
+  ]) {
+    const refused = await accountant.post('/v1/ledger/transfers', voucher(source_id, AWAY))
+    expect(refused.body.error).toMatchObject({
+      code,
+      param: 'transfers[0].source_id',
+      message: expect.stringContaining(says),
+    })
+  }
+})
+
+test('what is reserved of suspense is in it still, and keeps its decision from being withdrawn', async () => {
+  const account = await world.account()
+  const accountant = await world.accountant(account)
+  const { run, decide, withdraw, list, balances } = team(world, account)
+  const found = await run(['pay_1,70,usd,2026-11-20', 'pay_2,30,usd,2026-11-20'], [])
+  const { body: first } = await decide(found, { kind: 'suspense', left: [1], ledger_code: 'bank' })
+  const { body: second } = await decide(found, { kind: 'suspense', left: [2], ledger_code: 'bank' })
+  const reserve = async (decision: Json, amount: number): Promise<string> => {
+    const asked = voucher(decision.id, { ...AWAY, kind: 'pending', amount })
+    const { body } = await accountant.post('/v1/ledger/transfers', asked)
+    expect(body.error).toBeUndefined()
+    return body.transfers[0].id
+  }
+  const resolve = (pending_id: string, kind: string) =>
+    accountant.post('/v1/ledger/transfers', { ...SAID, transfers: [{ kind, pending_id }] })
+  const [held, dropped] = [await reserve(first, 70), await reserve(second, 30)]
+  expect(await list('status=open')).toEqual([second.id, first.id])
+  expect((await withdraw(first)).body.error).toMatchObject({
+    code: 'reconciliation_decision_unexpected_state',
+    message: expect.stringContaining(`${held} reserves some of it`),
+  })
+  // Without a source of its own what resolves is about what was reserved for.
+  expect((await resolve(held, 'post_pending')).body.transfers).toMatchObject([{ source_id: first.id }])
+  expect(await list('status=cleared')).toEqual([first.id])
+  expect((await resolve(dropped, 'void_pending')).status).toBe(200)
+  expect((await withdraw(second)).body.status).toBe('withdrawn')
+  expect(await balances()).toEqual({ bank: 0, suspense_missing: 0 })
+})
+
+test('what comes is cleared to the account that it was missed on', async () => {
+  const { run, decide, balances } = await newTeam()
+  const november = await run(['pay_1,70,usd,2026-11-20'], [])
+  const missed = await decide(november, { kind: 'suspense', left: [1], ledger_code: 'processor_clearing' })
+  const december = await run([], ['wire,70,usd,2026-12-03'])
+  const clear = await decide(december, { kind: 'clear', right: [1], clears: [missed.body.id] })
+  expect([clear.status, clear.body.error]).toEqual([200, undefined])
+  expect(await balances()).toEqual({ processor_clearing: 0, suspense_missing: 0 })
+})
+
+test('the account that a cut of the books shows is where its differences are posted, and no other', async () => {
+  const account = await world.account()
+  const accountant = await world.accountant(account)
+  const { api, run, decide, balances } = team(world, account)
+  await accountant.post(
+    '/v1/ledger/transfers',
+    voucher(undefined, { debit_code: 'bank', credit_code: 'suspense_unexpected' }),
+  )
+  const { data } = (await api.get('/v1/ledger/accounts?code=bank')).body
+  const cut = async (of: object): Promise<Json> => {
+    const { body } = await api.post(`${STATEMENTS}/snapshot`, { name: 'cut', source: 'ledger', ...of })
+    expect(body.error).toBeUndefined()
+    return run([], [], { left_statement_id: body.id })
+  }
+  const of_account = await cut({ ledger_account_id: data[0].id })
+  const suspend = (of: Json, more: object = {}) => decide(of, { kind: 'suspense', left: [1], ...more })
+  expect((await suspend(of_account, { ledger_code: 'processor_clearing' })).body.error).toMatchObject({
+    code: 'parameter_invalid',
+    param: 'ledger_code',
+    message: expect.stringContaining('must be bank'),
+  })
+  const of_code = await cut({ code: 'bank' })
+  expect((await suspend(of_code, { ledger_code: 'processor_clearing' })).body.error.param).toBe('ledger_code')
+  const of_suspense = await cut({ code: 'suspense_unexpected' })
+  expect((await suspend(of_suspense, { ledger_code: 'bank' })).body.error).toMatchObject({
+    code: 'parameter_invalid',
+    param: 'kind',
+    message: expect.stringContaining('a cut of suspense_unexpected'),
+  })
+  const told = await suspend(of_account)
+  expect([told.status, told.body.error]).toEqual([200, undefined])
+  expect(await balances()).toEqual({ bank: 0, suspense_unexpected: 70, suspense_missing: 70 })
+})
+
 /** Four processes, on a machine that does other things too. */
 const CLI_MS = 180_000
 const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.ts')

@@ -38,7 +38,7 @@ import {
   simulatorConnector,
   createResolver,
 } from '#payments'
-import { reconciliationEndpoints, reconciliationJobs } from '#reconciliation'
+import { demandAdjustable, reconciliationEndpoints, reconciliationJobs } from '#reconciliation'
 import { type Simulator, startSimulator } from '#simulator'
 import { createWebhooks, engineOf, webhookEndpoints, webhookJobs, type Webhooks } from '#webhooks'
 import { consumersOf, listenToProcessors } from '../../src/reactions.ts'
@@ -187,7 +187,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const webhooks = createWebhooks({ db, clock, log, fetcher, installation_secret: SECRET })
   const endpoints = [
     ...paymentsEndpoints(payments),
-    ...ledgerEndpoints(ledgerSourcesOf),
+    ...ledgerEndpoints(ledgerSourcesOf, demandAdjustable),
     ...eventsEndpoints(),
     ...webhookEndpoints(webhooks),
     ...reconciliationEndpoints(),

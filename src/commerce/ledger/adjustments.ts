@@ -46,7 +46,9 @@ const Line = z
     expires_at: timestamp.optional().describe('Of a pending: from then on it is voided and posted no more.'),
     source_id: anyObject
       .optional()
-      .describe('The object that it is about; the request itself when left out.'),
+      .describe(
+        'The object that it is about. When left out: of a post_pending or void_pending that of the pending, else the request itself.',
+      ),
   })
   .check(payload => {
     const line = payload.value
@@ -103,7 +105,17 @@ interface Basis {
   readonly source: { readonly source_type: string; readonly source_id: string }
   /** Of the transfers, when whoever asks may ask again; new ones when left out. */
   readonly ids?: readonly string[]
+  readonly demandSources?: DemandSources
 }
+
+/**
+ * Refuses transfers whose source may not be adjusted as it stands, by throwing in the name of `transfers[i].source_id`;
+ * until the transaction ends it stays as it is then. Handed in, as `SourcesOf` is.
+ */
+export type DemandSources = (tx: Tx, tenant: Tenant, transfers: readonly Transfer[]) => Promise<void>
+
+/** What an object is to its transfers. */
+type Cause = Pick<Transfer, 'source_type' | 'source_id'>
 
 interface NamedAccount {
   readonly id: string
@@ -116,6 +128,7 @@ interface NamedAccount {
 export function decideAdjustment(
   { tenant, clock, source, ids: given_ids }: Basis,
   accounts: ReadonlyMap<string, NamedAccount>,
+  pendings: ReadonlyMap<string, Cause>,
   { effective_at, transfers }: { effective_at?: Date | undefined; transfers: readonly Line[] },
 ): Transfer[] {
   const now = clock.now()
@@ -167,7 +180,7 @@ export function decideAdjustment(
       ...(effective_at !== undefined && { effective_at }),
       ...(ids.length > 1 && { linked_id: ids[0] }),
       ...(line.source_id === undefined
-        ? source
+        ? (pendings.get(line.pending_id ?? '') ?? source)
         : { source_type: idPrefixes[line.source_id.prefix], source_id: line.source_id.id }),
       // An object may be adjusted more than once; that one voucher posts once, its Idempotency-Key sees to.
       step: `adjustment:${id}`,
@@ -188,9 +201,10 @@ export async function adjust(
   voucher: { effective_at?: Date | undefined; transfers: readonly Line[] },
   note: Note,
 ): Promise<LedgerTransferRow[]> {
-  await refuseForeignPendings(tx, basis.tenant, voucher.transfers)
+  const pendings = await namedPendings(tx, basis.tenant, voucher.transfers)
   const accounts = await namedAccounts(tx, basis.tenant, voucher.transfers)
-  const transfers = decideAdjustment(basis, accounts, voucher)
+  const transfers = decideAdjustment(basis, accounts, pendings, voucher)
+  await basis.demandSources?.(tx, basis.tenant, transfers)
   const results = await postByHand(tx, transfers, note)
   // Of a group, the others only say that one failed.
   const refused = results.findIndex(result => !['posted', 'exists', 'linked_failed'].includes(result))
@@ -203,22 +217,27 @@ export async function adjust(
 }
 
 /**
- * Only what was reserved by hand is resolved by hand. The hold of a payment or a payout belongs to whoever asks the
- * processor: resolved by another, what then moves there could not be recorded any more.
+ * What the pendings that are resolved are about. Only what was reserved by hand is resolved by hand: the hold of a payment
+ * or a payout belongs to whoever asks the processor; resolved by another, what then moves there could not be recorded any
+ * more.
  */
-async function refuseForeignPendings(
+async function namedPendings(
   tx: Tx,
   { account_id, livemode }: Tenant,
   lines: readonly Line[],
-): Promise<void> {
+): Promise<ReadonlyMap<string, Cause>> {
   const ids = lines.flatMap(line => line.pending_id ?? [])
-  if (ids.length === 0) return
-  const foreign = await tx.many<{ id: string }>`
-    select id
+  if (ids.length === 0) return new Map()
+  const pendings = await tx.many<Cause & { id: string; is_foreign: boolean }>`
+    select id, source_type, source_id, reason is null as is_foreign
     from ledger_transfers
-    where account_id = ${account_id} and livemode = ${livemode} and id = any(${ids}::uuid[]) and reason is null`
-  const found = lines.findIndex(line => foreign.some(({ id }) => id === line.pending_id))
-  if (found < 0) return
+    where account_id = ${account_id} and livemode = ${livemode} and id = any(${ids}::uuid[])`
+  const found = lines.findIndex(line =>
+    pendings.some(({ id, is_foreign }) => is_foreign && id === line.pending_id),
+  )
+  if (found < 0) {
+    return new Map(pendings.map(({ id, source_type, source_id }) => [id, { source_type, source_id }]))
+  }
   const param = `transfers[${found}].pending_id`
   throw new ApiError('ledger_pending_unexpected_state', {
     param,
@@ -296,22 +315,25 @@ function refusalError(result: Result, line: string): ApiError {
   return new ApiError(code, { param, message: `${param} ${says}`, detail: { refusal: result } })
 }
 
-const createAdjustment: Endpoint = endpoint({
-  route: 'POST /v1/ledger/transfers',
-  summary: 'Adjust the books by hand: transfers with a reason and an author, posted all or none.',
-  resource: 'ledger_transfers',
-  // It can make a balance out of nothing, which a payout then pays: no key does it by accident (spec of the API).
-  auth: 'scoped',
-  params: AdjustmentParams,
-  returns: LedgerAdjustment,
-  run: (context: Context, { reason, author, ...voucher }) =>
-    context.finish('adjusted', async tx => {
-      const note = noteOf(context, { reason, author })
-      const { tenant, clock, request_id } = context
-      const source = { source_type: idPrefixes.req_, source_id: request_id }
-      const rows = await adjust(tx, { tenant, clock, source }, voucher, note)
-      return { ...note, transfers: rows.map(shownTransfer), livemode: context.tenant.livemode }
-    }),
-})
+const createAdjustment = (demandSources: DemandSources): Endpoint =>
+  endpoint({
+    route: 'POST /v1/ledger/transfers',
+    summary: 'Adjust the books by hand: transfers with a reason and an author, posted all or none.',
+    resource: 'ledger_transfers',
+    // It can make a balance out of nothing, which a payout then pays: no key does it by accident (spec of the API).
+    auth: 'scoped',
+    params: AdjustmentParams,
+    returns: LedgerAdjustment,
+    run: (context: Context, { reason, author, ...voucher }) =>
+      context.finish('adjusted', async tx => {
+        const note = noteOf(context, { reason, author })
+        const { tenant, clock, request_id } = context
+        const source = { source_type: idPrefixes.req_, source_id: request_id }
+        const rows = await adjust(tx, { tenant, clock, source, demandSources }, voucher, note)
+        return { ...note, transfers: rows.map(shownTransfer), livemode: context.tenant.livemode }
+      }),
+  })
 
-export const adjustmentEndpoints: Endpoint[] = [createAdjustment]
+export const adjustmentEndpoints = (demandSources: DemandSources): Endpoint[] => [
+  createAdjustment(demandSources),
+]

@@ -3,13 +3,13 @@ import type { Endpoint } from '#http'
 import { accountBalanceEndpoints } from './account-balance.ts'
 import { accountEndpoints } from './accounts.ts'
 import { actEndpoints } from './acts.ts'
-import { adjustmentEndpoints } from './adjustments.ts'
+import { adjustmentEndpoints, type DemandSources } from './adjustments.ts'
 import { statementEndpoints } from './statement.ts'
 import { type SourcesOf, transferEndpoints } from './transfers.ts'
 import { trialBalanceEndpoints } from './trial-balance.ts'
 
 export { findAccount } from './accounts.ts'
-export { adjust, AdjustmentParams } from './adjustments.ts'
+export { adjust, AdjustmentParams, type DemandSources } from './adjustments.ts'
 export { type Balance, balanceOf, balancesOf, trialBalance, type TrialBalanceLine } from './balances.ts'
 export { type BalanceAt, balancesAt, type BalancesAtOptions, type Instants } from './balances-at.ts'
 export { type AccountCode, type AccountKind, chart, type ChartEntry, type Side } from './chart.ts'
@@ -57,12 +57,15 @@ export {
 export type { Source, SourcesOf } from './transfers.ts'
 export { closedBefore, type TrialBalance, trialBalanceByCode } from './trial-balance.ts'
 
-/** `sourcesOf` says which sources stand behind an object of the rooms that post. */
-export const ledgerEndpoints = (sourcesOf: SourcesOf): Endpoint[] => [
+/**
+ * `sourcesOf` says which sources stand behind an object of the rooms that post, `demandSources` which of them adjustments
+ * may be about.
+ */
+export const ledgerEndpoints = (sourcesOf: SourcesOf, demandSources: DemandSources): Endpoint[] => [
   ...accountEndpoints,
   ...accountBalanceEndpoints,
   ...statementEndpoints,
-  ...adjustmentEndpoints,
+  ...adjustmentEndpoints(demandSources),
   ...transferEndpoints(sourcesOf),
   ...trialBalanceEndpoints,
   ...actEndpoints,

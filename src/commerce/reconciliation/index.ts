@@ -16,6 +16,7 @@ import { deleteStatement, listStatements, retrieveStatement } from './statements
 import { snapshotStatement } from './statements/snapshot.ts'
 import { uploadStatement } from './statements/upload.ts'
 
+export { demandAdjustable } from './decisions/adjustable.ts'
 export { suspenseOf, type SuspenseTotal } from './decisions/suspense.ts'
 export type { Line } from './line.ts'
 export { type OneSided, type Pair, type Reconciliation, reconcile, type Row } from './matching/reconcile.ts'

@@ -6,8 +6,8 @@
 import { z } from 'zod'
 import type { Tx } from '#db'
 import { type Context, endpoint, type Endpoint, id, refuse } from '#http'
-import { ApiError, newId, type Tenant } from '#kernel'
-import { author, authorText, reason } from '#ledger'
+import { ApiError, decodeId, newId, type Tenant } from '#kernel'
+import { type AccountCode, author, authorText, findAccount, reason } from '#ledger'
 import { DECISION_ROWS_MOST } from '../decision.ts'
 import type { Line, Side } from '../line.ts'
 import { findSucceeded, type RunRow, runPath } from '../runs/object.ts'
@@ -51,7 +51,7 @@ const DecisionParams = z
       .enum(['bank', 'processor_clearing'])
       .optional()
       .describe(
-        'Of suspense: which account the left side shows. Needed, unless the left statement is a cut of one of them.',
+        'Of suspense: which account the left side shows. Needed, unless the left statement is a cut of one of them (by code or by account, or of balance transactions, which is one of processor_clearing); then no other.',
       ),
     clears: z
       .array(id('rdc_'))
@@ -178,19 +178,49 @@ async function pickLines(tx: Tx, run: RunRow, side: Side, rows: readonly number[
   })
 }
 
-/** Which account of the books the left side shows. */
+/** Which account of the books the left side shows: a cut of one says it itself, of any other what was given. */
 async function codeOf(tx: Tx, run: RunRow, given: ShownCode | undefined): Promise<ShownCode> {
-  if (given !== undefined) return given
-  const { source, code } = await tx.one<{ source: string; code: string | null }>`
-    select source, selection ->> 'code' as code
+  const shown = await cutOf(tx, run)
+  if (shown === null) {
+    if (given !== undefined) return given
+    throw new ApiError('parameter_missing', {
+      param: 'ledger_code',
+      message:
+        'ledger_code is required: the left statement does not say which account of the books it shows.',
+    })
+  }
+  if (shown !== 'bank' && shown !== 'processor_clearing') {
+    throw new ApiError('parameter_invalid', {
+      param: 'kind',
+      message: `kind: the left statement is a cut of ${shown}, and what waits in suspense is missed or found at bank or processor_clearing.`,
+    })
+  }
+  if (given !== undefined && given !== shown) {
+    throw new ApiError('parameter_invalid', {
+      param: 'ledger_code',
+      message: `ledger_code must be ${shown}, or be left out: the left statement is a cut of it.`,
+    })
+  }
+  return shown
+}
+
+/**
+ * Null of a file, and of payouts: as the bank sees them arrive, which no account of the books has in that direction (they
+ * leave processor_clearing).
+ */
+async function cutOf(tx: Tx, run: RunRow): Promise<AccountCode | null> {
+  const { source, code, ledger_account_id } = await tx.one<{
+    source: string
+    code: AccountCode | null
+    ledger_account_id: string | null
+  }>`
+    select source, selection ->> 'code' as code, selection ->> 'ledger_account_id' as ledger_account_id
     from reconciliation_statements
     where account_id = ${run.account_id} and livemode = ${run.livemode} and id = ${run.left_statement_id}`
   if (source === 'balance_transactions') return 'processor_clearing'
-  if (code === 'bank' || code === 'processor_clearing') return code
-  throw new ApiError('parameter_missing', {
-    param: 'ledger_code',
-    message: 'ledger_code is required: the left statement does not say which account of the books it shows.',
-  })
+  const account_id = ledger_account_id === null ? undefined : decodeId('la_', ledger_account_id)
+  if (account_id === undefined) return code
+  return (await findAccount(tx, run, account_id, 'ledger_code')).code
 }
 
 /** In the order asked for, each with the account that its money was put aside from. Throws `resource_missing`. */

@@ -13,7 +13,10 @@ import { wideAmount } from '../wide-amount.ts'
 
 export const KINDS = ['match', 'write_off', 'suspense', 'clear'] as const satisfies DecisionKind[]
 
-/** `standing` and `withdrawn` of any kind; of suspense `open` and `cleared` in place of `standing`. */
+/**
+ * `standing` and `withdrawn` of any kind; of suspense `open` and `cleared` in place of `standing`. What waits comes first: a
+ * decision that was withdrawn is `open` too when something is in suspense for it again.
+ */
 export const STATUSES = ['standing', 'open', 'cleared', 'withdrawn'] as const
 export type DecisionStatus = (typeof STATUSES)[number]
 
@@ -118,9 +121,10 @@ export const decisionsWith = (
 /** Conditions on what `decisionsWith` joins. */
 export const havingStatus: Record<DecisionStatus, Fragment> = {
   standing: sql`and decision.kind <> 'suspense' and withdrawn.created_at is null`,
-  open: sql`and decision.kind = 'suspense' and withdrawn.created_at is null and waiting.is_open`,
+  // Also of one that was withdrawn: as long as there is money, somebody must find it.
+  open: sql`and decision.kind = 'suspense' and waiting.is_open`,
   cleared: sql`and decision.kind = 'suspense' and withdrawn.created_at is null and not waiting.is_open`,
-  withdrawn: sql`and withdrawn.created_at is not null`,
+  withdrawn: sql`and withdrawn.created_at is not null and not waiting.is_open`,
 }
 
 const name = z.strictObject({
@@ -139,7 +143,7 @@ export const ReconciliationDecision = object('reconciliation_decision', 'rdc_', 
   status: z
     .enum(STATUSES)
     .describe(
-      'standing: later runs replay it; of suspense open while money waits, then cleared; withdrawn: it is replayed no more.',
+      'standing: later runs replay it; of suspense open while money waits (also when it was withdrawn, which withdrawal says), then cleared; withdrawn: it is replayed no more.',
     ),
   left: names.describe(
     'By what the rows say, so that they are found again in another file: the first 100. A row without a date is known again only in the same statement.',
@@ -200,9 +204,9 @@ export const shownDecision = (row: DecisionRow) => ({
 
 /** Pure: as `havingStatus`. */
 export function statusOf({ kind, withdrawn_at, suspended }: DecisionRow): DecisionStatus {
+  if (suspended?.some(({ open }) => open !== '0') === true) return 'open'
   if (withdrawn_at !== null) return 'withdrawn'
-  if (kind !== 'suspense') return 'standing'
-  return suspended?.some(({ open }) => open !== '0') === true ? 'open' : 'cleared'
+  return kind === 'suspense' ? 'cleared' : 'standing'
 }
 
 function withdrawalOf(row: DecisionRow): Withdrawal | null {

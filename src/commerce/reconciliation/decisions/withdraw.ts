@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import type { Tx } from '#db'
 import { endpoint, type Endpoint } from '#http'
-import { ApiError, encodeId, type Tenant } from '#kernel'
+import { ApiError, encodeId, idPrefixes, type Tenant } from '#kernel'
 import { author, authorText, reason } from '#ledger'
 import { releaseRows, takeTurn } from './claim.ts'
 import { decisionPath } from './list.ts'
@@ -31,6 +31,7 @@ export const withdrawDecision: Endpoint = endpoint({
       await takeTurn(tx, tenant)
       const decision = await findDecision(tx, tenant, id)
       demandWhole(decision)
+      await demandNothingReserved(tx, decision)
       const note = {
         reason: params.reason.trim(),
         author: authorText(params.author, context.caller.api_key_id),
@@ -57,6 +58,28 @@ function demandWhole({ id, withdrawn_at, suspended }: DecisionRow): void {
   throw new ApiError('reconciliation_decision_unexpected_state', {
     param: 'id',
     message: `Of ${moved.amount} ${moved.currency} in ${moved.code} ${moved.open} are left: withdraw what cleared it, or adjust back what was moved (the ledger's transfers with source_id=${of}), first.`,
+  })
+}
+
+/** What is reserved by a pending adjustment could still be posted, out of what is no longer there. */
+async function demandNothingReserved(tx: Tx, { account_id, livemode, id }: DecisionRow): Promise<void> {
+  const reserved = await tx.maybe<{ id: string }>`
+    select pending.id
+    from ledger_transfers pending
+    where pending.account_id = ${account_id} and pending.livemode = ${livemode} and pending.source_id = ${id}
+      and pending.source_type = ${idPrefixes.rdc_} and pending.kind = 'pending'
+      and not exists (
+        select
+        from ledger_transfers resolution
+        where resolution.pending_id = pending.id and resolution.account_id = pending.account_id
+          and resolution.livemode = pending.livemode
+      )
+    order by pending.id
+    limit 1`
+  if (!reserved) return
+  throw new ApiError('reconciliation_decision_unexpected_state', {
+    param: 'id',
+    message: `${encodeId('tr_', reserved.id)} reserves some of it for an adjustment: void that first.`,
   })
 }
 
