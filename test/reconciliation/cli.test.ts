@@ -83,6 +83,15 @@ test(
     // So is what a killed run leaves.
     mkdirSync(join(folder.path, 'killed', '.bursar-work', 'spill'), { recursive: true })
     expect((await reconcile('bank.csv', 'same.csv', '--out', 'killed')).code).toBe(0)
+    // A script whose variable is not set, and a way with a folder that is not there.
+    const unset = await reconcile('bank.csv', 'same.csv', '--out', '')
+    expect(unset).toMatchObject({
+      code: 2,
+      out: '',
+      err: expect.stringContaining('--out is empty: name a folder'),
+    })
+    expect((await reconcile('bank.csv', 'same.csv', '--out', 'a way/not there/../round')).code).toBe(0)
+    expect(readdirSync(join(folder.path, 'a way'))).toEqual(['round'])
   },
   TEST_MS,
 )

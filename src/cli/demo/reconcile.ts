@@ -1,6 +1,6 @@
 /** The end of the day: what the ledger says of it beside the processor's own statement, row by row. */
 import { createWriteStream } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { decodeId } from '#kernel'
@@ -23,7 +23,8 @@ export async function reconcileDay(
   if (account === undefined) throw new Error(`"${account_id}" in the credentials is no id of an account`)
   const workplace = openWorkplace(undefined)
   try {
-    const fileOf = (name: string) => ({ name, path: join(workplace.directory, name), is_empty_allowed: true })
+    await mkdir(workplace.inputs)
+    const fileOf = (name: string) => ({ name, path: join(workplace.inputs, name), is_empty_allowed: true })
     const [left, right] = [fileOf('ledger.csv'), fileOf('statement.csv')]
     let ledger = ''
     await withBooks(settings, db =>
@@ -35,7 +36,7 @@ export async function reconcileDay(
     const { body } = await reach(simulator_url, `/statement?from=${from.toISOString()}`)
     if (body === null) throw new Error(`the simulator at ${simulator_url} shows no statement`)
     await pipeline(body, createWriteStream(right.path))
-    const directory = join(workplace.directory, 'run')
+    const { directory } = workplace
     const run = await runFiles({ left, right, rules: DEFAULT_RULES, decisions: [], directory })
     const { matched } = run.counts.left
     const others = run.left.rows + run.right.rows - matched - run.counts.right.matched

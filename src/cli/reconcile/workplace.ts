@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, normalize, resolve } from 'node:path'
 import { WORKING_FOLDER } from '#reconciliation/files'
 
 export interface Workplace {
@@ -39,14 +39,26 @@ const RUN = /^\{\s*"key": "[0-9a-f]{64}"/
 
 /** Throws a sentence when nothing can be written to `out`, or when it holds files that are no run's. */
 export function openWorkplace(out: string | undefined): Workplace {
-  if (out !== undefined) return openOut(out)
+  if (out === '') throw new Error('--out is empty: name a folder')
+  // A folder on the way that `..` leaves again need not be there.
+  if (out !== undefined) return openOut(normalize(out))
   removeLeftBehind()
-  const own = makeTemporary()
+  let own: string | undefined
+  // Before there is anything to remove: a signal that comes in between would end us with it.
+  const leave = atLast(() => {
+    if (own !== undefined) rmSync(own, { recursive: true, force: true, maxRetries: 3 })
+  })
+  try {
+    own = makeTemporary()
+  } catch (error) {
+    leave()
+    throw error
+  }
   return {
     // Below what is removed, so that a run which a signal interrupts cannot make it anew.
     directory: join(own, 'run'),
     inputs: join(own, 'inputs'),
-    leave: atLast(() => rmSync(own, { recursive: true, force: true, maxRetries: 3 })),
+    leave,
   }
 }
 
@@ -57,11 +69,11 @@ function openOut(out: string): Workplace {
   const inputs = join(out, INPUTS_FOLDER)
   const mark = join(out, `${MARK}${process.pid}`)
   const made: string[] = []
-  const leave = () => {
+  const leave = atLast(() => {
     for (const folder of [working, inputs, mark])
       rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
     for (const folder of made.toReversed()) if (readdirSync(folder).length === 0) rmdirSync(folder)
-  }
+  })
   try {
     for (const folder of missing(working)) {
       mkdirSync(folder)
@@ -72,7 +84,7 @@ function openOut(out: string): Workplace {
     leave()
     throw notMade(`--out ${out}`, error)
   }
-  return { directory: out, inputs, leave: atLast(leave) }
+  return { directory: out, inputs, leave }
 }
 
 /** What of a path is not there yet, from its top: made one by one, since some file systems hang otherwise. */

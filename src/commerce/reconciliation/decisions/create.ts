@@ -69,7 +69,12 @@ const DecisionParams = z
       refuse(payload, 'parameter_missing', 'must name a row too: a match has both sides.', [side])
     }
     if (kind !== 'suspense' && ledger_code !== undefined) {
-      refuse(payload, 'parameter_invalid', 'has no place here: only suspense posts.', ['ledger_code'])
+      refuse(
+        payload,
+        'parameter_invalid',
+        'has no place here: only suspense asks which account of ours this is; a clear goes back to where its suspense came from.',
+        ['ledger_code'],
+      )
     }
     if (kind === 'clear' && clears.length === 0) {
       refuse(payload, 'parameter_missing', 'must name at least one decision that is cleared.', ['clears'])

@@ -124,7 +124,7 @@ export const shownRun = (row: ShownRow) => ({
   progress: {
     rows_done: Number(row.rows_done),
     rows_total: Number(row.rows_total),
-    stage_percent: row.stage_percent,
+    stage_percent: row.status === 'succeeded' ? 100 : row.stage_percent,
   },
   counts: row.totals && { left: countsOf(row.totals, 'left'), right: countsOf(row.totals, 'right') },
   sums: row.totals && row.totals.sums.map(sum => ({ ...sum, amount: BigInt(sum.amount) })),
