@@ -16,6 +16,7 @@ beforeAll(() => {
   folder.write('days.csv', 'Ref,Amount,Date\na,1.00,01/02/2026\n')
   folder.write('nothing.csv', 'id,amount,currency\n')
   folder.write('mixed.csv', Buffer.from('id,amount,currency\n\xe4,1,eur\n\xc3\xa4,1,eur\n', 'latin1'))
+  folder.write('unmarked.csv', Buffer.from('id,amount,currency\na,100,eur\n', 'utf16le'))
 })
 
 test.each([
@@ -35,6 +36,7 @@ test.each([
   ],
   ['nothing.csv', '--allow-empty', ['--allow-empty']],
   ['mixed.csv', '--right-encoding windows-1252', ['--right-encoding', 'windows-1252']],
+  ['unmarked.csv', '--right-encoding windows-1252, utf-16le', ['--right-encoding', 'utf-16le']],
 ])(
   '%s: %s',
   async (file, hint, said) => {

@@ -8,7 +8,7 @@ export function hintFor(unsaid: Sayable, side: Side): string {
     decimal: `Say it with ${option('decimal')} comma, point, or minor (whole minor units).`,
     delimiter: `Say it with ${option('delimiter')} ";" or another character; tab for tabs.`,
     date_format: `Say it with ${option('date-format')} DD/MM/YYYY, or whatever it is.`,
-    encoding: `Say it with ${option('encoding')} windows-1252, or whatever it is.`,
+    encoding: `Say it with ${option('encoding')} windows-1252, utf-16le, utf-16be or utf-8, whichever it is.`,
     currency: `Say it with ${option('currency')} eur, or ${option('map')} currency=… for a column.`,
     id_from: `Say it with ${option('id-from')}: ${ID_SOURCES.join(', ')}.`,
     is_empty_allowed: 'If nothing happened that day, say --allow-empty.',

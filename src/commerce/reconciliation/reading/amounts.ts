@@ -48,7 +48,11 @@ export function quickAmount(
 /** The amount, or a sentence that says why the text is none. */
 export function readAmount(text: string, decimal: Decimal, code: Currency): bigint | string {
   const bare = bareNumber(text, code)
-  if (bare === null) return notAnAmount(text, decimal)
+  if (bare === null) {
+    return bareNumber(text, null) === null
+      ? notAnAmount(text, decimal)
+      : `${quote(text)} is in another currency than the row, which is in ${code}`
+  }
   const digits = decimal === 'minor' ? wholeDigits(bare.digits) : plainDecimal(bare.digits, decimal)
   if (digits === null) return notAnAmount(text, decimal)
   const signed = bare.is_negative ? `-${digits}` : digits
@@ -89,31 +93,68 @@ interface BareNumber {
   is_negative: boolean
 }
 
-const SYMBOLS: Record<string, string> = { '€': 'eur', '£': 'gbp' }
-const AFFIX = /^(?:([a-z]{3}|[€£])\s*)?(.*?)(?:\s*([a-z]{3}|[€£]))?$/is
+const DOLLARS =
+  'usd cad aud nzd sgd hkd twd mxn ars clp cop bbd bmd bsd bnd bzd fjd gyd jmd kyd lrd nad sbd srd ttd xcd'
+
+/** Which currencies a sign may mean: it never says which of them, only that it is none of the others. */
+const SIGNS: Readonly<Record<string, string>> = {
+  '€': 'eur',
+  '£': 'gbp',
+  '¥': 'jpy cny',
+  '￥': 'jpy cny',
+  '₹': 'inr',
+  zł: 'pln',
+  $: DOLLARS,
+  us$: 'usd',
+  c$: 'cad',
+  ca$: 'cad',
+  a$: 'aud',
+  au$: 'aud',
+  nz$: 'nzd',
+  s$: 'sgd',
+  hk$: 'hkd',
+  nt$: 'twd',
+  mx$: 'mxn',
+  r$: 'brl',
+}
+const AFFIX =
+  /^(?:([a-z]{3}|zł|[a-z]{0,2}\$|[€£¥￥₹])\s*)?(.*?)(?:\s*([a-z]{3}|zł|[a-z]{0,2}\$|[€£¥￥₹]))?$/isu
+
+const isOf = (code: string, affix: string): boolean => (SIGNS[affix] ?? affix).split(' ').includes(code)
 
 /** Without its sign (before it, behind it as SAP writes it, or brackets as accountants do) and its currency. */
 export function bareNumber(text: string, code: string | null): BareNumber | null {
   // No way of writing 64 bits is longer, and what follows looks at it more than once.
   if (text.length > 64) return null
-  let rest = text.trim().replace(/\u2212/g, '-')
-  const is_bracketed = rest.startsWith('(') && rest.endsWith(')')
-  if (is_bracketed) rest = rest.slice(1, -1).trim()
-  const leading = takeSign(rest)
+  const outside = takeBrackets(text.trim().replace(/\u2212/g, '-'))
+  const leading = takeSign(outside.rest)
   const [, before, middle = '', after] = AFFIX.exec(leading.rest) ?? []
+  // Both may say it, as `$5.00 USD` does.
   for (const affix of [before, after]) {
-    if (affix === undefined) continue
-    if (before !== undefined && after !== undefined) return null
-    if (code !== null && (SYMBOLS[affix] ?? affix.toLowerCase()) !== code) return null
+    if (code !== null && affix !== undefined && !isOf(code, affix.toLowerCase())) return null
   }
-  const inner = takeSign(middle)
+  // Spreadsheets put the sign of the currency before the bracket.
+  const inside = takeBrackets(middle)
+  const inner = takeSign(inside.rest)
   const trailing = /^(.*\S)\s*-$/.exec(inner.rest)
-  const signs = [is_bracketed, leading.sign !== '', inner.sign !== '', trailing !== null]
+  const is_bracketed = outside.is_bracketed || inside.is_bracketed
+  const signs = [
+    outside.is_bracketed,
+    inside.is_bracketed,
+    leading.sign !== '',
+    inner.sign !== '',
+    trailing !== null,
+  ]
   if (signs.filter(Boolean).length > 1) return null
   return {
     digits: (trailing?.[1] ?? inner.rest).trim(),
     is_negative: is_bracketed || leading.sign === '-' || inner.sign === '-' || trailing !== null,
   }
+}
+
+function takeBrackets(text: string): { is_bracketed: boolean; rest: string } {
+  const is_bracketed = text.startsWith('(') && text.endsWith(')')
+  return { is_bracketed, rest: is_bracketed ? text.slice(1, -1).trim() : text }
 }
 
 function takeSign(text: string): { sign: string; rest: string } {

@@ -16,6 +16,8 @@ export class Utf8Source {
   /** Of the bytes so far. */
   encoding: Encoding = 'utf-8'
   readonly #declared: Encoding | null
+  /** What the NUL bytes at the beginning say, should they be met as text. */
+  #looks_like: Encoding | null = null
 
   constructor(declared: Encoding | null) {
     this.#declared = declared
@@ -32,6 +34,7 @@ export class Utf8Source {
     }
     const declared = mark?.encoding ?? this.#declared ?? declaredInXml(head)
     this.encoding = declared ?? 'utf-8'
+    this.#looks_like = mark === null ? unmarkedUtf16(head) : null
     yield* this.#decoded(without(all, mark?.bytes ?? 0), declared)
   }
 
@@ -41,7 +44,7 @@ export class Utf8Source {
       case 'utf-16be':
         return fromUtf16(bytes, declared === 'utf-16be')
       case 'windows-1252':
-        return fromWindows1252(bytes)
+        return fromWindows1252(bytes, this.#looks_like)
       case 'utf-8':
         return this.#checked(bytes, true)
       case null:
@@ -53,7 +56,7 @@ export class Utf8Source {
     let is_decided = is_declared
     let rest: Buffer = Buffer.alloc(0)
     for await (const piece of bytes) {
-      refuseNul(piece)
+      refuseNul(piece, this.#looks_like)
       let whole = rest.length === 0 ? piece : Buffer.concat([rest, piece])
       const cut = lengthOfWhole(whole)
       rest = Buffer.from(whole.subarray(cut))
@@ -114,15 +117,27 @@ async function* without(bytes: AsyncIterable<Buffer>, count: number): AsyncGener
   }
 }
 
-/** No text has one; a file of UTF-16 without a mark has one in every second place. */
-function refuseNul(piece: Buffer) {
-  if (piece.includes(0)) {
-    throw new ByteTrouble(
-      'the file has NUL bytes: it is no text, or UTF-16 without a byte order mark',
-      true,
-      'encoding',
-    )
-  }
+/** No text has one, but for UTF-16, which has them beside every letter of ASCII. */
+function refuseNul(piece: Buffer, looks_like: Encoding | null) {
+  if (!piece.includes(0)) return
+  if (looks_like === null) throw new ByteTrouble('the file has NUL bytes: it is no text, and no statement')
+  throw new ByteTrouble(
+    `every other byte of the file is NUL, as it is in ${looks_like}: say that encoding`,
+    true,
+    'encoding',
+  )
+}
+
+/**
+ * Digits, delimiters and line ends are ASCII in every language: in UTF-16 a quarter of its first
+ * characters have a NUL, always on the same side.
+ */
+function unmarkedUtf16(head: Buffer): Encoding | null {
+  const nuls = { first: 0, second: 0 }
+  for (const [at, byte] of head.entries()) if (byte === 0) nuls[at % 2 === 0 ? 'first' : 'second'] += 1
+  const { first, second } = nuls
+  if (Math.min(first, second) > 0 || Math.max(first, second) * 8 < head.length) return null
+  return first > second ? 'utf-16be' : 'utf-16le'
 }
 
 /** How many bytes of a sequence of UTF-8 follow its first; 0 when it cannot be the first of several. */
@@ -188,9 +203,12 @@ function* guessedWindows1252(bytes: Buffer): Generator<Buffer> {
   yield windows1252ToUtf8(bytes)
 }
 
-async function* fromWindows1252(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+async function* fromWindows1252(
+  bytes: AsyncIterable<Buffer>,
+  looks_like: Encoding | null,
+): AsyncGenerator<Buffer> {
   for await (const piece of bytes) {
-    refuseNul(piece)
+    refuseNul(piece, looks_like)
     yield isAscii(piece) ? piece : windows1252ToUtf8(piece)
   }
 }
@@ -229,7 +247,7 @@ function* wellFormed(text: string): Generator<Buffer> {
   if (half >= 0) throw new ByteTrouble('this line is not UTF-16, as the file says that it is')
   if (text !== '') {
     const bytes = Buffer.from(text)
-    refuseNul(bytes)
+    refuseNul(bytes, null)
     yield bytes
   }
 }

@@ -13,6 +13,8 @@ export type NumberStyle =
   | { kind: 'proven'; decimal: 'point' | 'comma' }
   /** Digits and nothing else: minor units, or whole major ones. */
   | { kind: 'whole' }
+  /** None of them begins with a digit: another column, or a way of writing that is not known. */
+  | { kind: 'no_numbers'; line: number; shown: string }
   | { kind: 'unclear'; line: number; reason: string }
 
 const SAY = 'say how amounts are written'
@@ -20,8 +22,10 @@ const SAY = 'say how amounts are written'
 export function findNumberStyle(amounts: readonly SampleAmount[]): NumberStyle {
   const proofs = new Map<'.' | ',', SampleAmount>()
   let doubtful: SampleAmount | undefined
+  let is_any_number = false
   for (const amount of amounts) {
     const digits = bareNumber(amount.text, null)?.digits
+    if (digits !== undefined && /^\d/.test(digits)) is_any_number = true
     const proof = digits === undefined ? 'nothing' : proofOf(digits)
     if (proof === 'doubtful') doubtful ??= amount
     else if (proof !== 'nothing' && !proofs.has(proof)) proofs.set(proof, amount)
@@ -38,6 +42,9 @@ export function findNumberStyle(amounts: readonly SampleAmount[]): NumberStyle {
   }
   if (point !== undefined) return { kind: 'proven', decimal: 'point' }
   if (comma !== undefined) return { kind: 'proven', decimal: 'comma' }
+  const [first] = amounts
+  if (first !== undefined && !is_any_number)
+    return { kind: 'no_numbers', line: first.line, shown: quote(first.text) }
   if (doubtful === undefined) return { kind: 'whole' }
   return {
     kind: 'unclear',

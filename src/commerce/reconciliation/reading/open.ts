@@ -5,7 +5,7 @@ import { Camt053Reader } from './camt053/reader.ts'
 import { guessMapping } from './csv/guess.ts'
 import { CsvReader } from './csv/reader.ts'
 import { Utf8Source } from './encoding.ts'
-import { findFormat } from './format.ts'
+import { findFormat, isWebPage } from './format.ts'
 import { guessJsonMapping } from './jsonl/guess.ts'
 import { JsonLinesReader } from './jsonl/reader.ts'
 import { Mt940Reader } from './mt940/reader.ts'
@@ -39,6 +39,12 @@ export async function openStatement(
   const { head, is_whole, failure, all } = await peek(utf8.pieces(source.pieces()), SAMPLE_BYTES)
   if (failure !== null) throw placed(options.name, failure, 1 + countLineEnds(head))
   if (head.toString('utf8', 0, SAMPLE_BYTES).trim() === '') sink.fail(null, 'the file is empty')
+  if (isWebPage(head)) {
+    sink.fail(
+      null,
+      'this is a web page, perhaps one that asks to log in: ask for the statement as CSV, CAMT.053, MT940 or BAI2',
+    )
+  }
   const format = options.format ?? findFormat(head)
   if (options.mapping?.is_flipped && format !== 'csv' && format !== 'jsonl') {
     sink.fail(null, `the signs of ${format} are what the bank says: turn those of the other side`)

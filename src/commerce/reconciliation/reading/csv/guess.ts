@@ -175,6 +175,12 @@ function decimalOf(
       return style.decimal
     case 'unclear':
       return fail(style.line, style.reason, 'decimal')
+    case 'no_numbers':
+      return fail(
+        style.line,
+        `${style.shown} is no amount, nor is any other in the first ${rows.length} rows: say which column it is`,
+        'columns',
+      )
     case 'whole':
       return (
         wholeUnits(rows, header, columns, code) ??

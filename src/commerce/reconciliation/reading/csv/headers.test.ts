@@ -22,6 +22,17 @@ test.each([
   ['Data;Histórico;Referência;Valor;Moeda', '21/11/2026;Renda;R-1;-12,50;EUR'],
   ['Boekdatum;Omschrijving;Transactiereferentie;Bedrag (EUR)', '21-11-2026;Huur;R-1;-12,50'],
   ['Datum;Naam / Omschrijving;Kenmerk;Af Bij;Bedrag (EUR)', '21-11-2026;Huur;R-1;Af;12,50'],
+  ['Txn Date;Description;Ref No./Cheque No.;Debit;Credit;Balance', '21/11/2026;Rent;R-1;12.50;;9.00', 'eur'],
+  [
+    'Date;Narration;Chq./Ref.No.;Value Dt;Withdrawal Amt.;Deposit Amt.',
+    '21/11/26;Rent;R-1;22/11/26;12.50;',
+    'eur',
+  ],
+  [
+    'Tran Date;Value Dt;Chq / Ref No.;Remarks;Withdrawal Amount (EUR );Deposit Amount (EUR )',
+    '21-11-2026;22-11-2026;R-1;Rent;12.50;',
+  ],
+  ['Value Dt;Cheque No;Transaction Remarks;Dr;Cr', '21/11/2026;R-1;Rent;12.50;', 'eur'],
   ['Datum;Betalingskenmerk;Debet;Credit;Valuta', '21-11-2026;R-1;12,50;;EUR'],
 ])('%s', async (header, row, currency?: string) => {
   const options = currency === undefined ? {} : { currency }
@@ -29,7 +40,7 @@ test.each([
   expect(read.bad).toEqual([])
   expect(short(read)).toEqual(['R-1 -1250 eur'])
   expect(read.lines[0]?.date).toBe('2026-11-21')
-  if (/Miete|Loyer|Alquiler|Affitto|Renda|Huur/.test(row)) expect(read.lines[0]?.text).not.toBeNull()
+  if (/Miete|Rent|Loyer|Alquiler|Affitto|Renda|Huur/.test(row)) expect(read.lines[0]?.text).not.toBeNull()
 })
 
 test.each([

@@ -13,6 +13,7 @@ import { type Decimal, isOwnForm, type Mapping } from '../statement.ts'
 import { type Guess, placeOf } from './guess.ts'
 import { LOOSE, ScanTrouble, Scanner, WIDE } from './scanner.ts'
 import { directionOf } from './signs.ts'
+import { isTotal, totalReason } from './totals.ts'
 import { isTakenBack, simulatorId } from './simulator.ts'
 
 interface Places {
@@ -116,7 +117,7 @@ export class CsvReader implements Reader {
     const scanner = this.#scanner
     if (scanner.cells !== this.#cells && !this.#isWhole(bytes)) return
     if ((scanner.row_flags & LOOSE) !== 0) {
-      this.#bad('a cell goes on behind its closing quote: quotes inside a cell are doubled')
+      this.#bad(bytes, 'a cell goes on behind its closing quote: quotes inside a cell are doubled')
       return
     }
     const id = this.#id(bytes)
@@ -127,15 +128,19 @@ export class CsvReader implements Reader {
     if (said === BAD) return
     const amount = this.mapping.is_flipped ? -said : said
     if (amount > INT64_MAX) {
-      this.#bad(FLIPPED_TOO_FAR)
+      this.#bad(bytes, FLIPPED_TOO_FAR)
       return
     }
     const date = this.#date(bytes)
     if (date === BAD) return
+    if (this.#isTotalRow(bytes, id, date)) {
+      this.#bad(bytes, 'the row is a total')
+      return
+    }
     const name = id === '' ? this.#sink.nameOf(this.#line, id, amount, code, date) : id
     const trouble = idTrouble(name)
     if (trouble !== null) {
-      this.#bad(trouble)
+      this.#bad(bytes, trouble)
       return
     }
     const line = this.#sink.add(this.#line, name, amount, code, date)
@@ -151,9 +156,33 @@ export class CsvReader implements Reader {
     return true
   }
 
-  #bad(reason: string): typeof BAD {
-    this.#sink.bad(this.#line, reason)
+  /** A row that has no day and begins as a total does is told to be one: whatever else is wrong comes of that. */
+  #bad(bytes: Buffer, reason: string): typeof BAD {
+    const word = this.#hasDay(bytes) ? null : this.#totalWord(bytes)
+    this.#sink.bad(this.#line, word === null ? reason : totalReason(word))
     return BAD
+  }
+
+  #hasDay(bytes: Buffer): boolean {
+    const { date } = this.#places
+    const format = this.#date_format
+    if (date === -1 || format === null || date >= this.#scanner.cells) return false
+    return readDate(this.#scanner.text(bytes, date), format) !== undefined
+  }
+
+  /** The first cell that is not empty, when it says that the row is a total. */
+  #totalWord(bytes: Buffer): string | null {
+    const scanner = this.#scanner
+    let cell = 0
+    while (cell < scanner.cells && scanner.isEmpty(bytes, cell)) cell += 1
+    const word = cell === scanner.cells ? '' : scanner.text(bytes, cell)
+    return isTotal(word) ? word : null
+  }
+
+  /** A total that reads like a movement: no id but that word, and no day where other rows have one. */
+  #isTotalRow(bytes: Buffer, id: string, date: string | null): boolean {
+    if (date !== null || this.#places.date === -1 || this.#sink.is_id_promised) return false
+    return (id === '' || isTotal(id)) && this.#totalWord(bytes) !== null
   }
 
   /** Whether a row with another number of cells is still one: blank, or with empty cells behind it. */
@@ -163,7 +192,7 @@ export class CsvReader implements Reader {
     while (last >= 0 && this.#scanner.isEmpty(bytes, last)) last -= 1
     if (last === -1) return false
     if (cells > this.#cells && last < this.#cells) return true
-    this.#bad(`the row has ${cells} columns instead of ${this.#cells}`)
+    this.#bad(bytes, `the row has ${cells} columns instead of ${this.#cells}`)
     return false
   }
 
@@ -201,7 +230,7 @@ export class CsvReader implements Reader {
     const text = this.#scanner.text(bytes, place)
     const code = text.toLowerCase()
     if (!isCurrency(code))
-      return this.#bad(`${quote(text)} is not a currency: expected a code of ISO 4217, as EUR`)
+      return this.#bad(bytes, `${quote(text)} is not a currency: expected a code of ISO 4217, as EUR`)
     const rules = rulesOf(code)
     this.#currency = code
     this.#exponent = rules.exponent
@@ -218,9 +247,9 @@ export class CsvReader implements Reader {
     const text = this.#scanner.text(bytes, sign)
     const direction = directionOf(text)
     if (direction === undefined)
-      return this.#bad(`${quote(text)} is not a direction: expected C or D, + or -`)
+      return this.#bad(bytes, `${quote(text)} is not a direction: expected C or D, + or -`)
     if (value < 0n)
-      return this.#bad('the amount is negative and has a direction beside it: one of the two says it')
+      return this.#bad(bytes, 'the amount is negative and has a direction beside it: one of the two says it')
     return direction === 1 ? value : -value
   }
 
@@ -230,10 +259,11 @@ export class CsvReader implements Reader {
     if (left === BAD) return BAD
     const came = scanner.isEmpty(bytes, credit) ? null : this.#amountCell(bytes, credit)
     if (came === BAD) return BAD
-    if (left === null && came === null) return this.#bad('the row has neither a debit nor a credit')
-    if ((left ?? 0n) !== 0n && (came ?? 0n) !== 0n) return this.#bad('the row has a debit and a credit')
+    if (left === null && came === null) return this.#bad(bytes, 'the row has neither a debit nor a credit')
+    if ((left ?? 0n) !== 0n && (came ?? 0n) !== 0n)
+      return this.#bad(bytes, 'the row has a debit and a credit')
     if ((left ?? 0n) < 0n || (came ?? 0n) < 0n) {
-      return this.#bad('a debit or credit is negative: the columns say the direction already')
+      return this.#bad(bytes, 'a debit or credit is negative: the columns say the direction already')
     }
     return (came ?? 0n) - (left ?? 0n)
   }
@@ -245,9 +275,9 @@ export class CsvReader implements Reader {
     const quick = quickAmount(bytes, start, end, this.#decimal, this.#exponent)
     if (quick !== undefined) return quick
     const text = scanner.text(bytes, place)
-    if (text === '') return this.#bad('the row has no amount')
+    if (text === '') return this.#bad(bytes, 'the row has no amount')
     const value = readAmount(text, this.#decimal, this.#currency as Currency)
-    return typeof value === 'string' ? this.#bad(value) : value
+    return typeof value === 'string' ? this.#bad(bytes, value) : value
   }
 
   #date(bytes: Buffer): string | null | typeof BAD {
@@ -260,7 +290,7 @@ export class CsvReader implements Reader {
     const text = this.#scanner.text(bytes, place)
     if (text === '') return null
     const day = readDate(text, format)
-    if (day === undefined) return this.#bad(notADate(text, format))
+    if (day === undefined) return this.#bad(bytes, notADate(text, format))
     this.#day = day
     const is_plain = ((this.#scanner.flags[place] as number) & WIDE) === 0
     this.#day_bytes = is_plain ? Buffer.from(bytes.subarray(start, start + format.length)) : Buffer.alloc(0)
