@@ -41,6 +41,8 @@ async function main(argv: readonly string[]): Promise<void> {
     .description('The payments company you run yourself.')
     .version(version(), '--version', 'print the version')
     .helpCommand(false)
+    // What stands behind a verb is for the verb, and behind its own verbs for these: both may have a --json.
+    .enablePositionalOptions()
     .showHelpAfterError('(add --help to see what is possible)')
     .addHelpText(
       'after',

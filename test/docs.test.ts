@@ -98,8 +98,9 @@ function flawOf(program: Command, line: string, is_prose: boolean): string | und
       if (!command.options.some(option => option.long === word)) return `${command.name()} has no ${word}`
     } else if (command.commands.length > 0) {
       const found = command.commands.find(one => one.name() === word)
-      if (!found) return `${command.name()} has no ${word}`
-      command = found
+      // A command of its own may have others below it.
+      if (!found && command.registeredArguments.length === 0) return `${command.name()} has no ${word}`
+      command = found ?? command
     }
   }
   const missing = command.options.find(option => option.mandatory && !words.includes(option.long ?? ''))

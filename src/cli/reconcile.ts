@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import type { Paths } from './reconcile/inputs.ts'
 import { declareOptions, type ReconcileOptions } from './reconcile/options.ts'
+import type { RunsOptions, ShowOptions } from './reconcile/runs.ts'
 
 const FINDINGS = 1
 const COULD_NOT_RUN = 2
@@ -15,6 +16,7 @@ const FINDINGS_READ_MOST = 100_000
 
 export function declare(command: Command): void {
   command
+    .enablePositionalOptions()
     .argument('<left>', 'what we believe: the ledger')
     .argument('<right>', 'what somebody else says: the statement of a bank or a processor')
     .exitOverride(error => process.exit(error.exitCode === 0 ? 0 : COULD_NOT_RUN))
@@ -31,15 +33,48 @@ export function declare(command: Command): void {
         'Exit code 0: clean; 1: findings; 2: it could not run.\n' +
         'Examples:\n  bursar reconcile ledger.csv bank.csv\n' +
         '  bursar reconcile ledger.csv statement.xml --as-of 2026-11-21 --out november-21\n' +
+        '  bursar reconcile --keep ledger.csv bank.csv\n  bursar reconcile runs\n  bursar reconcile show rec_…\n' +
         '  bursar reconcile ledger.csv bank.csv --right-map id=Referenz,amount=Betrag --right-decimal comma \\\n' +
         '    --right-currency eur',
     )
     .action(run)
+  command
+    .command('runs')
+    .description('List the runs that the server keeps, newest first.')
+    .option('--limit <count>', 'how many, at most 100', '20')
+    .option('--json', 'print one JSON object instead of text')
+    .action((options: RunsOptions) =>
+      ending(options, async () => {
+        await (await import('./reconcile/runs.ts')).listRuns(options)
+        return true
+      }),
+    )
+  command
+    .command('show <run>')
+    .description('Show a run that the server keeps (rec_…): its totals and its first findings.')
+    .option('--report <file>', 'write its report there, as HTML')
+    .option('--json', 'print one JSON object instead of text')
+    .action((id: string, options: ShowOptions) =>
+      ending(options, async () => (await import('./reconcile/runs.ts')).showRun(id, options)),
+    )
+}
+
+/** Of runs that the server keeps: the same exit codes. */
+async function ending(options: { json?: boolean }, work: () => Promise<boolean>): Promise<void> {
+  try {
+    process.exitCode = (await work()) ? 0 : FINDINGS
+  } catch (error) {
+    await tell(error, null, options)
+    process.exitCode = COULD_NOT_RUN
+  }
 }
 
 async function run(left: string, right: string, options: ReconcileOptions): Promise<void> {
   try {
-    process.exitCode = (await reconcile(left, right, options)) ? 0 : FINDINGS
+    const is_clean = options.keep
+      ? await (await import('./reconcile/keep.ts')).keep(left, right, options)
+      : await reconcile(left, right, options)
+    process.exitCode = is_clean ? 0 : FINDINGS
   } catch (error) {
     await tell(error, { left, right }, options)
     process.exitCode = COULD_NOT_RUN
@@ -113,7 +148,11 @@ const decisionsOf = async (path: string) => (await import('./reconcile/decisions
 const watch = async () => (await import('./reconcile/progress.ts')).watchRun()
 
 /** For people always, and for a script too. */
-async function tell(error: unknown, paths: Paths, { json = false }: ReconcileOptions): Promise<void> {
+async function tell(
+  error: unknown,
+  paths: Paths | null,
+  { json = false }: { json?: boolean },
+): Promise<void> {
   const [{ redactText }, { StatementError, visible }, { sentenceOf }, { hintFor }, { namesOfFiles }] =
     await Promise.all([
       import('#metrics'),
@@ -125,7 +164,8 @@ async function tell(error: unknown, paths: Paths, { json = false }: ReconcileOpt
   const message = visible(redactText(sentenceOf(error)))
   const place = error instanceof StatementError ? { file: error.file, line: error.line } : {}
   const unsaid = error instanceof StatementError ? error.unsaid : null
-  const side = 'file' in place && place.file === namesOfFiles(paths).right ? 'right' : 'left'
+  const side =
+    paths !== null && 'file' in place && place.file === namesOfFiles(paths).right ? 'right' : 'left'
   const hint = unsaid === null ? {} : { hint: hintFor(unsaid, side) }
   process.stderr.write(`bursar: ${[message, ...Object.values(hint)].join('\n        ')}\n`)
   if (json) process.stdout.write(`${JSON.stringify({ error: { message, ...hint, ...place } })}\n`)

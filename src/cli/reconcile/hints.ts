@@ -20,7 +20,7 @@ export function hintFor(unsaid: Sayable, side: Side): string {
  * The side whose signs to turn: the one that says directions in words of its own, else the right one. Turned already, it is
  * turned back by leaving the option away. Signs of a bank's own format stay.
  */
-export function flipFor({ left, right }: Pick<FileRun, 'left' | 'right'>): string {
+export function flipFor({ left, right }: Record<Side, Pick<FileRun['left'], 'mapping'>>): string {
   const saysDirections = (mapping: Mapping | null) =>
     mapping?.columns.debit !== undefined || mapping?.columns.sign !== undefined
   const is_left = right.mapping === null || (saysDirections(left.mapping) && !saysDirections(right.mapping))

@@ -39,6 +39,7 @@ export interface ReconcileOptions extends FileOptions, OfSide<'left'>, OfSide<'r
   timingDays?: number
   allowEmpty?: boolean
   flip?: Side
+  keep?: boolean
   decisions?: string
   carry?: string
 }
@@ -81,6 +82,7 @@ export function declareOptions(command: Command): void {
       ).choices(['left', 'right']),
     )
     .option('--allow-empty', 'take a file without rows for a day on which nothing happened')
+    .option('--keep', 'have the server compare and keep them: both are uploaded; --carry is a run (rec_…)')
     .option(
       '--out <dir>',
       'keep the run there: report.html, findings.csv, findings.jsonl, items.csv, run.json',

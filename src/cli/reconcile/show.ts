@@ -9,10 +9,10 @@ import {
   type ReportedGroup,
   type ReportedRun,
   rowsOf,
-  runIdOf,
   shownAmount,
   shortNames,
   shownCount,
+  type Side,
   STATUSES_SHOWN,
   statusWords,
   type Turned,
@@ -28,11 +28,15 @@ const FINDINGS_SHOWN = 10
 const FINDINGS_IN_JSON = 20
 const BAD_ROWS_SHOWN = 5
 
+/** Of a run by files, or of one that is kept. */
+export type ShownRun = Pick<FileRun, 'counts' | 'sums' | 'is_clean' | 'key'> &
+  Record<Side, Pick<FileRun['left'], 'bad_rows' | 'bad' | 'mapping'>>
+
 /**
  * The contract's members first, all counts: `matched` and `discrepant` of the left side's rows (each has its counterpart
  * on the right), the others of the rows that are so. The same run gives the same text.
  */
-export function runJson(run: FileRun, report: ReportedRun, out: string | null): object {
+export function runJson(run: ShownRun, report: ReportedRun, out: string | null): object {
   const { counts, left, right } = run
   const both = (status: keyof (typeof counts)['left']) => counts.left[status] + counts.right[status]
   const { turned } = report
@@ -45,7 +49,7 @@ export function runJson(run: FileRun, report: ReportedRun, out: string | null): 
     duplicates: both('duplicate'),
     ambiguous: both('ambiguous'),
     bad_rows: left.bad_rows + right.bad_rows,
-    run_id: runIdOf(run),
+    run_id: report.id,
     matched_with_tolerance: counts.left.matched_with_tolerance,
     timing: both('timing'),
     manual: both('manual'),
@@ -74,7 +78,7 @@ export function runJson(run: FileRun, report: ReportedRun, out: string | null): 
 }
 
 /** Files, totals, findings, and where everything is. */
-export function runText(run: FileRun, report: ReportedRun, files: readonly string[]): string {
+export function runText(run: ShownRun, report: ReportedRun, files: readonly string[]): string {
   const names = shownNames(report)
   return [
     ...readAs(report, names),
@@ -87,11 +91,11 @@ export function runText(run: FileRun, report: ReportedRun, files: readonly strin
     ...findings(report, shortNames(names)),
     ...files,
     '',
-    `Run ${runIdOf(run)}`,
+    `Run ${report.id}`,
   ].join('\n')
 }
 
-const turnedHint = (run: FileRun, turned: Turned): string => `${turnedInWords(turned)}: ${flipFor(run)}`
+const turnedHint = (run: ShownRun, turned: Turned): string => `${turnedInWords(turned)}: ${flipFor(run)}`
 
 const shownNames = (report: ReportedRun): Names => {
   const { left, right } = namesOf(report)

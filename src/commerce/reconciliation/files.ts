@@ -18,6 +18,7 @@ export { RunFailed } from './engine/trouble.ts'
 export { counted, shownAmount, shownCount } from './report/amounts.ts'
 export { visible } from './report/html.ts'
 export { badRowLines, findingLine, findingsHeader, NOT_READABLE } from './report/findings-csv.ts'
+export { mappingInWords } from './report/mapping.ts'
 export { reportOf, runIdOf } from './report/of-run.ts'
 export { isClean, reportPage } from './report/page.ts'
 export {
@@ -35,6 +36,7 @@ export {
   DATE_WINDOW_DAYS_MOST,
   DEFAULT_RULES,
   type Rules,
+  type Pass,
   STATUSES,
   type Status,
   TOLERANCE_BASIS_POINTS_MOST,

@@ -68,7 +68,7 @@ function sideOf(statement: StatementRow, side: Side, sums: readonly StatusSum[])
     carried_rows: found - rows,
     bad_rows: Number(statement.bad_rows),
     bad,
-    left_out: 0,
+    left_out: statement.left_out.reduce((all, { entries }) => all + entries, 0),
     controls,
   }
 }

@@ -1,0 +1,202 @@
+/** `bursar reconcile` against a server: files uploaded, compared there, shown as files are, listed and shown again. */
+import { mkdirSync, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { encodeId } from '#kernel'
+import { startWorld, type TestAccount, type World } from '../support/testing.ts'
+import { makeFolder, type Ran } from './command.fixture.ts'
+
+const TEST_MS = 120_000
+
+const folder = makeFolder()
+let world: World
+let account: TestAccount
+let is_over = false
+let working: Promise<void>
+
+beforeAll(async () => {
+  world = await startWorld()
+  account = await world.account()
+  const { port } = await world.server.listen({ port: 0 })
+  const unused = 'unused'
+  mkdirSync(join(folder.path, '.bursar'))
+  folder.write(
+    '.bursar/credentials.json',
+    JSON.stringify({
+      api_url: `http://127.0.0.1:${port}`,
+      account_id: encodeId('acct_', account.account_id),
+      secret_key: account.secret_key,
+      publishable_key: unused,
+      dashboard_url: unused,
+      dashboard_email: unused,
+      dashboard_password: unused,
+      simulator_url: unused,
+    }),
+  )
+  working = work()
+  const csv = (...rows: string[]) => `id,amount,currency,date\n${rows.join('\n')}\n`
+  folder.write('ledger.csv', csv('a,100,usd,2026-11-20', 'b,200,usd,2026-11-20', 'c,300,eur,2026-11-20'))
+  folder.write(
+    'bank.csv',
+    'Ref;Betrag;Währung;Tag\na;1,00;USD;20.11.2026\nb;2,50;USD;20.11.2026\nx;1.000,00;USD;20.11.2026\ny;1O,0;USD;\n',
+  )
+  folder.write('same.csv', csv('c,300,eur,2026-11-20', 'b,200,usd,2026-11-20', 'a,100,usd,2026-11-20'))
+})
+afterAll(async () => {
+  is_over = true
+  await working
+  await world.close()
+  folder.remove()
+})
+
+/** A worker, for the runs that are asked for. */
+async function work(): Promise<void> {
+  while (!is_over) {
+    const waiting = await world.db.many<{ id: string }>`
+      select id from reconciliation_runs where account_id = ${account.account_id} and status = 'queued'`
+    for (const { id } of waiting) {
+      const { account_id, livemode } = account
+      await world.runJob('reconciliation.run', { account_id, livemode, run_id: id })
+    }
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+}
+
+const reconcile = (...args: string[]): Promise<Ran> => folder.run('reconcile', ...args)
+const MAPPED = ['--right-map', 'id=Ref,amount=Betrag,date=Tag', '--right-decimal', 'comma']
+
+test(
+  'the server says of both files what the command line says of them alone',
+  async () => {
+    const kept = await reconcile('--keep', 'ledger.csv', 'bank.csv', ...MAPPED)
+    expect({ code: kept.code, err: kept.err }).toEqual({ code: 1, err: expect.any(String) })
+    expect(kept.err).toMatch(/^Uploaded ledger\.csv: rst_\w+\nUploaded bank\.csv: rst_\w+\nrec_\w+: /)
+    const alone = await reconcile('ledger.csv', 'bank.csv', ...MAPPED)
+    const [id] = /rec_\w+/.exec(kept.out) ?? []
+    const body = (out: string) =>
+      out
+        .split('\n')
+        .filter(line => !/^(Report|Run) /.test(line))
+        .join('\n')
+        .trim()
+    expect(body(kept.out)).toBe(body(alone.out))
+    expect(kept.out).toContain('amount 200 != 250')
+    expect(kept.out).toContain('bank.csv:5: not readable: "1O,0" is not an amount')
+
+    const script = await reconcile('--keep', 'ledger.csv', 'bank.csv', ...MAPPED, '--json')
+    expect(script).toMatchObject({ code: 1, err: '' })
+    const [said, said_alone] = [script, await reconcile('ledger.csv', 'bank.csv', ...MAPPED, '--json')].map(
+      ({ out }) => JSON.parse(out),
+    )
+    // The same question again is the same run.
+    expect(said.run_id).toBe(id)
+    const counts = [
+      'matched',
+      'unmatched_left',
+      'unmatched_right',
+      'discrepant',
+      'duplicates',
+      'ambiguous',
+      'bad_rows',
+    ]
+    expect(Object.keys(said).slice(0, 8)).toEqual([...counts, 'run_id'])
+    expect(said.counts).toEqual(said_alone.counts)
+    expect(said.findings).toEqual(said_alone.findings)
+    expect((await account.api.get('/v1/reconciliation_statements')).body.data).toHaveLength(2)
+  },
+  TEST_MS,
+)
+
+test(
+  'runs are listed and shown again, with their report, under the same exit codes',
+  async () => {
+    await reconcile('--keep', 'ledger.csv', 'bank.csv', ...MAPPED)
+    const clean = await reconcile('--keep', 'ledger.csv', 'same.csv')
+    expect(clean.code).toBe(0)
+    const [id = ''] = /rec_\w+/.exec(clean.out) ?? []
+    const listed = await reconcile('runs')
+    expect(listed).toMatchObject({ code: 0, err: '' })
+    expect(listed.out.split('\n')[2]).toMatch(
+      new RegExp(`^${id}  \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d  ledger\\.csv  same\\.csv  clean$`),
+    )
+    expect(listed.out).toContain('2 discrepant, 2 unmatched')
+    expect(JSON.parse((await reconcile('runs', '--limit', '1', '--json')).out).runs).toMatchObject([{ id }])
+    const shown = await reconcile('show', id, '--report', 'report.html')
+    expect(shown).toMatchObject({ code: 0, err: '' })
+    expect(shown.out).toBe(clean.out)
+    expect(folder.read('report.html')).toContain('Clean: every row of both sides is explained.')
+    expect(JSON.parse((await reconcile('show', id, '--json')).out)).toMatchObject({ matched: 3, run_id: id })
+  },
+  TEST_MS,
+)
+
+test(
+  'a run is carried on by its id',
+  async () => {
+    folder.write('monday.csv', 'id,amount,currency,date\nm,1,usd,2026-11-23\n')
+    folder.write('tuesday.csv', 'id,amount,currency,date\nn,2,usd,2026-11-24\n')
+    folder.write('late.csv', 'id,amount,currency,date\nm,1,usd,2026-11-24\nn,2,usd,2026-11-24\n')
+    folder.write('none.csv', 'id,amount,currency,date\n')
+    const first = await reconcile(
+      '--keep',
+      'monday.csv',
+      'none.csv',
+      '--as-of',
+      '2026-11-23',
+      '--allow-empty',
+      '--json',
+    )
+    const { run_id, timing } = JSON.parse(first.out)
+    expect(timing).toBe(1)
+    const second = await reconcile(
+      '--keep',
+      'tuesday.csv',
+      'late.csv',
+      '--as-of',
+      '2026-11-24',
+      '--carry',
+      run_id,
+      '--json',
+    )
+    expect(JSON.parse(second.out)).toMatchObject({ matched: 2, is_clean: true })
+  },
+  TEST_MS,
+)
+
+test.each([
+  [['--keep', 'ledger.csv', 'nowhere.csv'], /^Uploaded .*\nbursar: nowhere\.csv: there is no such file/],
+  [['--keep', 'ledger.csv', '.'], /bursar: .*this is a directory and no file/],
+  [
+    ['--keep', 'ledger.csv', 'bank.csv', '--out', 'x'],
+    /^bursar: --keep has the server keep the run: leave --out away/,
+  ],
+  [['--keep', 'ledger.csv', 'bank.csv', '--decisions', 'd'], /^bursar: --keep replays the decisions/],
+  [['--keep', 'ledger.csv', 'bank.csv', '--carry', 'friday'], /^bursar: --carry names a run of the server/],
+  [['--keep', 'ledger.csv', 'none-such', '--format', 'pdf'], /^bursar: --format must be one of/],
+  [['show', 'rec_1'], /^bursar: .*(No such|no such)/],
+  [['runs', '--limit', '0'], /^bursar: --limit is a number from 1 to 100/],
+] as const)(
+  '%j ends with 2 and a sentence',
+  async (args, sentence) => {
+    const ran = await reconcile(...args)
+    expect(ran).toMatchObject({ code: 2, out: '' })
+    expect(ran.err).toMatch(sentence)
+    expect(ran.err).not.toMatch(/\n\s+at /)
+  },
+  TEST_MS,
+)
+
+test(
+  'a file that the server refuses is refused in its words, and without keys nothing is tried',
+  async () => {
+    folder.write('unclear.csv', 'Ref,Amount\na,100\n')
+    const refused = await reconcile('--keep', 'ledger.csv', 'unclear.csv')
+    expect(refused.code).toBe(2)
+    expect(refused.err).toMatch(/bursar: unclear\.csv:1: no column says the currency.*Send currency=eur/)
+    unlinkSync(join(folder.path, '.bursar', 'credentials.json'))
+    const keyless = await reconcile('runs')
+    expect(keyless).toMatchObject({ code: 2, out: '' })
+    expect(keyless.err).toMatch(/^bursar: there is no .*credentials\.json: start the server/)
+  },
+  TEST_MS,
+)
