@@ -119,7 +119,7 @@ async function groupsOf(db: Queries, run: RunRow, status: Status): Promise<Repor
     ) as line
     order by left(sized."group", 1), substr(sized."group", 2)::bigint, first.side, first.row`
   return [...Map.groupBy(items, ({ group }) => group).values()].map(of => ({
-    items: of.map(({ more: _, ...item }) => item),
+    items: of,
     more: of[0]?.more ?? 0,
   }))
 }
