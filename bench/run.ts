@@ -14,6 +14,8 @@ const benches: Record<string, string> = {
   webhooks:
     'deliveries a second, latency beside a dead endpoint with a backlog, cost of a claim, effect on payments',
   reconcile: 'two files of a million rows against the same outer join by DuckDB, and by sort and join',
+  'reconcile-runs':
+    'two files of a million rows uploaded and reconciled by a run that is kept, against the join alone',
   growth: 'what a payment and a page of a list cost once a table has ten times the rows',
 }
 

@@ -928,11 +928,12 @@ create table reconciliation_pairs (
   rows integer[] not null, -- In their order.
   partners integer[] not null -- The row of the other side that each of them met. The left one of both names their group.
 );
-comment on table reconciliation_pairs is 'The rows of a run that met the one row of their id and say the same: status matched, pass id. They are most of all, and nobody looks at them one by one, so up to 1,024 of them are one row; a row for each would take ten times as long to write as to find. All others are in reconciliation_items. That no row is in both, or in neither, is proven at the end of each run.';
+comment on table reconciliation_pairs is 'The rows of a run that met the one row of their id and say the same: status matched, pass id. They are most of all, and nobody looks at them one by one, so up to 1,024 of them are one row; a row for each would take ten times as long to write as to find. That one is here once is seen to by its block. All others are in reconciliation_items; that no row is in both, or in neither, is proven at the end of each run.';
+alter table reconciliation_pairs add constraint reconciliation_pairs_have_a_row_once CHECK (reconciliation_is_rising(rows));
 alter table reconciliation_pairs add constraint reconciliation_pairs_meet CHECK ((((count >= 1) AND (count <= 1024)) AND (cardinality(rows) = count) AND (cardinality(partners) = count)));
 alter table reconciliation_pairs add constraint reconciliation_pairs_pkey PRIMARY KEY (account_id, livemode, run_id, side, block);
 alter table reconciliation_pairs add constraint reconciliation_pairs_side_is_known CHECK ((side = ANY (ARRAY['left'::text, 'right'::text])));
-alter table reconciliation_pairs add constraint reconciliation_pairs_stand_in_their_block CHECK ((((rows[1] / 1024) = block) AND ((rows[cardinality(rows)] / 1024) = block)));
+alter table reconciliation_pairs add constraint reconciliation_pairs_stand_in_their_block CHECK ((((rows[1] / 1024) = block) AND ((rows[count] / 1024) = block)));
 alter table reconciliation_pairs enable row level security;
 create policy system on reconciliation_pairs for all to bursar_system using (true);
 create policy tenant on reconciliation_pairs for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
@@ -1521,7 +1522,9 @@ create function payments_without(batch jsonb, items integer[]) returns jsonb;
 
 create function reconciliation_carry(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
 
-create function reconciliation_homes(of_account uuid, of_livemode boolean, of_run uuid, of_side text) returns TABLE("row" integer, status text);
+create function reconciliation_gather_odd(of_account uuid, of_livemode boolean, of_run uuid, left_statement uuid, right_statement uuid) returns void;
+
+create function reconciliation_is_rising(numbers integer[]) returns boolean; -- Each greater than the one before it, so none of them twice.
 
 create function reconciliation_line(of_account uuid, of_livemode boolean, of_run uuid, of_side text, of_statement uuid, of_row integer) returns TABLE("row" integer, line integer, amount bigint, date date, currency text, id text, batch text, text text);
 
@@ -1545,9 +1548,11 @@ create function reconciliation_refuse_release() returns trigger; -- A row stays 
 
 create function reconciliation_refuse_removal() returns trigger; -- Keeps the rows of statements that are not deleted.
 
+create function reconciliation_rows_twice(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
+
 create function reconciliation_tick(of_row integer) returns integer;
 
-create function reconciliation_totals(of_account uuid, of_livemode boolean, of_run uuid) returns TABLE(side text, status text, currency text, rows bigint, amount numeric, rows_twice bigint);
+create function reconciliation_totals(of_account uuid, of_livemode boolean, of_run uuid) returns TABLE(side text, status text, currency text, rows bigint, amount numeric);
 
 create function request_logs_maintain(keep_days integer) returns integer security definer;
 

@@ -1,6 +1,24 @@
 -- What: rows of runs that match by id are kept a thousand to a row; what was left out of statements; progress of a stage.
 -- Breaking: no.
 
+create function reconciliation_is_rising(numbers integer[]) returns boolean
+  language plpgsql immutable
+as $$
+declare
+  number integer;
+  before integer;
+begin
+  foreach number in array numbers loop
+    if number <= before then
+      return false;
+    end if;
+    before := number;
+  end loop;
+  return true;
+end;
+$$;
+comment on function reconciliation_is_rising(integer[]) is 'Each greater than the one before it, so none of them twice.';
+
 create table reconciliation_pairs (
   account_id uuid not null,
   livemode boolean not null,
@@ -12,9 +30,10 @@ create table reconciliation_pairs (
   partners integer[] not null,
   primary key (account_id, livemode, run_id, side, block),
   constraint reconciliation_pairs_meet check (count between 1 and 1024 and cardinality(rows) = count and cardinality(partners) = count),
-  constraint reconciliation_pairs_stand_in_their_block check (rows[1] / 1024 = block and rows[cardinality(rows)] / 1024 = block)
+  constraint reconciliation_pairs_stand_in_their_block check (rows[1] / 1024 = block and rows[count] / 1024 = block),
+  constraint reconciliation_pairs_have_a_row_once check (reconciliation_is_rising(rows))
 );
-comment on table reconciliation_pairs is 'The rows of a run that met the one row of their id and say the same: status matched, pass id. They are most of all, and nobody looks at them one by one, so up to 1,024 of them are one row; a row for each would take ten times as long to write as to find. All others are in reconciliation_items. That no row is in both, or in neither, is proven at the end of each run.';
+comment on table reconciliation_pairs is 'The rows of a run that met the one row of their id and say the same: status matched, pass id. They are most of all, and nobody looks at them one by one, so up to 1,024 of them are one row; a row for each would take ten times as long to write as to find. That one is here once is seen to by its block. All others are in reconciliation_items; that no row is in both, or in neither, is proven at the end of each run.';
 comment on column reconciliation_pairs.block is 'The number of a row divided by 1,024.';
 comment on column reconciliation_pairs.count is 'Of its rows: lists see by it which blocks they need to open.';
 comment on column reconciliation_pairs.rows is 'In their order.';

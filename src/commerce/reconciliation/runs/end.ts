@@ -22,18 +22,13 @@ export async function endRun(tx: Tx, run: RunRow): Promise<Ended> {
     from reconciliation_carried_rows
     where account_id = ${account_id} and livemode = ${livemode} and run_id = ${id}
     group by side, currency`
-  const found = await tx.many<StoredTotal & { rows_twice: number }>`
-    select side, status, currency, rows::integer, amount::text, rows_twice::integer
+  const sums = await tx.many<StoredTotal>`
+    select side, status, currency, rows::integer, amount::text
     from reconciliation_totals(${account_id}, ${livemode}, ${id})`
-  const sums: StoredTotal[] = found.map(({ side, status, currency, rows, amount }) => ({
-    side,
-    status,
-    currency,
-    rows,
-    amount,
-  }))
+  const twice = await tx.one<{ rows: bigint }>`
+    select reconciliation_rows_twice(${account_id}, ${livemode}, ${id}) as rows`
   const failure =
-    manyHomes(found) ??
+    (twice.rows > 0n ? `${twice.rows} rows have two homes.` : null) ??
     differenceOf(
       'left',
       [...left.sums, ...carried.filter(({ side }) => side === 'left')],
@@ -58,12 +53,6 @@ export async function endRun(tx: Tx, run: RunRow): Promise<Ended> {
         )
       : []
   return { totals, suggestions, failure }
-}
-
-/** Pure: null when no row has more than one home. */
-export function manyHomes(found: readonly { side: Side; rows_twice: number }[]): string | null {
-  const twice = found.find(({ rows_twice }) => rows_twice > 0)
-  return twice ? `On the ${twice.side} side ${twice.rows_twice} rows have more than one home.` : null
 }
 
 /** Pure: null when the rows with a home are those of the side, by count and sum of each currency. */

@@ -73,28 +73,45 @@ as $$
 declare
   asked record;
 begin
-  select left_statement_id, right_statement_id, (rules ->> 'date_window_days')::integer as window_days
+  select left_statement_id, right_statement_id, (rules ->> 'date_window_days')::integer as window_days,
+    -- Where all rows are of one currency, as in most runs, it need not be kept for each id.
+    1 = (
+      select count(distinct said.currency)
+      from (
+        select sums ->> 'currency' as currency
+        from reconciliation_statements
+        cross join jsonb_array_elements(reconciliation_statements.sums) as sums
+        where account_id = of_account and livemode = of_livemode and id in (left_statement_id, right_statement_id)
+        union all
+        select carried.currency
+        from reconciliation_carried_rows carried
+        where carried.account_id = of_account and carried.livemode = of_livemode and carried.run_id = of_run
+      ) as said
+    ) as is_one_currency
   into strict asked
-  from reconciliation_runs
+  from reconciliation_runs run
   where account_id = of_account and livemode = of_livemode and id = of_run;
   create temporary table reconciliation_met on commit drop as
   select met.left_row, met.right_row,
     case
       when met.times = 2 and met.left_row is not null and met.right_row is not null and met.is_equal then null
       else met.id
-    end as odd_id
+    end as odd_id,
+    met.times > (met.left_row is not null)::integer + (met.right_row is not null)::integer as is_repeated
   from (
     select line.id, count(*) as times,
       max(line.row) filter (where line.is_left) as left_row,
       max(line.row) filter (where not line.is_left) as right_row,
       min(line.amount) = max(line.amount)
-        and min(line.currency collate "C") = max(line.currency collate "C")
+        and (asked.is_one_currency or min(line.currency collate "C") = max(line.currency collate "C"))
         and coalesce(max(line.date) - min(line.date), 0) <= asked.window_days as is_equal
     from (
-      select true as is_left, ours.row, ours.id, ours.amount, ours.currency, ours.date
+      select true as is_left, ours.row, ours.id, ours.amount,
+        case when asked.is_one_currency then null else ours.currency end as currency, ours.date
       from reconciliation_open_lines(of_account, of_livemode, of_run, 'left', asked.left_statement_id) ours
       union all
-      select false, theirs.row, theirs.id, theirs.amount, theirs.currency, theirs.date
+      select false, theirs.row, theirs.id, theirs.amount,
+        case when asked.is_one_currency then null else theirs.currency end, theirs.date
       from reconciliation_open_lines(of_account, of_livemode, of_run, 'right', asked.right_statement_id) theirs
     ) as line
     group by line.id
@@ -136,6 +153,49 @@ begin
 end;
 $$;
 
+-- The rows of odd ids, in the temporary table reconciliation_odd.
+create or replace function reconciliation_gather_odd(
+  of_account uuid, of_livemode boolean, of_run uuid, left_statement uuid, right_statement uuid
+) returns void
+  language plpgsql
+  set enable_nestloop = off
+  set work_mem = '64MB'
+  set plan_cache_mode = force_custom_plan
+as $$
+declare
+  counted record;
+begin
+  select count(*) filter (where odd_id is not null) as odd, count(*) filter (where is_repeated) as repeated, count(*) as ids
+  into counted
+  from reconciliation_met;
+  -- A few are looked up by their rows, a twentieth of what reading all again costs. Of what is repeated one row is known.
+  if counted.repeated = 0 and counted.odd < counted.ids / 20 then
+    create temporary table reconciliation_odd on commit drop as
+    select 'left' as side, ours.row, ours.amount, ours.date, ours.currency, ours.id, ours.batch, ours.text
+    from reconciliation_met met
+    cross join reconciliation_line(of_account, of_livemode, of_run, 'left', left_statement, met.left_row) ours
+    where met.odd_id is not null and met.left_row is not null
+    union all
+    select 'right', theirs.row, theirs.amount, theirs.date, theirs.currency, theirs.id, theirs.batch, theirs.text
+    from reconciliation_met met
+    cross join reconciliation_line(of_account, of_livemode, of_run, 'right', right_statement, met.right_row) theirs
+    where met.odd_id is not null and met.right_row is not null;
+  else
+    create temporary table reconciliation_odd on commit drop as
+    with odd as materialized (
+      select met.odd_id from reconciliation_met met where met.odd_id is not null
+    )
+    select 'left' as side, ours.row, ours.amount, ours.date, ours.currency, ours.id, ours.batch, ours.text
+    from reconciliation_open_lines(of_account, of_livemode, of_run, 'left', left_statement) ours
+    where ours.id in (select odd_id from odd)
+    union all
+    select 'right', theirs.row, theirs.amount, theirs.date, theirs.currency, theirs.id, theirs.batch, theirs.text
+    from reconciliation_open_lines(of_account, of_livemode, of_run, 'right', right_statement) theirs
+    where theirs.id in (select odd_id from odd);
+  end if;
+end;
+$$;
+
 -- The rows of odd ids: one row of each id goes on, and meets its counterpart. What has none, and the duplicates, are put into
 -- reconciliation_rest. Answers how many rows have a home by that.
 create or replace function reconciliation_place_odd(of_account uuid, of_livemode boolean, of_run uuid) returns bigint
@@ -157,17 +217,7 @@ begin
   from reconciliation_runs
   where account_id = of_account and livemode = of_livemode and id = of_run;
 
-  create temporary table reconciliation_odd on commit drop as
-  with odd as materialized (
-    select met.odd_id from reconciliation_met met where met.odd_id is not null
-  )
-  select 'left' as side, ours.row, ours.amount, ours.date, ours.currency, ours.id, ours.batch, ours.text
-  from reconciliation_open_lines(of_account, of_livemode, of_run, 'left', asked.left_statement_id) ours
-  where ours.id in (select odd_id from odd)
-  union all
-  select 'right', theirs.row, theirs.amount, theirs.date, theirs.currency, theirs.id, theirs.batch, theirs.text
-  from reconciliation_open_lines(of_account, of_livemode, of_run, 'right', asked.right_statement_id) theirs
-  where theirs.id in (select odd_id from odd);
+  perform reconciliation_gather_odd(of_account, of_livemode, of_run, asked.left_statement_id, asked.right_statement_id);
   analyze reconciliation_odd;
 
   for this in

@@ -171,9 +171,9 @@ begin
 end;
 $$;
 
--- Count and sum of the rows that have a home, by what they say and where they ended; how many of them have more than one.
+-- Count and sum of the rows that have a home, by what they say and where they ended.
 create or replace function reconciliation_totals(of_account uuid, of_livemode boolean, of_run uuid)
-  returns table (side text, status text, currency text, rows bigint, amount numeric, rows_twice bigint)
+  returns table (side text, status text, currency text, rows bigint, amount numeric)
   language plpgsql
   set enable_nestloop = off
   -- What is few in the end is grouped as it comes; the planner would sort millions of rows for it.
@@ -195,11 +195,17 @@ begin
     order by both_sides.place
   loop
     return query
-    select this.name, home.status, line.currency, count(*), sum(line.amount), count(*) filter (where home.times > 1)
+    select this.name, home.status, line.currency, count(*), sum(line.amount)
     from (
-      select kept.row, min(kept.status collate "C") as status, count(*) as times
-      from reconciliation_homes(of_account, of_livemode, of_run, this.name) kept
-      group by kept.row
+      select item.row, item.status
+      from reconciliation_items item
+      where item.account_id = of_account and item.livemode = of_livemode and item.run_id = of_run
+        and item.side = this.name
+      union all
+      select unnest(pair.rows), 'matched'
+      from reconciliation_pairs pair
+      where pair.account_id = of_account and pair.livemode = of_livemode and pair.run_id = of_run
+        and pair.side = this.name
     ) as home
     join reconciliation_lines(of_account, of_livemode, of_run, this.name, this.statement) line on line.row = home.row
     group by home.status, line.currency
@@ -208,16 +214,24 @@ begin
 end;
 $$;
 
--- Where each row of one side ended.
-create or replace function reconciliation_homes(of_account uuid, of_livemode boolean, of_run uuid, of_side text)
-  returns table ("row" integer, status text)
-  language sql stable
+-- How many rows have two homes. In each of both tables a row stands once, which their keys see to.
+create or replace function reconciliation_rows_twice(of_account uuid, of_livemode boolean, of_run uuid) returns bigint
+  language plpgsql
+  set enable_nestloop = off
+  set enable_sort = off
+  set work_mem = '64MB'
+  set plan_cache_mode = force_custom_plan
 as $$
-  select home.row, home.status
-  from reconciliation_items home
-  where home.account_id = of_account and home.livemode = of_livemode and home.run_id = of_run and home.side = of_side
-  union all
-  select unnest(pair.rows), 'matched'
-  from reconciliation_pairs pair
-  where pair.account_id = of_account and pair.livemode = of_livemode and pair.run_id = of_run and pair.side = of_side
+begin
+  return (
+    select count(*)
+    from reconciliation_items item
+    join (
+      select pair.side, unnest(pair.rows) as row
+      from reconciliation_pairs pair
+      where pair.account_id = of_account and pair.livemode = of_livemode and pair.run_id = of_run
+    ) as packed on packed.side = item.side and packed.row = item.row
+    where item.account_id = of_account and item.livemode = of_livemode and item.run_id = of_run
+  );
+end;
 $$;
