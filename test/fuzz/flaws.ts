@@ -170,9 +170,10 @@ const wrongKey: Flaw = (draft, { dice, keys }) => {
 }
 
 const publishableKey: Flaw = (draft, { keys }) => {
+  // It may do that, and then nothing is changed: another flaw's wrong key would be mended by this one.
+  if (draft.operation.id === 'payment_methods.create') return undefined
   draft.headers.authorization = `Bearer ${keys.publishable}`
   if (!draft.operation.is_publishable) return [403]
-  if (draft.operation.id === 'payment_methods.create') return undefined
   // A browser shows the secret of its intent; without one it is refused, and so is a wrong one.
   delete draft.params.client_secret
   draft.query = draft.query.filter(([name]) => name !== 'client_secret')
