@@ -84,6 +84,7 @@ export const routes = [
   'GET /v1/reconciliation_runs/:id/candidates',
   'POST /v1/reconciliation_runs/:id/decisions',
   'GET /v1/reconciliation_runs/:id/decisions',
+  'GET /v1/reconciliation_runs/:id/replayed_decisions',
   'GET /v1/reconciliation_decisions',
   'GET /v1/reconciliation_decisions/:id',
   'POST /v1/reconciliation_decisions/:id/withdraw',
