@@ -15,19 +15,26 @@ const YOUNG_MB = 12
 export type Told = { bytes: number } | { answer: unknown }
 
 export class Crew {
-  readonly #workers: Worker[]
+  readonly #count: number
+  #workers: Worker[] = []
 
   constructor(bytes: number, threads = 2) {
+    this.#count = bytes < THREADS_FROM_BYTES ? 0 : threads
+    this.#start(threads)
+  }
+
+  #start(threads: number): Worker[] {
     const here = new URL('./worker.ts', import.meta.url)
     // Without the flags of this process, of which some are not for threads.
     const options = { execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } }
-    const count = bytes < THREADS_FROM_BYTES ? 0 : threads
-    this.#workers = Array.from({ length: count }, () => new Worker(here, options))
+    const count = Math.min(threads, this.#count)
+    while (this.#workers.length < count) this.#workers.push(new Worker(here, options))
+    return this.#workers
   }
 
   /** A task and its answer. */
   async one<T extends Task>(task: T): Promise<Answer<T>> {
-    const [first] = this.#workers
+    const [first] = this.#start(1)
     return first === undefined ? perform(task, () => {}) : ask(first, task, () => {})
   }
 
@@ -36,15 +43,18 @@ export class Crew {
     tasks: readonly [T, T],
     onBytes: (bytes: number) => void = () => {},
   ): Promise<[Answer<T>, Answer<T>]> {
-    const [first, second] = this.#workers
+    const [first, second] = this.#start(2)
     if (first === undefined || second === undefined) {
       return [perform(tasks[0], onBytes), perform(tasks[1], onBytes)]
     }
     return Promise.all([ask(first, tasks[0], onBytes), ask(second, tasks[1], onBytes)])
   }
 
+  /** Ends its threads and gives their memory back; the next task starts them again. */
   async close(): Promise<void> {
-    await Promise.all(this.#workers.map(async worker => worker.terminate()))
+    const workers = this.#workers
+    this.#workers = []
+    await Promise.all(workers.map(async worker => worker.terminate()))
   }
 }
 

@@ -16,6 +16,7 @@ interface Placed {
 }
 
 export class Few implements Rest {
+  readonly is_large = false
   readonly #placed: Record<Side, Placed[]>
   readonly #rules: Rules
 

@@ -30,6 +30,7 @@ export async function decideLeftovers(
     const lines = async (side: Side) => linesOf((side === 'left' ? left : right).files, files[side].layout)
     return new Few(await lines('left'), await lines('right'), rules, decisions)
   }
+  await crew.close()
   const duck = await Duck.open(work('spill'))
   try {
     const columns = {
@@ -42,6 +43,7 @@ export async function decideLeftovers(
     throw error
   }
   return {
+    is_large: true,
     async writeOthers(rows, [first, second]) {
       await writeItems(duck, 'left', first, false, `a.row <= ${rows}`)
       await writeItems(duck, 'left', second, false, `a.row > ${rows}`)

@@ -66,6 +66,9 @@ export async function match(
   const has_dates = (await has(duck, 'left', 'date')) && (await has(duck, 'right', 'date'))
   await placeRest(duck, rules, has_dates, crew, work)
   await placeTwins(duck)
+  // From here on rows meet what was said of them, which is narrow: that side is kept in memory, the second of a join as
+  // it is written, and rows pass by. Left to itself DuckDB would as often keep the rows.
+  await duck.run(`set disabled_optimizers = 'join_order,build_side_probe_side'`)
 }
 
 async function has(duck: Duck, side: Side, column: 'batch' | 'date'): Promise<boolean> {

@@ -48,6 +48,7 @@ async function sweep(duck: Duck, rules: Rules, crew: Crew, work: (name: string) 
       order by currency, amount, day, side
     ) to ${quoted(buckets)} (format csv, header false, delimiter ',', quote '')`)
   await crew.one({ name: 'sweep', rules, buckets, verdicts })
+  await crew.close()
   await duck.run(`
     create table verdicts as
     select side::side as side, currency, amount, day, status, pass, "group", reason

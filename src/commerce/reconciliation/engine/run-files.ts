@@ -81,13 +81,16 @@ async function runPlain(directory: Directory, options: RunFilesOptions): Promise
     const others: [string, string] = [work('others-0'), work('others-1')]
     // First, because the threads wait for it, and what goes on beside them takes all of this one.
     await rest.writeOthers(peeled.left.middle.rows, others)
-    const written = weaveAll(crew, left.file, peeled, others, work)
-    const beside = rest.writeFindings(work(FINDINGS)).then(async () => rest?.suggestions())
+    const weaving = async () => weaveAll(crew, left.file, peeled, others, work)
+    // The threads write the rows beside the findings, unless those need the memory.
+    const beside = rest.is_large ? null : weaving()
+    const findings = rest.writeFindings(work(FINDINGS)).then(async () => rest?.suggestions())
+    const written = beside ?? findings.then(weaving)
     // Whatever goes wrong with one, the other is not left at work.
-    await Promise.allSettled([written, beside])
+    await Promise.allSettled([written, findings])
     // The left file was read a second time, and nothing compares its rows with those of the first.
     await checkStamp(options.left, stamp)
-    const [same, suggestions] = await Promise.all([written, beside])
+    const [same, suggestions] = await Promise.all([written, findings])
     const of = (side: Item['side']) => same.map(sum => ({ side, status: 'matched' as const, ...sum }))
     const sums = addSums(await rest.sums(), of('left'), of('right'))
     for (const side of SIDES) checkSums(side, peeled[side].sums, sums)

@@ -45,8 +45,8 @@ export async function writeItems(
     copy (
       select ${place}, a.id, a.amount, a.currency, a.date, a.batch, s.status, s.pass, ${GROUP_TEXT} as "group",
         s.reason, s.decision_id
-      from (${said(side)}) s
-      join ${side}_all a on a.row = s.row
+      from ${side}_all a
+      join (${said(side)}) s on s.row = a.row
       where ${which}
       order by a.row
     ) to ${quoted(path)} (format csv, header ${has_header}, delimiter ',', quote '"', escape '"')`)
@@ -72,8 +72,8 @@ export async function writeFindings(duck: Duck, path: string): Promise<void> {
   const found = (side: Side) => `
     select ${side === 'left' ? 'a.row as left_row, a.line as left_line, null as right_row, null as right_line' : 'null as left_row, null as left_line, a.row as right_row, a.line as right_line'},
       a.id, a.amount, a.currency, a.date, a.batch, h.status, h.pass, h."group", h.reason, h.decision_id, a.text
-    from homes h
-    join ${side}_all a on a.row = h.row
+    from ${side}_all a
+    join homes h on h.row = a.row
     where h.side = '${side}' and h.status in (${findings})`
   // Statuses are in the order of their type.
   await duck.run(`
@@ -92,12 +92,12 @@ export async function sumUp(duck: Duck): Promise<StatusSum[]> {
   for (const side of SIDES) {
     const found = await duck.rows<[Status, string, bigint, bigint]>(`
       select s.status, a.currency, count(*), sum(a.amount)
-      from (
+      from ${side}_all a
+      join (
         select row, status from homes where side = '${side}'
         union all
         select ${side}_row, 'matched' from pair_rows where kind = ${KIND.same}
-      ) s
-      join ${side}_all a on a.row = s.row
+      ) s on s.row = a.row
       group by all`)
     for (const [status, currency, count, sum] of found) {
       sums.push({ side, status, currency, count: Number(count), sum })
