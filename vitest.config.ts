@@ -25,8 +25,8 @@ const files_on_15 = database_files.filter(file => file.startsWith('src/') || say
 /** They start processes and wait for them to die: a project of their own, so that they can be run by themselves. */
 const crash_files = database_files.filter(file => file.startsWith('test/crash/'))
 
-/** One more than there are cores: a test waits for its database, its processes and its clock as well as it computes. */
-const WORKERS = availableParallelism() + 1
+/** Two more than there are cores: a test waits for its database, its processes and its clock more than it computes. */
+const WORKERS = availableParallelism() + 2
 
 const has_15 = Boolean(process.env.BURSAR_TEST_DATABASE_URL) || findPostgresql15() !== null
 if (!has_15 && process.env.CI) {
