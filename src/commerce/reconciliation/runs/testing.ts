@@ -22,6 +22,7 @@ export interface AskedRun {
 
 export interface TestRuns {
   db: Database
+  url: string
   tenant: Tenant
   /** Keeps both sides, and the run as `POST` does. */
   ask(asked: AskedRun): Promise<string>
@@ -32,9 +33,10 @@ export interface TestRuns {
 /** Registers its own beginning and end with the test file. */
 export function useRuns(): TestRuns {
   let database: TestDatabase
-  const opened = {} as { db: Database; tenant: Tenant }
+  const opened = {} as { db: Database; url: string; tenant: Tenant }
   beforeAll(async () => {
     database = await testDatabase()
+    opened.url = database.url
     opened.db = openDatabase({ url: database.url })
     const { id } = await createAccount(opened.db, systemClock, { name: 'A shop' })
     opened.tenant = { account_id: id, livemode: false }
@@ -46,6 +48,9 @@ export function useRuns(): TestRuns {
   return {
     get db() {
       return opened.db
+    },
+    get url() {
+      return opened.url
     },
     get tenant() {
       return opened.tenant
