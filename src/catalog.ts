@@ -81,6 +81,7 @@ export const routes = [
   'GET /v1/reconciliation_runs/:id/items',
   'GET /v1/reconciliation_runs/:id/suggestions',
   'GET /v1/reconciliation_runs/:id/report',
+  'GET /v1/reconciliation_runs/:id/hints',
   'GET /v1/reconciliation_runs/:id/candidates',
   'POST /v1/reconciliation_runs/:id/decisions',
   'GET /v1/reconciliation_runs/:id/decisions',

@@ -61,6 +61,10 @@ async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
+/** `bursar help ledger verify` is what `bursar ledger verify --help` is. */
+const asked = ([first, ...rest]: readonly string[]): readonly string[] =>
+  first === 'help' ? [...rest, '--help'] : [...(first === undefined ? [] : [first]), ...rest]
+
 const version = (): string =>
   (JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string })
     .version
@@ -77,4 +81,4 @@ async function fail(error: unknown, is_json: boolean): Promise<void> {
 }
 
 enableCompileCache(COMPILE_CACHE)
-await main(process.argv.slice(2))
+await main(asked(process.argv.slice(2)))

@@ -1,35 +1,21 @@
-/** The server that keeps runs, reached with the keys of credentials.json; and what it says of a run, as a report shows it. */
-import { openAsBlob } from 'node:fs'
-import {
-  CLEAN_STATUSES,
-  type FileRun,
-  type Mapping,
-  mappingInWords,
-  type Pass,
-  type ReportedGroup,
-  type ReportedRun,
-  type Side,
-  type Status,
-  STATUSES_SHOWN,
-} from '#reconciliation/files'
+/** The server that keeps statements and runs, reached with the keys of credentials.json. */
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import type { FileRun, ReadAs, Side, Status } from '#reconciliation/files'
 import type { Client } from '../demo/client.ts'
-import type { ShownRun } from './show.ts'
-
-/** Findings of each status and side that are fetched: more than are shown. */
-const FINDINGS_FETCHED = 50
 
 /** A gigabyte at a few megabytes a second, and then it is read and kept. */
 const UPLOAD_MS = 1_800_000
 
 /** JSON has no bigint: beyond 2^53 an amount is a text. */
-type Amount = number | string
+export type Amount = number | string
 
 export interface KeptStatement {
   id: string
   name: string
   source: string
   format: string | null
-  mapping: Mapping | null
+  mapping: ReadAs | null
   sha256: string
   rows: number
   bad_rows: number
@@ -50,29 +36,19 @@ export interface KeptRun {
   sums: { side: Side; status: Status; currency: string; rows: number; amount: Amount }[] | null
   is_clean: boolean | null
   failure: string | null
+  /** The rows that have their home, and how far the stage has come. */
+  progress: { rows_done: number; rows_total: number; stage_percent: number }
   created_at: string
 }
 
-interface KeptItem {
-  side: Side
-  row: number
-  status: Status
-  pass: Pass
-  group: string
-  reason: string | null
-  entry: {
-    line: number
-    id: string
-    amount: Amount
-    currency: string
-    date: string | null
-    batch: string | null
-    text: string | null
-  }
-}
-
 export interface Server extends Client {
-  upload(query: URLSearchParams, path: string, key: string): Promise<KeptStatement>
+  /** `onBytes` hears how many bytes are on their way, of how many. */
+  upload(
+    query: URLSearchParams,
+    path: string,
+    key: string,
+    onBytes: (done: number, total: number) => void,
+  ): Promise<KeptStatement>
   /** A page as it comes. */
   page(path: string): Promise<string>
 }
@@ -102,11 +78,19 @@ export async function openServer(): Promise<Server> {
   }
   return {
     ...createClient(credentials),
-    async upload(query, path, key) {
+    async upload(query, path, key, onBytes) {
+      const { size } = await stat(path)
       const response = await fetch(`${api_url}/v1/reconciliation_statements?${query.toString()}`, {
         method: 'POST',
-        headers: { authorization, 'idempotency-key': key, 'content-type': 'application/octet-stream' },
-        body: await openAsBlob(path),
+        headers: {
+          authorization,
+          'idempotency-key': key,
+          'content-type': 'application/octet-stream',
+          // So that a file that is too large is refused before it was sent.
+          'content-length': String(size),
+        },
+        body: ReadableStream.from(piecesOf(path, done => onBytes(done, size))),
+        duplex: 'half',
         signal: AbortSignal.timeout(UPLOAD_MS),
       })
       return JSON.parse(await textOf(response)) as KeptStatement
@@ -115,71 +99,11 @@ export async function openServer(): Promise<Server> {
   }
 }
 
-/** What of a run that succeeded is shown, with the first findings of each kind. */
-export async function readKept(
-  server: Server,
-  kept: KeptRun,
-): Promise<{ run: ShownRun; report: ReportedRun }> {
-  const { id, counts, is_clean, key, left_statement: left, right_statement: right, rules } = kept
-  if (counts === null || kept.sums === null || is_clean === null) throw new Error(`${id} has no result yet`)
-  const sums = kept.sums.map(({ rows, amount, ...sum }) => ({ ...sum, count: rows, sum: BigInt(amount) }))
-  const samples = new Map<Status, ReportedGroup[]>()
-  const open = STATUSES_SHOWN.filter(status => !CLEAN_STATUSES.includes(status))
-  for (const status of open.filter(each => counts.left[each] + counts.right[each] > 0)) {
-    samples.set(status, await groupsOf(server, id, status))
+/** A piece is asked for when the one before was taken: what is counted has left. */
+async function* piecesOf(path: string, onBytes: (done: number) => void): AsyncIterable<Uint8Array> {
+  let done = 0
+  for await (const piece of createReadStream(path)) {
+    yield piece as Uint8Array
+    onBytes((done += (piece as Uint8Array).length))
   }
-  const sideOf = (side: Side, statement: KeptStatement) => {
-    const { name, format, source, mapping, sha256, rows, bad_rows, bad, left_out, controls } = statement
-    const homes = Object.values(counts[side]).reduce((all, count) => all + count, 0)
-    return {
-      name,
-      format: format ?? source,
-      mapping: mappingInWords(mapping),
-      sha256,
-      rows,
-      carried_rows: homes - rows,
-      bad_rows,
-      bad,
-      left_out: left_out.reduce((all, { entries }) => all + entries, 0),
-      controls,
-    }
-  }
-  const tolerance = { ...rules.tolerance, amount: BigInt(rules.tolerance.amount) }
-  return {
-    run: { counts, sums, is_clean, key, left, right },
-    report: {
-      id,
-      key,
-      rules: { ...rules, tolerance },
-      left: sideOf('left', left),
-      right: sideOf('right', right),
-      sums,
-      samples,
-      suggestions: [],
-      turned: null,
-    },
-  }
-}
-
-/** Of each side the first rows, those of one group together. */
-async function groupsOf(server: Server, id: string, status: Status): Promise<ReportedGroup[]> {
-  const items: KeptItem[] = []
-  for (const side of ['left', 'right'] as const) {
-    const path = `/v1/reconciliation_runs/${id}/items?status=${status}&side=${side}`
-    items.push(...(await server.list<KeptItem>(path, FINDINGS_FETCHED, 1)))
-  }
-  return [...Map.groupBy(items, ({ group }) => group).values()].map(of => ({
-    items: of.map(({ side, row, pass, group, reason, entry: { amount, ...entry } }) => ({
-      ...entry,
-      side,
-      row,
-      status,
-      pass,
-      group,
-      reason,
-      amount: BigInt(amount),
-      decision_id: null,
-    })),
-    more: 0,
-  }))
 }

@@ -1,5 +1,5 @@
 /** How what a file does not say is said on the command line, for the side it is of. */
-import { type FileRun, ID_SOURCES, type Mapping, type Sayable, type Side } from '#reconciliation/files'
+import { type FileRun, ID_SOURCES, type ReadAs, type Sayable, type Side } from '#reconciliation/files'
 
 export function hintFor(unsaid: Sayable, side: Side): string {
   const option = (name: string) => `--${side}-${name}`
@@ -16,14 +16,24 @@ export function hintFor(unsaid: Sayable, side: Side): string {
   return hints[unsaid]
 }
 
+/** A side of a run; of one that the server keeps it says whether it is a file. */
+export type Turnable = Pick<FileRun['left'], 'mapping'> & { source?: string }
+
+const isFile = ({ source }: Turnable): boolean => source === undefined || source === 'file'
+
 /**
  * The side whose signs to turn: the one that says directions in words of its own, else the right one. Turned already, it is
- * turned back by leaving the option away. Signs of a bank's own format stay.
+ * turned back by leaving the option away. Of a bank's own format and other books the books are turned: the bank's signs are
+ * what people compare with. A cut of our own books cannot be.
  */
-export function flipFor({ left, right }: Record<Side, Pick<FileRun['left'], 'mapping'>>): string {
-  const saysDirections = (mapping: Mapping | null) =>
-    mapping?.columns.debit !== undefined || mapping?.columns.sign !== undefined
-  const is_left = right.mapping === null || (saysDirections(left.mapping) && !saysDirections(right.mapping))
+export function flipFor({ left, right }: Record<Side, Turnable>): string {
+  const saysDirections = (mapping: ReadAs | null) =>
+    mapping?.columns?.debit !== undefined || mapping?.columns?.sign !== undefined
+  const is_left =
+    isFile(left) &&
+    (!isFile(right) ||
+      right.mapping === null ||
+      (saysDirections(left.mapping) && !saysDirections(right.mapping)))
   const side: Side = is_left ? 'left' : 'right'
   const flipped = (['left', 'right'] as const).find(each => ({ left, right })[each].mapping?.is_flipped)
   return flipped === undefined ? `add --flip ${side}` : `leave --flip ${flipped} away`

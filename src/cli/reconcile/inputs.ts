@@ -14,18 +14,30 @@ export type Paths = Readonly<Record<Side, string>>
 /** `-`, and what systems call the same. A socket cannot be opened by such a name, so it is read as it stands open. */
 const STANDARD_INPUT: readonly string[] = ['-', '/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']
 
+/** People give where a file lies on the web: it is named whole, and fetching it is for whoever knows the way in. */
+const isUrl = (path: string): boolean => /^[a-z][a-z0-9+.-]*:\/\//i.test(path)
+
 const isStandardInput = (path: string): boolean => STANDARD_INPUT.includes(path)
 
 /** As people tell the files apart: by their names, and where these are one, by where they lie. */
 export function namesOfFiles({ left, right }: Paths): Record<Side, string> {
   const nameOf = (path: string) =>
-    isStandardInput(path) ? 'standard input' : path.startsWith('/dev/') ? path : basename(path)
+    isStandardInput(path) ? 'standard input' : path.startsWith('/dev/') || isUrl(path) ? path : basename(path)
   const names = { left: nameOf(left), right: nameOf(right) }
   return names.left === names.right ? { left, right } : names
 }
 
-/** What comes once for both sides would be empty for the second of them. */
+/** What comes once for both sides would be empty for the second of them; what is on the web is fetched by others. */
 export function demandTwoInputs({ left, right }: Paths): void {
+  for (const path of [left, right]) {
+    if (isUrl(path)) {
+      throw new StatementError(
+        path,
+        null,
+        `this is an address and no file: fetch it first, or give it as <(curl -fsS …)`,
+      )
+    }
+  }
   const is_one = left === right && left.startsWith('/dev/fd/')
   if (is_one || (isStandardInput(left) && isStandardInput(right))) {
     throw new TypeError(

@@ -4,12 +4,15 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { sleep } from '#kernel'
 import { type FileSide, type Side, StatementError } from '#reconciliation/files'
 import { print } from '../output.ts'
-import { type KeptRun, openServer, readKept, type Server, WITH_SIDES } from './api.ts'
+import { type KeptRun, openServer, type Server, WITH_SIDES } from './api.ts'
 import { demandTwoInputs, keepInputs, namesOfFiles } from './inputs.ts'
+import { readKept } from './kept-run.ts'
 import { type ReconcileOptions, rulesOf, sideOf } from './options.ts'
+import type { Heard, Watching } from './progress.ts'
 import { runJson, runText } from './show.ts'
 import { openWorkplace } from './workplace.ts'
 
@@ -29,14 +32,20 @@ export async function keep(left: string, right: string, options: ReconcileOption
   const sides = { left: sideOf(options, 'left', names.left), right: sideOf(options, 'right', names.right) }
   const server = await openServer()
   const workplace = openWorkplace(undefined)
+  const watching = process.stderr.isTTY && !options.json ? await watch() : undefined
   const say = (line: string) => {
+    // A bar goes before a line comes.
+    watching?.end()
     if (!options.json) process.stderr.write(`${line}\n`)
   }
+  const hear = (progress: Heard) => watching?.hear(progress)
   try {
-    const paths = await keepInputs({ left, right }, workplace.inputs, () => undefined)
+    const paths = await keepInputs({ left, right }, workplace.inputs, done =>
+      hear({ stage: 'receive', done, total: null }),
+    )
     const ids: Partial<Record<Side, string>> = {}
     for (const side of ['left', 'right'] as const) {
-      const statement = await upload(server, { ...sides[side], path: paths[side] })
+      const statement = await upload(server, { ...sides[side], path: paths[side] }, hear)
       ids[side] = statement.id
       say(`Uploaded ${statement.name}: ${statement.id}`)
     }
@@ -46,8 +55,11 @@ export async function keep(left: string, right: string, options: ReconcileOption
       rules: { ...rules, tolerance: { ...rules.tolerance, amount: Number(rules.tolerance.amount) } },
       ...(options.carry !== undefined && { carry_from: options.carry }),
     })
-    return await showKept(server, await ended(server, id, say), options.json ?? false)
+    const ended_run = await ended(server, id, say, watching)
+    watching?.end()
+    return await showKept(server, ended_run, options.json ?? false)
   } finally {
+    watching?.end()
     workplace.leave()
   }
 }
@@ -68,7 +80,11 @@ function demandKeepable({ out, decisions, carry }: ReconcileOptions): void {
 }
 
 /** The key is the digest of what is sent: the same file again is answered with the statement that is there. */
-async function upload(server: Server, side: FileSide): Promise<{ id: string; name: string }> {
+async function upload(
+  server: Server,
+  side: FileSide,
+  hear: (progress: Heard) => void,
+): Promise<{ id: string; name: string }> {
   const { path, name, format, mapping, currency, id_from, is_empty_allowed } = side
   if (id_from !== undefined && id_from.length > 1) {
     throw new TypeError('--id-from names one reference with --keep')
@@ -82,13 +98,20 @@ async function upload(server: Server, side: FileSide): Promise<{ id: string; nam
     ...(is_empty_allowed && { is_empty_allowed: 'true' }),
   })
   const hash = createHash('sha256').update(`${query.toString()}\0`)
+  let done = 0
   try {
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
+    const { size: total } = await stat(path)
+    for await (const chunk of createReadStream(path)) {
+      hash.update(chunk as Buffer)
+      hear({ stage: 'digest', done: (done += (chunk as Buffer).length), total })
+    }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     throw new StatementError(name, null, NOT_READ[code ?? ''] ?? `it cannot be read (${code})`)
   }
-  return server.upload(query, path, `reconcile-${hash.digest('hex')}`)
+  return server.upload(query, path, `reconcile-${hash.digest('hex')}`, (sent, total) =>
+    hear(sent < total ? { stage: 'send', done: sent, total } : { stage: 'keep', done: 0, total: null }),
+  )
 }
 
 const NOT_READ: Readonly<Record<string, string>> = {
@@ -97,8 +120,15 @@ const NOT_READ: Readonly<Record<string, string>> = {
   EACCES: 'the file may not be read',
 }
 
+const watch = async () => (await import('./progress.ts')).watchRun()
+
 /** The run once it has ended well. */
-async function ended(server: Server, id: string, say: (line: string) => void): Promise<KeptRun> {
+async function ended(
+  server: Server,
+  id: string,
+  say: (line: string) => void,
+  watching: Watching | undefined,
+): Promise<KeptRun> {
   let told = ''
   for (let asked = 0; asked < QUESTIONS_MOST; asked++) {
     const run = await server.get<KeptRun>(`/v1/reconciliation_runs/${id}?${WITH_SIDES}`)
@@ -109,7 +139,10 @@ async function ended(server: Server, id: string, say: (line: string) => void): P
         ? 'waits for a worker'
         : 'still waits for a worker: does one run? (BURSAR_ROLE)'
     const line = run.status === 'queued' ? waiting : run.stage
-    if (line !== told) say(`${id}: ${line}`)
+    const { rows_done, rows_total } = run.progress
+    if (run.status === 'running' && watching !== undefined) {
+      watching.hear({ stage: 'compare', done: rows_done, total: Math.max(1, rows_total) })
+    } else if (line !== told) say(`${id}: ${line}`)
     told = line
     await sleep(ASK_EVERY_MS)
   }

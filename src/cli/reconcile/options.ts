@@ -78,7 +78,7 @@ export function declareOptions(command: Command): void {
     .addOption(
       new Option(
         '--flip <side>',
-        'turn every sign of this side, because it shows the account from the other side',
+        'turn every sign of this side, in whatever format: it shows the account from the other side',
       ).choices(['left', 'right']),
     )
     .option('--allow-empty', 'take a file without rows for a day on which nothing happened')
@@ -204,7 +204,10 @@ export function rulesOf(options: ReconcileOptions): Rules {
   if (timingDays !== undefined && asOf === undefined) {
     throw new TypeError('--timing-days counts from a day: name it with --as-of')
   }
-  if (asOf !== undefined && !isDay(asOf)) throw new TypeError('--as-of is a day, written like 2026-11-21')
+  if (asOf !== undefined && !/^\d{4}-\d\d-\d\d$/.test(asOf)) {
+    throw new TypeError('--as-of is a day, written like 2026-11-21')
+  }
+  if (asOf !== undefined && !isDay(asOf)) throw new TypeError(`--as-of ${asOf} is not a day of the calendar`)
   const most = (value: number | undefined, limit: number, option: string) => {
     if (value !== undefined && value > limit) throw new TypeError(`${option} is at most ${limit}`)
   }
@@ -223,7 +226,6 @@ export function rulesOf(options: ReconcileOptions): Rules {
 }
 
 function isDay(text: string): boolean {
-  if (!/^\d{4}-\d\d-\d\d$/.test(text)) return false
   const at = new Date(`${text}T00:00:00Z`)
   return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(text)
 }

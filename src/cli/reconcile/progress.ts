@@ -1,4 +1,4 @@
-/** How far a run is, for whoever waits at a terminal. */
+/** How far a run is, or a file on its way to the server, for whoever waits at a terminal. */
 import type { Progress } from '#reconciliation/files'
 
 /** What comes through a pipe is kept before it is read; how much will come nobody knows. */
@@ -8,7 +8,16 @@ export interface Receiving {
   total: null
 }
 
-type Heard = Progress | Receiving
+/** What the server does with files that are kept: a digest is made of each, it is sent, read there, and compared. */
+export interface Keeping {
+  stage: 'digest' | 'send' | 'keep' | 'compare'
+  done: number
+  total: number | null
+}
+
+export type Heard = Progress | Receiving | Keeping
+
+const IN_BYTES: readonly Heard['stage'][] = ['read', 'receive', 'digest', 'send']
 
 export interface Watching {
   hear(progress: Heard): void
@@ -21,6 +30,10 @@ const DOING: Readonly<Record<Heard['stage'], string>> = {
   match: 'Matching',
   write: 'Writing',
   done: 'Done',
+  digest: 'Reading',
+  send: 'Sending',
+  keep: 'The server reads',
+  compare: 'The server compares',
 }
 const MEGABYTE = 1_000_000
 
@@ -35,7 +48,7 @@ export async function watchRun(): Promise<Watching> {
   })
   let stage: Heard['stage'] | undefined
   const detailOf = ({ stage: of, done, total }: Heard): string => {
-    if (of !== 'read' && of !== 'receive') return total === null ? '' : `${done} of ${total} rows`
+    if (!IN_BYTES.includes(of)) return total === null ? '' : `${done} of ${total} rows`
     const megabytes = (bytes: number) => (bytes / MEGABYTE).toFixed(1)
     return total === null ? `${megabytes(done)} MB` : `${megabytes(done)} of ${megabytes(total)} MB`
   }

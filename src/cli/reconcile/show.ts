@@ -1,5 +1,6 @@
 /** What the command says of a run: one object for scripts, totals and the first findings for people. */
 import {
+  BY_DATE,
   CLEAN_STATUSES,
   counted,
   type FileRun,
@@ -17,20 +18,22 @@ import {
   statusWords,
   type Turned,
   turnedInWords,
+  unnamedOf,
   visible,
+  withoutIdInWords,
 } from '#reconciliation/files'
 import { table } from '../output.ts'
-import { flipFor } from './hints.ts'
+import { flipFor, type Turnable } from './hints.ts'
 
 /** Enough to see what kind of day it was. */
 const FINDINGS_SHOWN = 10
 /** What a script may want to put into a message. */
-const FINDINGS_IN_JSON = 20
+export const FINDINGS_IN_JSON = 20
 const BAD_ROWS_SHOWN = 5
 
 /** Of a run by files, or of one that is kept. */
 export type ShownRun = Pick<FileRun, 'counts' | 'sums' | 'is_clean' | 'key'> &
-  Record<Side, Pick<FileRun['left'], 'bad_rows' | 'bad' | 'mapping'>>
+  Record<Side, Pick<FileRun['left'], 'bad_rows' | 'bad'> & Turnable>
 
 /**
  * The contract's members first, all counts: `matched` and `discrepant` of the left side's rows (each has its counterpart
@@ -39,7 +42,7 @@ export type ShownRun = Pick<FileRun, 'counts' | 'sums' | 'is_clean' | 'key'> &
 export function runJson(run: ShownRun, report: ReportedRun, out: string | null): object {
   const { counts, left, right } = run
   const both = (status: keyof (typeof counts)['left']) => counts.left[status] + counts.right[status]
-  const { turned } = report
+  const { turned, without_id } = report
   const shown = groupsOf(report).slice(0, FINDINGS_IN_JSON)
   return {
     matched: counts.left.matched,
@@ -57,6 +60,7 @@ export function runJson(run: ShownRun, report: ReportedRun, out: string | null):
     key: run.key,
     out,
     ...(turned !== null && { hint: turnedHint(run, turned) }),
+    ...(without_id.pairs > 0 && { matched_without_id: without_id.pairs }),
     counts,
     sums: run.sums,
     left: { ...left, bad: left.bad.slice(0, FINDINGS_IN_JSON) },
@@ -65,6 +69,7 @@ export function runJson(run: ShownRun, report: ReportedRun, out: string | null):
       status: items[0]?.status,
       reason: items[0]?.reason,
       ...(items[0]?.candidates && { candidates: items[0].candidates }),
+      ...(items.some(item => item.hints) && { hints: [...new Set(items.flatMap(item => item.hints ?? []))] }),
       rows: items.map(({ side, line, id, amount, currency, date }) => ({
         side,
         line,
@@ -87,6 +92,7 @@ export function runText(run: ShownRun, report: ReportedRun, files: readonly stri
     '',
     ...verdict(report),
     ...(report.turned === null ? [] : [`  ${turnedHint(run, report.turned)}`]),
+    ...(report.without_id.pairs === 0 ? [] : [`  ${withoutIdInWords(report.without_id)} ${BY_DATE}`]),
     ...troubles(report, shortNames(names)),
     ...findings(report, shortNames(names)),
     ...files,
@@ -207,8 +213,13 @@ function findings(report: ReportedRun, names: Names): string[] {
     const why = first?.reason ?? absent
     const candidates = items.flatMap(item => item.candidates ?? [])
     const could_be = candidates.map(({ side, line, id }) => `${names[side]}:${line} ${visible(id)}`)
-    const reason = why === null ? '' : `: ${[visible(why), ...could_be].join(', ')}`
-    return `  ${first?.status}  ${rows.join(' and ')}${others > 0 ? ` and ${counted(others, 'more row')}` : ''}${reason}`
+    const unnamed = items.reduce((sum, item) => sum + unnamedOf(item), 0)
+    const said = [...could_be, ...(unnamed === 0 ? [] : [`and ${shownCount(unnamed)} more`])]
+    const reason = why === null ? '' : `: ${[visible(why), ...said].join(', ')}`
+    const hints = [...new Set(items.flatMap(item => item.hints ?? []))].map(
+      hint => `\n      ${visible(hint)}`,
+    )
+    return `  ${first?.status}  ${rows.join(' and ')}${others > 0 ? ` and ${counted(others, 'more row')}` : ''}${reason}${hints.join('')}`
   })
   return groups.length > FINDINGS_SHOWN ? [...lines, '  …'] : lines
 }

@@ -10,12 +10,14 @@ export {
   FORMATS,
   ID_SOURCES,
   type Mapping,
+  type ReadAs,
   type SaidMapping,
   type Sayable,
   StatementError,
 } from './reading/statement.ts'
 export { RunFailed } from './engine/trouble.ts'
 export { counted, shownAmount, shownCount } from './report/amounts.ts'
+export { type NamedItem, unnamedOf } from './report/candidates.ts'
 export { visible } from './report/html.ts'
 export { badRowLines, findingLine, findingsHeader, NOT_READABLE } from './report/findings-csv.ts'
 export { mappingInWords } from './report/mapping.ts'
@@ -29,8 +31,17 @@ export {
   type ReportedRun,
   rowsOf,
 } from './report/report.ts'
+export { fitInWords, type Fit } from './report/fit.ts'
 export type { Turned } from './report/turned.ts'
-export { leftOutInWords, STATUSES_SHOWN, statusWords, turnedInWords } from './report/words.ts'
+export { withTotalHint } from './report/totals.ts'
+export { BY_DATE, sayingHow } from './report/without-id.ts'
+export {
+  leftOutInWords,
+  STATUSES_SHOWN,
+  statusWords,
+  turnedInWords,
+  withoutIdInWords,
+} from './report/words.ts'
 export {
   CLEAN_STATUSES,
   DATE_WINDOW_DAYS_MOST,

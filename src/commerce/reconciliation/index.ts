@@ -6,7 +6,7 @@ import { listRuns, listSuggestions, retrieveRun } from './runs/read.ts'
 import { listReplayed } from './runs/replayed.ts'
 import { runJob } from './runs/work.ts'
 import { listItems } from './items/list.ts'
-import { showReport } from './report/endpoint.ts'
+import { showHints, showReport } from './report/endpoint.ts'
 import { listCandidates } from './decisions/candidates.ts'
 import { createDecision } from './decisions/create.ts'
 import { listAllDecisions, listDecisions, retrieveDecision } from './decisions/list.ts'
@@ -34,6 +34,7 @@ export const reconciliationEndpoints = (): Endpoint[] => [
   listItems,
   listSuggestions,
   showReport,
+  showHints,
   listCandidates,
   listReplayed,
   createDecision,

@@ -5,7 +5,7 @@
 import type { Decision } from '../decision.ts'
 import type { Suggestion } from '../home.ts'
 import type { BadRow, Line, Side } from '../line.ts'
-import type { Format, Mapping, ReadOptions, SaidMapping } from '../reading/statement.ts'
+import type { Format, ReadAs, ReadOptions, SaidMapping } from '../reading/statement.ts'
 import type { Pass, Rules, Status } from '../rules.ts'
 
 /** One side of a run, as a file. What is absent is guessed by the reader, and said in the answer. */
@@ -71,7 +71,7 @@ export interface SideSummary {
   name: string
   format: string
   /** As used, also when it was guessed. Null where a format needs none. */
-  mapping: Mapping | null
+  mapping: ReadAs | null
   /** Of the raw bytes. */
   sha256: string
   /** Rows read, without the bad and the carried. */

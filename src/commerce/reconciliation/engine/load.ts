@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { type BadRow, type Line, type Side, TEXT_LENGTH_MOST } from '../line.ts'
 import { dayOf } from '../matching/index.ts'
 import { openStatement } from '../reading/open.ts'
-import type { Mapping, Statement } from '../reading/statement.ts'
+import type { Statement } from '../reading/statement.ts'
 import { type Cell, CHUNK_ROWS, CSV_BYTES, type Duck, quoted } from './duck.ts'
 import { BAD_ROWS_SHOWN_MOST, type FileSide, type Item, type SideSummary } from './face.ts'
 import { plainLayout } from './plain.ts'
@@ -43,7 +43,7 @@ export async function loadSide(
 /** A plain file: its mapping, and where its columns are. Null where it is none. Throws StatementError. */
 export async function findPlain(
   file: FileSide,
-): Promise<{ mapping: Mapping | null; file: PlainFile } | null> {
+): Promise<{ mapping: SideSummary['mapping']; file: PlainFile } | null> {
   const { path, ...options } = file
   const input = createReadStream(path)
   try {

@@ -51,7 +51,7 @@ export interface PlainRead {
 
 /** Where the columns of a plain file are; null when it is none by its mapping or its header. */
 export async function plainLayout({ format, mapping }: Statement, path: string): Promise<Layout | null> {
-  if (format !== 'csv' || mapping === null || !isPlainMapping(mapping)) return null
+  if (format !== 'csv' || !mapping?.columns || !isPlainMapping(mapping)) return null
   const header = await plainHeader(path)
   if (header === null) return null
   const { columns } = mapping

@@ -35,7 +35,8 @@ export async function openStatement(
 ): Promise<Statement> {
   const source = new ByteSource(input, piece_bytes)
   const utf8 = new Utf8Source(options.mapping?.encoding ?? null)
-  const sink = new Sink(options.name)
+  const is_flipped = options.mapping?.is_flipped === true
+  const sink = new Sink(options.name, is_flipped)
   const { head, is_whole, failure, all } = await peek(utf8.pieces(source.pieces()), SAMPLE_BYTES)
   if (failure !== null) throw placed(options.name, failure, 1 + countLineEnds(head))
   if (head.toString('utf8', 0, SAMPLE_BYTES).trim() === '') sink.fail(null, 'the file is empty')
@@ -46,15 +47,12 @@ export async function openStatement(
     )
   }
   const format = options.format ?? findFormat(head)
-  if (options.mapping?.is_flipped && format !== 'csv' && format !== 'jsonl') {
-    sink.fail(null, `the signs of ${format} are what the bank says: turn those of the other side`)
-  }
   const reader = readerOf(format, head, is_whole, options, utf8.encoding, sink)
   let is_finished = false
 
   return {
     format,
-    mapping: reader.mapping,
+    mapping: reader.mapping ?? (is_flipped ? { is_flipped } : null),
 
     async *batches(): AsyncGenerator<Batch> {
       try {

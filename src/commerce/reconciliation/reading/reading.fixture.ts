@@ -2,11 +2,11 @@
 import { Readable } from 'node:stream'
 import type { BadRow, Line } from '../line.ts'
 import { openStatement } from './open.ts'
-import { type Mapping, type ReadOptions, StatementError, type Summary } from './statement.ts'
+import { type ReadAs, type ReadOptions, StatementError, type Summary } from './statement.ts'
 
 export interface ReadWhole {
   format: string
-  mapping: Mapping | null
+  mapping: ReadAs | null
   lines: Line[]
   bad: BadRow[]
   summary: Summary

@@ -1,5 +1,7 @@
 /** Where readers put what they read, until the driver hands it on. */
+import { INT64_MAX } from '#money'
 import { type BadRow, ID_BYTES_MOST, type Line, TEXT_LENGTH_MOST } from '../line.ts'
+import { FLIPPED_TOO_FAR } from './amounts.ts'
 import { isPlaceholder } from './references.ts'
 import { type Control, type Sayable, StatementError } from './statement.ts'
 
@@ -24,6 +26,7 @@ export interface NewLine {
 
 export class Sink {
   readonly file: string
+  readonly #is_flipped: boolean
   rows = 0
   bad_rows = 0
   /** Of our own form: a row without an id is a bad one, and gets none from `nameOf`. */
@@ -37,8 +40,16 @@ export class Sink {
   #nameless_in_line = 0
   readonly #left_out = new Map<string, number>()
 
-  constructor(file: string) {
+  /** `is_flipped`: every row is turned, because the file shows the account from its other side; balances and totals are not. */
+  constructor(file: string, is_flipped = false) {
     this.file = file
+    this.#is_flipped = is_flipped
+  }
+
+  /** The amount as it is compared; a text that says why it cannot be turned. */
+  turned(amount: bigint): bigint | string {
+    if (!this.#is_flipped) return amount
+    return -amount > INT64_MAX ? FLIPPED_TOO_FAR : -amount
   }
 
   /** The fields are of the reader's making, save for the id, batch and text, which are what the file says. */
@@ -68,7 +79,12 @@ export class Sink {
   }
 
   /** A row as a format of banks gives it: its id and its texts are checked here. Whether it was good. */
-  addChecked({ line, id, amount, currency, date, batch, text }: NewLine): boolean {
+  addChecked({ line, id, amount: said, currency, date, batch, text }: NewLine): boolean {
+    const amount = this.turned(said)
+    if (typeof amount === 'string') {
+      this.bad(line, amount)
+      return false
+    }
     const name = this.nameOf(line, id, amount, currency, date)
     const trouble = idTrouble(name)
     if (trouble !== null) {

@@ -58,6 +58,11 @@ export interface Mapping {
   is_flipped?: true
 }
 
+/** Of a format that says itself what is what: null, or that its signs were turned. */
+export type ReadAs =
+  | Mapping
+  | ({ is_flipped: true } & Partial<Record<Exclude<keyof Mapping, 'is_flipped'>, undefined>>)
+
 /** Where banks keep references. The first that a row has is its id. */
 export const ID_SOURCES = [
   'end_to_end',
@@ -135,8 +140,8 @@ export interface Summary {
 
 export interface Statement {
   format: Format
-  /** Null for formats that say themselves what is what. */
-  mapping: Mapping | null
+  /** Null for formats that say themselves what is what, unless their signs are turned. */
+  mapping: ReadAs | null
   /** Once, to the end. Throws `StatementError`. */
   batches(): AsyncIterable<Batch>
   /** After the end of `batches`. */

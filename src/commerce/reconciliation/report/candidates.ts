@@ -1,14 +1,25 @@
-/** Findings with the rows that an ambiguous one could belong to beside it. */
+/** Findings with the rows that an ambiguous one could belong to beside it, and with what else somebody should know of them. */
 import type { Item } from '../engine/face.ts'
-import { candidatesAmong } from '../matching/index.ts'
+import { type Ambiguous, candidatesAmong } from '../matching/index.ts'
 import type { Rules } from '../rules.ts'
 
 /** A row of the other side. */
 export type Candidate = Pick<Item, 'side' | 'row' | 'line' | 'id'>
 
 export interface NamedItem extends Item {
-  /** Of an ambiguous row the first ten; its reason says how many there are. */
+  /** Of an ambiguous row the first ten. */
   candidates?: Candidate[]
+  /** Sentences that no status says. */
+  hints?: readonly string[]
+}
+
+/** As `ambiguousReason` has it. */
+const COUNTED = /^could be any of (\d+) rows /
+
+/** How many candidates a row has beyond those that are named. */
+export function unnamedOf({ reason, candidates = [] }: NamedItem): number {
+  const count = Number(COUNTED.exec(reason ?? '')?.[1] ?? 0)
+  return candidates.length === 0 ? 0 : Math.max(0, count - candidates.length)
 }
 
 /**
@@ -35,9 +46,14 @@ export async function* namingCandidates(
     yield* waiting
     waiting = []
   }
-  const candidatesOf = candidatesAmong(waiting, rules)
-  for (const item of waiting) {
-    const candidates = candidatesOf(item).map(({ side, row, line, id }) => ({ side, row, line, id }))
-    yield { ...item, candidates }
-  }
+  const candidatesOf = namedAmong(waiting, rules)
+  for (const item of waiting) yield { ...item, candidates: candidatesOf(item) }
+}
+
+type Named = Ambiguous & Candidate
+
+/** Pure: of each ambiguous row of a run the first candidates; `rows` are all its ambiguous rows. */
+export function namedAmong(rows: readonly Named[], rules: Rules): (of: Named) => Candidate[] {
+  const candidatesOf = candidatesAmong(rows, rules)
+  return of => candidatesOf(of).map(({ side, row, line, id }) => ({ side, row, line, id }))
 }

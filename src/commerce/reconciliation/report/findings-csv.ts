@@ -2,9 +2,9 @@
  * What somebody must look at, for a spreadsheet: every finding of a run, and the rows that could not be read. Amounts are
  * as people write them, and beside them in minor units, as they were compared. What strangers wrote is never a formula.
  */
-import type { Item } from '../engine/face.ts'
 import type { Side } from '../line.ts'
-import { counted, decimalText } from './amounts.ts'
+import { counted, decimalText, shownCount } from './amounts.ts'
+import { type NamedItem, unnamedOf } from './candidates.ts'
 import type { Names, ReportedSide } from './report.ts'
 
 const COLUMNS = [
@@ -16,6 +16,8 @@ const COLUMNS = [
   'currency',
   'date',
   'reason',
+  'candidates',
+  'hint',
   'text',
   'batch',
   'side',
@@ -32,7 +34,7 @@ export const NOT_READABLE = 'not_readable'
 
 export const findingsHeader = `${COLUMNS.join(',')}\n`
 
-export const findingLine = (item: Item, names: Names): string => {
+export const findingLine = (item: NamedItem, names: Names): string => {
   const { side, status, pass, group, decision_id, line, id, amount, currency, date, reason, text, batch } =
     item
   return lineOf({
@@ -44,6 +46,8 @@ export const findingLine = (item: Item, names: Names): string => {
     currency: currency.toUpperCase(),
     date,
     reason,
+    candidates: candidatesIn(item),
+    hint: item.hints?.join('; ') ?? null,
     text,
     batch,
     side,
@@ -52,6 +56,13 @@ export const findingLine = (item: Item, names: Names): string => {
     decision_id,
     amount_in_minor_units: amount,
   })
+}
+
+/** Their ids, and how many more there are: `pay_1; pay_2; and 3 more`. */
+function candidatesIn(item: NamedItem): string {
+  const ids = (item.candidates ?? []).map(({ id }) => id)
+  const more = unnamedOf(item)
+  return [...ids, ...(more === 0 ? [] : [`and ${shownCount(more)} more`])].join('; ')
 }
 
 /** The first of the rows that could not be read, as a run keeps them; the others as their number. */

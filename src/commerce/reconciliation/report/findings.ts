@@ -1,7 +1,7 @@
 /** Rows of a report, those that belong together beside each other. */
 import type { Item } from '../engine/face.ts'
 import { shownAmount, shownCount } from './amounts.ts'
-import type { NamedItem } from './candidates.ts'
+import { type NamedItem, unnamedOf } from './candidates.ts'
 import { type Html, html } from './html.ts'
 import type { Names, ReportedGroup, ReportedSuggestion } from './report.ts'
 
@@ -24,7 +24,7 @@ export function groupsTable(groups: readonly ReportedGroup[], names: Names): Htm
   const all = groups.flatMap(({ items }) => items)
   const columns = {
     has_dates: all.some(({ date }) => date !== null),
-    has_reasons: all.some(({ reason }) => reason !== null),
+    has_reasons: all.some(({ reason, hints }) => reason !== null || hints !== undefined),
   }
   const bodies = groups.flatMap(({ items, more }): Body[] => {
     const reasons = new Set(items.map(({ reason }) => reason))
@@ -56,7 +56,7 @@ ${bodies.map(body => rows(body, names, columns))}</table>`
 }
 
 function rows({ items, more, reason }: Body, names: Names, { has_dates, has_reasons }: Columns): Html {
-  const why = html`<td class="why" rowspan="${items.length}">${reason}${difference(items, more)}${candidates(items, names)}</td>`
+  const why = html`<td class="why" rowspan="${items.length}">${reason}${difference(items, more)}${candidates(items, names)}${hints(items)}</td>`
   const width = 3 + Number(has_dates) + Number(has_reasons)
   return html`<tbody>${items.map(
     (item, i) => html`<tr>${cells(item, names, has_dates)}${has_reasons && i === 0 ? why : ''}</tr>`,
@@ -86,10 +86,17 @@ function cells(
 function candidates(items: readonly NamedItem[], names: Names): Html | null {
   const all = items.flatMap(item => item.candidates ?? [])
   if (all.length === 0) return null
+  const more = items.reduce((sum, item) => sum + unnamedOf(item), 0)
   return html`${all.map(
     ({ side, line, id }) =>
-      html`<br><span class="soft">${names[side]} line ${line}</span> <span class="id">${id}</span>`,
-  )}`
+      html`<span class="candidate"><span class="soft">${names[side]} line ${line}</span> <span class="id">${id}</span></span>`,
+  )}${more === 0 ? null : html`<span class="soft">and ${shownCount(more)} more</span>`}`
+}
+
+/** What no status says: once, where the rows of a group say the same. */
+function hints(items: readonly NamedItem[]): Html {
+  const all = [...new Set(items.flatMap(item => item.hints ?? []))]
+  return html`${all.map(hint => html`<p class="hint">${hint}</p>`)}`
 }
 
 /** By how much the sides of one thing differ, where that can be said. */

@@ -1,11 +1,15 @@
 /** How a file was understood, as a sentence: a guess that nobody sees is a guess that nobody corrects. */
-import type { Mapping } from '../reading/statement.ts'
+import type { ReadAs } from '../reading/statement.ts'
 
 /** `id from "Ref", amount from "Betrag"; amounts with a decimal comma; columns divided by semicolons; dates as DD.MM.YYYY`. */
-export function mappingInWords(mapping: Mapping | null): string | null {
+export function mappingInWords(mapping: ReadAs | null): string | null {
   if (mapping === null) return null
-  if (mapping.preset === 'simulator') return "the simulator's settlement file, by its net amounts"
-  const { columns, delimiter, decimal, date_format, currency, encoding, is_flipped } = mapping
+  if (mapping.columns === undefined) return TURNED
+  const turned = mapping.is_flipped ? [TURNED] : []
+  if (mapping.preset === 'simulator') {
+    return ["the simulator's settlement file, by its net amounts", ...turned].join('; ')
+  }
+  const { columns, delimiter, decimal, date_format, currency, encoding } = mapping
   const named = ROLES.flatMap(what => {
     const column = columns[what]
     return column === undefined ? [] : [[what, [column].flat()] as const]
@@ -18,13 +22,15 @@ export function mappingInWords(mapping: Mapping | null): string | null {
   return [
     (is_plain ? named.map(([what]) => what) : sources).join(', '),
     `amounts ${written}`,
-    ...(is_flipped ? ['every sign turned'] : []),
+    ...turned,
     ...(delimiter === null ? [] : [`columns divided by ${DELIMITERS[delimiter] ?? `"${delimiter}"`}`]),
     ...(date_format === null ? [] : [`dates as ${date_format}`]),
     ...(currency === null ? [] : [`currency ${currency}`]),
     ...(encoding === 'utf-8' ? [] : [encoding]),
   ].join('; ')
 }
+
+const TURNED = 'every sign turned'
 
 const ROLES = ['id', 'amount', 'sign', 'debit', 'credit', 'currency', 'date', 'batch', 'text'] as const
 

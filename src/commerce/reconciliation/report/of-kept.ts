@@ -3,16 +3,30 @@ import { type Queries, raw } from '#db'
 import { assert, encodeId } from '#kernel'
 import type { Item, StatusSum } from '../engine/face.ts'
 import type { Side } from '../line.ts'
-import type { Mapping } from '../reading/statement.ts'
+import type { ReadAs } from '../reading/statement.ts'
 import { type Pass, type Status, STATUSES } from '../rules.ts'
 import { rulesOf, type RunRow } from '../runs/object.ts'
 import { findStatement, type StatementRow } from '../statements/object.ts'
+import { type NamedItem, namedAmong } from './candidates.ts'
+import { hintsOf } from './kept-hints.ts'
 import { mappingInWords } from './mapping.ts'
 import type { ReportedGroup, ReportedRun, ReportedSide, ReportedSuggestion } from './report.ts'
 import { GROUPS_MOST, ROWS_OF_GROUP_MOST } from './sample.ts'
+import { hintsOfFits } from './suspense.ts'
+import { withTotalHint } from './totals.ts'
+import { sayingHow } from './without-id.ts'
 
 /** More than anybody confirms in one sitting; a page of them is some hundred kilobytes. */
 const SUGGESTIONS_SHOWN_MOST = 200
+
+/**
+ * Ambiguous rows of a run, beyond which no candidates are named: they are looked up at each showing, some tens of
+ * milliseconds of it.
+ */
+const AMBIGUOUS_MOST = 5_000
+
+/** Rows among which those that met without an id are looked for: batches that add up stand between them. */
+const MATCHED_LOOKED_THROUGH_MOST = 20_000
 
 const SIDES = ['left', 'right'] as const satisfies Side[]
 
@@ -42,6 +56,20 @@ export async function reportOfKept(db: Queries, run: RunRow): Promise<ReportedRu
   const shown = STATUSES.filter(status => status !== 'matched' && sums.some(sum => sum.status === status))
   const samples = new Map<Status, ReportedGroup[]>()
   for (const status of shown) samples.set(status, await groupsOf(db, run, status))
+  const { turned, without_id, fits } = await hintsOf(db, run)
+  if (without_id.pairs > 0) samples.set('matched', await groupsOf(db, run, 'matched'))
+  const candidatesOf = await namingOf(db, run, samples.get('ambiguous') ?? [])
+  const told = (item: Item): NamedItem => {
+    const named = item.status === 'ambiguous' ? candidatesOf(item) : item
+    const hints = hintsOfFits(fits, item)
+    return withTotalHint(sayingHow(hints.length === 0 ? named : { ...named, hints }), sums)
+  }
+  for (const [status, groups] of samples) {
+    samples.set(
+      status,
+      groups.map(({ items, more }) => ({ items: items.map(told), more })),
+    )
+  }
   return {
     id: encodeId('rec_', run.id),
     key: run.key,
@@ -51,7 +79,8 @@ export async function reportOfKept(db: Queries, run: RunRow): Promise<ReportedRu
     sums,
     samples,
     suggestions: await suggestionsOf(db, run),
-    turned: null,
+    turned,
+    without_id,
   }
 }
 
@@ -62,7 +91,7 @@ function sideOf(statement: StatementRow, side: Side, sums: readonly StatusSum[])
   return {
     name,
     format: format ?? source,
-    mapping: mappingInWords(mapping as Mapping | null),
+    mapping: mappingInWords(mapping as ReadAs | null),
     sha256,
     rows,
     carried_rows: found - rows,
@@ -81,11 +110,17 @@ async function groupsOf(db: Queries, run: RunRow, status: Status): Promise<Repor
       select distinct head."group"
       from unnest(${[...SIDES]}::text[]) as asked (side)
       cross join lateral (
-        select "group"
-        from reconciliation_items
-        where account_id = ${account_id} and livemode = ${livemode} and run_id = ${id}
-          and status = ${status} and side = asked.side
-        order by row
+        select looked."group"
+        from (
+          select "group", pass, row
+          from reconciliation_items
+          where account_id = ${account_id} and livemode = ${livemode} and run_id = ${id}
+            and status = ${status} and side = asked.side
+          order by row
+          limit ${status === 'matched' ? MATCHED_LOOKED_THROUGH_MOST : GROUPS_MOST}
+        ) as looked
+        where ${status}::text <> 'matched' or looked.pass = 'window'
+        order by looked.row
         limit ${GROUPS_MOST}
       ) as head
     ), sized as (
@@ -140,6 +175,37 @@ async function suggestionsOf(db: Queries, run: RunRow): Promise<ReportedSuggesti
       ...right.flatMap(row => items.get(`right ${row}`) ?? []),
     ],
   }))
+}
+
+/** Of ambiguous rows that are shown their candidates, as a run by files names them; of none where there are too many. */
+async function namingOf(
+  db: Queries,
+  run: RunRow,
+  groups: readonly ReportedGroup[],
+): Promise<(item: Item) => NamedItem> {
+  if (groups.length === 0) return item => item
+  const { account_id, livemode, id } = run
+  const rows = await db.many<Item>`
+    select home.side, home.row, home.status, home.pass, home."group", home.reason, home.decision_id, ${lineColumns}
+    from (
+      select side, row, status, pass, "group", reason, decision_id
+      from reconciliation_items
+      where account_id = ${account_id} and livemode = ${livemode} and run_id = ${id} and status = 'ambiguous'
+      order by side, row
+      limit ${AMBIGUOUS_MOST + 1}
+    ) as home
+    cross join lateral (
+      select line, id, amount, currency, date, batch, text
+      from reconciliation_line(
+        ${account_id}, ${livemode}, ${id}, home.side,
+        case home.side when 'left' then ${run.left_statement_id}::uuid else ${run.right_statement_id}::uuid end,
+        home.row
+      )
+      limit 1
+    ) as line`
+  if (rows.length > AMBIGUOUS_MOST) return item => item
+  const candidatesOf = namedAmong(rows, rulesOf(run.rules))
+  return item => ({ ...item, candidates: candidatesOf(item) })
 }
 
 /** Rows of one side: all of them are unmatched, or nothing would be suggested. */

@@ -1,13 +1,14 @@
 /** The report of a run by files. */
 import type { FileRun, Item, SideSummary } from '../engine/face.ts'
 import type { Suggestion } from '../home.ts'
-import type { Mapping } from '../reading/statement.ts'
 import type { Status } from '../rules.ts'
 import { type NamedItem, namingCandidates } from './candidates.ts'
 import { mappingInWords } from './mapping.ts'
 import type { ReportedRun, ReportedSide, ReportedSuggestion } from './report.ts'
 import { createSampler } from './sample.ts'
+import { withTotalHint } from './totals.ts'
 import { countTurned } from './turned.ts'
+import { metWithoutId, sayingHow } from './without-id.ts'
 
 /** Of a sha256: long enough that two runs never share it, short enough to be said aloud in halves. */
 const ID_DIGITS = 24
@@ -40,17 +41,24 @@ export async function reportOf(
   for await (const item of namingCandidates(run.findings(), run.rules)) {
     findings += 1
     if (findings > findings_most) break
-    sampler.add(item)
-    wanted.meet(item)
-    turned.meet(item)
-    await onFinding?.(item)
+    const told = withTotalHint(item, run.sums)
+    sampler.add(told)
+    wanted.meet(told)
+    turned.meet(told)
+    await onFinding?.(told)
   }
-  if (SHOWN_BESIDE.some(status => run.counts.left[status] + run.counts.right[status] > 0)) {
+  const without_id = { pairs: 0, is_all: true }
+  if (needsRows(run)) {
     let rows = 0
     for await (const item of run.items()) {
-      if (SHOWN_BESIDE.includes(item.status)) sampler.add(item)
+      if (rows === ROWS_LOOKED_THROUGH_MOST) {
+        without_id.is_all = false
+        break
+      }
       rows += 1
-      if (rows === ROWS_LOOKED_THROUGH_MOST) break
+      const is_without_id = metWithoutId(item)
+      if (is_without_id && item.side === 'left') without_id.pairs += 1
+      if (is_without_id || SHOWN_BESIDE.includes(item.status)) sampler.add(sayingHow(item))
     }
   }
   return {
@@ -63,12 +71,19 @@ export async function reportOf(
     samples: sampler.samples(),
     suggestions: wanted.suggestions(),
     turned: turned.found(run.counts.left.matched + run.counts.left.matched_with_tolerance),
+    without_id,
   }
 }
 
+/** Whether anything of the list of all rows is shown: pairs can meet without an id where both sides have dates. */
+const needsRows = ({ counts, left, right }: FileRun): boolean =>
+  SHOWN_BESIDE.some(status => counts.left[status] + counts.right[status] > 0) ||
+  (counts.left.matched > 0 &&
+    [left, right].every(({ mapping }) => mapping?.columns?.date !== undefined || !mapping?.columns))
+
 export const sideOf = (side: SideSummary): ReportedSide => ({
   ...side,
-  mapping: mappingInWords(side.mapping as Mapping | null),
+  mapping: mappingInWords(side.mapping),
 })
 
 /** Suggestions name rows by number; what they say is met among the findings, since only unmatched rows are suggested. */

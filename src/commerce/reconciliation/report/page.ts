@@ -18,7 +18,14 @@ import {
   shortNames,
 } from './report.ts'
 import { STYLE } from './style.ts'
-import { leftOutInWords, rulesInWords, STATUSES_SHOWN, statusWords, turnedInWords } from './words.ts'
+import {
+  leftOutInWords,
+  rulesInWords,
+  STATUSES_SHOWN,
+  statusWords,
+  turnedInWords,
+  withoutIdInWords,
+} from './words.ts'
 
 export interface PageOptions {
   /** Where all findings are, and all rows, for what does not fit the page. */
@@ -42,6 +49,7 @@ ${turnedSigns(run)}
 ${badRows(run, names)}
 ${controlsFailed(run, names)}
 ${STATUSES_SHOWN.map(status => statusSection(run, short, status, files))}
+${withoutId(run, short, files)}
 ${suggestionsSection(run.suggestions, short)}
 ${inputs(run, names)}
 <footer>Run ${run.id}. Amounts are exact: they were read as text and added as whole numbers. The same inputs and
@@ -166,6 +174,19 @@ ${lists
 ${shown === 0 ? '' : groupsTable(list.groups, names)}
 ${shown < list.rows ? html`<p class="more">${shownCount(list.rows - shown)}${shown === 0 ? '' : ' more'} in ${file}, under the status ${status}.</p>` : ''}`
   })}</section>
+`
+}
+
+/** Matched, and worth a look: what the ids of one side are, the other does not say. */
+function withoutId({ without_id, samples }: ReportedRun, names: Names, { items_file }: PageOptions): Html {
+  if (without_id.pairs === 0) return html``
+  const groups = samples.get('matched') ?? []
+  const more = without_id.pairs - groups.length
+  return html`<section id="without_id"><h2>Matched by amount and date, not by id <span class="soft">${withoutIdInWords(without_id)}</span></h2>
+<p class="soft">Their ids differ, and nothing else on either side could have been meant. Nobody needs to act; whoever doubts a
+match finds it here.</p>
+${groups.length === 0 ? '' : groupsTable(groups, names)}
+${more > 0 ? html`<p class="more">${shownCount(more)}${groups.length === 0 ? '' : ' more'} in ${items_file}, by the passes window and tolerance.</p>` : ''}</section>
 `
 }
 

@@ -4,6 +4,7 @@ import type { Line, Side } from '../line.ts'
 import { DEFAULT_RULES, type Status } from '../rules.ts'
 import type { ReportedRun, ReportedSide } from './report.ts'
 import { createSampler } from './sample.ts'
+import { metWithoutId, sayingHow } from './without-id.ts'
 
 export const line = (row: number, more: Partial<Line> = {}): Line => ({
   row,
@@ -48,7 +49,7 @@ export function runOf(items: readonly Item[], more: Partial<ReportedRun> = {}): 
   const sums = new Map<string, StatusSum>()
   for (const one of items) {
     const { side: of_side, status, currency, amount } = one
-    if (status !== 'matched') sampler.add(one)
+    if (status !== 'matched' || metWithoutId(one)) sampler.add(sayingHow(one))
     const key = `${of_side} ${status} ${currency}`
     const { count, sum } = sums.get(key) ?? { count: 0, sum: 0n }
     sums.set(key, { side: of_side, status, currency, count: count + 1, sum: sum + amount })
@@ -64,6 +65,7 @@ export function runOf(items: readonly Item[], more: Partial<ReportedRun> = {}): 
     samples: sampler.samples(),
     suggestions: [],
     turned: null,
+    without_id: { pairs: items.filter(one => one.side === 'left' && metWithoutId(one)).length, is_all: true },
     ...more,
   }
 }

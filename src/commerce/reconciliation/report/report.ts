@@ -7,6 +7,7 @@ import type { NamedItem } from './candidates.ts'
 import type { BadRow, Side } from '../line.ts'
 import type { Rules, Status } from '../rules.ts'
 import type { Turned } from './turned.ts'
+import type { WithoutId } from './without-id.ts'
 
 export interface ReportedSide {
   /** Its file, without the directory. */
@@ -48,11 +49,13 @@ export interface ReportedRun {
   left: ReportedSide
   right: ReportedSide
   sums: readonly StatusSum[]
-  /** The first groups of each status but `matched`. */
+  /** The first groups of each status; of `matched` those that met without a common id. */
   samples: ReadonlyMap<Status, readonly ReportedGroup[]>
   suggestions: readonly ReportedSuggestion[]
   /** Where one side looks written with the other's signs. */
   turned: Turned | null
+  /** How many pairs met by amount and date alone. */
+  without_id: WithoutId
 }
 
 /** How many rows of either side, or of one, have a status. */

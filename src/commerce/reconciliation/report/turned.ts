@@ -9,6 +9,8 @@ export interface Turned {
   ids: number
   /** Of all ids that both sides know. */
   of: number
+  /** Where not all of them were looked at: of the first ids that both sides know and say differently. */
+  is_sample?: true
 }
 
 /** Fewer may be three refunds. */
@@ -39,8 +41,23 @@ export function countTurned(): TurnedCounter {
       if (left.currency === item.currency && left.amount === -item.amount && item.amount !== 0n) ids += 1
     },
     found(agreed) {
-      const of = pairs + agreed
-      return ids >= IDS_LEAST && ids * 10 >= of * TENTHS_LEAST ? { ids, of } : null
+      return turnedAmong({ ids, pairs, differing: pairs, agreed })
     },
   }
+}
+
+export interface Compared {
+  /** Of `pairs`, which are the first of the ids that differ, so many would agree. */
+  ids: number
+  pairs: number
+  /** All that differ. */
+  differing: number
+  agreed: number
+}
+
+/** Pure: what is so of the first pairs is taken to be so of all of them. */
+export function turnedAmong({ ids, pairs, differing, agreed }: Compared): Turned | null {
+  // Of all that both sides know, `ids / pairs * differing` would agree.
+  if (ids < IDS_LEAST || ids * differing * 10 < (differing + agreed) * pairs * TENTHS_LEAST) return null
+  return pairs < differing ? { ids, of: pairs, is_sample: true } : { ids, of: pairs + agreed }
 }

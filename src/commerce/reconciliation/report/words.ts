@@ -2,6 +2,7 @@
 import { type Rules, STATUSES, type Status } from '../rules.ts'
 import { counted, shownCount } from './amounts.ts'
 import type { Turned } from './turned.ts'
+import type { WithoutId } from './without-id.ts'
 
 interface Words {
   label: string
@@ -59,8 +60,14 @@ if (STATUSES_SHOWN.length !== STATUSES.length) throw new Error('every status is 
 export const leftOutInWords = (entries: number): string =>
   `${counted(entries, 'entry', 'entries')} left out: not booked`
 
-export const turnedInWords = ({ ids, of }: Turned): string =>
-  `${shownCount(ids)} of ${counted(of, 'id')} that both sides know agree with the sign turned`
+export const turnedInWords = ({ ids, of, is_sample }: Turned): string =>
+  is_sample
+    ? `${shownCount(ids)} of the first ${counted(of, 'id')} that both sides know and say differently agree with the sign turned`
+    : `${shownCount(ids)} of ${counted(of, 'id')} that both sides know agree with the sign turned`
+
+/** `12 pairs`; of a run too large to be looked through, `12 pairs or more`. */
+export const withoutIdInWords = ({ pairs, is_all }: WithoutId): string =>
+  `${counted(pairs, 'pair')}${is_all ? '' : ' or more'}`
 
 /** The rules of a run as sentences. */
 export function rulesInWords({ as_of, date_window_days, timing_days, tolerance }: Rules): string[] {

@@ -3,8 +3,8 @@
  * digits, the day of the row before) cost no text but the id; all others go the slow way, which knows more and says
  * what is wrong.
  */
-import { type Currency, type CurrencyRules, currency as rulesOf, INT64_MAX, isCurrency } from '#money'
-import { FLIPPED_TOO_FAR, quickAmount, quote, readAmount } from '../amounts.ts'
+import { type Currency, type CurrencyRules, currency as rulesOf, isCurrency } from '#money'
+import { quickAmount, quote, readAmount } from '../amounts.ts'
 import { type DateFormat, notADate, readDate } from '../dates.ts'
 import { countLineEnds, type Reader } from '../reader.ts'
 import { batchOf, idTrouble, shortText, type Sink } from '../sink.ts'
@@ -126,9 +126,9 @@ export class CsvReader implements Reader {
     if (code === BAD) return
     const said = this.#amount(bytes)
     if (said === BAD) return
-    const amount = this.mapping.is_flipped ? -said : said
-    if (amount > INT64_MAX) {
-      this.#bad(bytes, FLIPPED_TOO_FAR)
+    const amount = this.#sink.turned(said)
+    if (typeof amount === 'string') {
+      this.#bad(bytes, amount)
       return
     }
     const date = this.#date(bytes)

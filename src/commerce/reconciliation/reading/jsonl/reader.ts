@@ -1,6 +1,6 @@
 /** JSON lines: one object a line. Blank lines are nothing; a line that is no object is a bad row. */
-import { type Currency, INT64_MAX, isCurrency } from '#money'
-import { FLIPPED_TOO_FAR, quote, readAmount } from '../amounts.ts'
+import { type Currency, isCurrency } from '#money'
+import { quote, readAmount } from '../amounts.ts'
 import { directionOf } from '../csv/signs.ts'
 import { type DateFormat, notADate, readDate } from '../dates.ts'
 import type { Reader } from '../reader.ts'
@@ -60,9 +60,7 @@ export class JsonLinesReader implements Reader {
     })
     const id = parts.every(part => part === '') ? '' : parts.join(':')
     const currency = this.#currency(row)
-    const said = this.#amount(row, currency)
-    const amount = this.mapping.is_flipped ? -said : said
-    if (amount > INT64_MAX) throw new Refusal(FLIPPED_TOO_FAR)
+    const amount = this.#amount(row, currency)
     const batch = take(row, columns.batch)
     this.#sink.addChecked({
       line,
