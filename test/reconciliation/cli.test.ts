@@ -206,7 +206,10 @@ describe('what it cannot run on ends with 2, a sentence with the place, and noth
     [['ledger.csv', 'torn.csv.gz'], /^bursar: torn\.csv\.gz:/],
     [['ledger.csv', 'bank.csv', '--decisions', 'bad.jsonl'], /^bursar: bad\.jsonl:1: left: /],
     [['ledger.csv', 'bank.csv', '--decisions', 'nowhere'], /^bursar: nowhere: there is no such file/],
-    [['ledger.csv', 'bank.csv', '--as-of', '2026-02-30'], /^bursar: --as-of is a day/],
+    [
+      ['ledger.csv', 'bank.csv', '--as-of', '2026-02-30'],
+      /^bursar: --as-of 2026-02-30 is not a day of the calendar/,
+    ],
     [['ledger.csv', 'bank.csv', '--timing-days', '3'], /^bursar: --timing-days counts from a day/],
     [['ledger.csv', 'bank.csv', '--tolerance-bps', '5000'], /^bursar: --tolerance-bps is at most 1000/],
     [['ledger.csv', 'bank.csv', '--format', 'xlsx'], /^bursar: --format must be one of csv/],

@@ -22,14 +22,19 @@ const MT940 = [
 
 beforeAll(() => {
   folder.write('bank.sta', MT940)
-  folder.write('books.csv', 'id,amount,currency,date\nR-1,1250,eur,2026-11-21\nR-2,-2000,eur,2026-11-21\nR-3,100,eur,2026-11-21\n')
+  folder.write(
+    'books.csv',
+    'id,amount,currency,date\nR-1,1250,eur,2026-11-21\nR-2,-2000,eur,2026-11-21\nR-3,100,eur,2026-11-21\n',
+  )
 })
 
 test(
   'the signs of a bank’s own format can be turned, its balances hold, and the report says so',
   async () => {
     const as_it_is = await reconcile('books.csv', 'bank.sta')
-    expect(as_it_is.out).toContain('3 of 3 ids that both sides know agree with the sign turned: add --flip left')
+    expect(as_it_is.out).toContain(
+      '3 of 3 ids that both sides know agree with the sign turned: add --flip left',
+    )
     for (const side of ['left', 'right']) {
       const turned = await reconcile('books.csv', 'bank.sta', '--flip', side, '--out', `turned-${side}`)
       expect(turned).toMatchObject({ code: 0, err: '' })
@@ -48,7 +53,11 @@ test(
   'an address is named whole, and a day that no calendar has is told apart from no day',
   async () => {
     const url = 'https://bank.example/statements/2026/bank.csv?day=21'
-    for (const args of [['books.csv', url], [url, 'books.csv'], ['--keep', 'books.csv', url]]) {
+    for (const args of [
+      ['books.csv', url],
+      [url, 'books.csv'],
+      ['--keep', 'books.csv', url],
+    ]) {
       expect(await reconcile(...args)).toEqual({
         code: 2,
         out: '',
@@ -65,8 +74,14 @@ test(
 test(
   'rows that met by amount and date are counted as that, on the terminal, for scripts and in the report',
   async () => {
-    folder.write('ours.csv', 'id,amount,currency,date\no1,900,eur,2026-11-21\no2,800,eur,2026-11-21\nc,5,eur,2026-11-21\n')
-    folder.write('theirs.csv', 'id,amount,currency,date\nt1,900,eur,2026-11-22\nt2,802,eur,2026-11-21\nc,5,eur,2026-11-21\n')
+    folder.write(
+      'ours.csv',
+      'id,amount,currency,date\no1,900,eur,2026-11-21\no2,800,eur,2026-11-21\nc,5,eur,2026-11-21\n',
+    )
+    folder.write(
+      'theirs.csv',
+      'id,amount,currency,date\nt1,900,eur,2026-11-22\nt2,802,eur,2026-11-21\nc,5,eur,2026-11-21\n',
+    )
     const ran = await reconcile('ours.csv', 'theirs.csv', '--tolerance', '5', '--out', 'met')
     expect(ran).toMatchObject({ code: 0, err: '' })
     expect(ran.out).toContain('✓ Clean.\n  2 pairs matched by amount and date, not by id\n')
@@ -92,7 +107,9 @@ test(
     expect(folder.read('totals/report.html')).toContain('this is probably a total and no movement')
     expect(folder.read('totals/findings.csv')).toContain(hint.replaceAll('"', '""'))
     expect(JSON.parse(folder.read('totals/findings.jsonl')).hints[0]).toContain(hint)
-    const { findings } = JSON.parse((await reconcile('rows.csv', 'total.csv', '--currency', 'eur', '--json')).out)
+    const { findings } = JSON.parse(
+      (await reconcile('rows.csv', 'total.csv', '--currency', 'eur', '--json')).out,
+    )
     expect(findings).toMatchObject([{ status: 'unmatched', hints: [expect.stringContaining(hint)] }])
   },
   TEST_MS,

@@ -58,7 +58,8 @@ test('of ids of which a few only would agree turned, nothing is said', async () 
 
 test('the report names the candidates of an ambiguous row, and what met without an id', async () => {
   const { api, run } = await newTeam()
-  const many = (prefix: string, count: number) => Array.from({ length: count }, (_, i) => `${prefix}${i},500,usd,${DAY}`)
+  const many = (prefix: string, count: number) =>
+    Array.from({ length: count }, (_, i) => `${prefix}${i},500,usd,${DAY}`)
   const made = await run(
     ['l1,900,usd,2026-11-02', ...many('ours', 2), 'same,1,usd,2026-11-02'],
     ['r1,900,usd,2026-11-03', ...many('theirs', 12), 'same,1,usd,2026-11-02'],
@@ -68,7 +69,9 @@ test('the report names the candidates of an ambiguous row, and what met without 
   expect(report).toMatch(
     /ours0 2026-11-02 5\.00 USD could be any of 12 rows within 3 days bank\.csv line 3 theirs0 .*bank\.csv line 12 theirs9 and 2 more/,
   )
-  expect(report).toMatch(/Matched by amount and date, not by id 1 pair .*books\.csv line 2 l1 .*bank\.csv line 2 r1/)
+  expect(report).toMatch(
+    /Matched by amount and date, not by id 1 pair .*books\.csv line 2 l1 .*bank\.csv line 2 r1/,
+  )
   expect((await api.get(`${RUNS}/${made.id}/hints`)).body).toMatchObject({
     ...NONE,
     matched_without_id: { pairs: 1, is_all: true },
@@ -77,7 +80,10 @@ test('the report names the candidates of an ambiguous row, and what met without 
 
 test('a row that is worth what waits in suspense names the decision, until that is settled', async () => {
   const { api, run, decide } = await newTeam()
-  const november = await run(['pay_1,70,usd,2026-11-20', 'pay_2,30,usd,2026-11-20'], ['odd,44,usd,2026-11-20'])
+  const november = await run(
+    ['pay_1,70,usd,2026-11-20', 'pay_2,30,usd,2026-11-20'],
+    ['odd,44,usd,2026-11-20'],
+  )
   const missed = (await decide(november, { kind: 'suspense', left: [1], ledger_code: 'bank' })).body
   const odd = (await decide(november, { kind: 'suspense', right: [1], ledger_code: 'bank' })).body
   const december = await run(

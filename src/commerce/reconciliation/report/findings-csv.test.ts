@@ -19,12 +19,17 @@ test('a finding has its file, its line, and its amount as people write it, exact
 test('the candidates of an ambiguous row are named by their ids, and those beyond them are counted', () => {
   const candidates = [3, 4].map(row => ({ side: 'right' as const, row, line: row + 1, id: `=pay_${row}` }))
   const of = (reason: string) =>
-    findingLine({ ...item('left', 'ambiguous', line(1), { reason }), candidates, hints: ['one', 'two'] }, names)
+    findingLine(
+      { ...item('left', 'ambiguous', line(1), { reason }), candidates, hints: ['one', 'two'] },
+      names,
+    )
   expect(of('could be any of 1012 rows within 3 days')).toContain(
     `,could be any of 1012 rows within 3 days,"'=pay_3; =pay_4; and 1,010 more",one; two,`,
   )
   expect(of('could be any of 2 rows within 3 days')).toContain(",'=pay_3; =pay_4,one; two,")
-  expect(of('could be the one row within 3 days, as could 2 rows beside it')).toContain(",'=pay_3; =pay_4,one")
+  expect(of('could be the one row within 3 days, as could 2 rows beside it')).toContain(
+    ",'=pay_3; =pay_4,one",
+  )
 })
 
 test('a row that could not be read is a line with its place and its reason, and the others are counted', () => {

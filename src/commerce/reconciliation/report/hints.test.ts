@@ -107,7 +107,9 @@ test('pairs that met without a common id are shown as that, and a clean run stay
   ]
   const text = textOf(reportPage(runOf(items), files))
   expect(text).toContain('Clean: every row of both sides is explained.')
-  expect(text).toMatch(/Matched by amount and date, not by id 1 pair .*ledger\.csv line 2 ours .*bank\.csv line 3 theirs/)
+  expect(text).toMatch(
+    /Matched by amount and date, not by id 1 pair .*ledger\.csv line 2 ours .*bank\.csv line 3 theirs/,
+  )
   expect(text).not.toContain('pay_000003')
   const many = reportPage(runOf(items, { without_id: { pairs: 1_200, is_all: false } }), files)
   expect(textOf(many)).toContain('1,199 more in items.csv, by the passes window and tolerance.')
@@ -120,8 +122,14 @@ test('hints and candidates stand beside their finding, as text', () => {
   const candidates = [{ side: 'right' as const, row: 3, line: 4, id: '<b>pay' }]
   const of = item('left', 'ambiguous', line(1), { reason: 'could be any of 12 rows within 3 days' })
   const run = runOf([])
-  const samples = new Map([['ambiguous' as const, [{ items: [{ ...of, candidates, hints: ['<i>look'] }], more: 0 }]]])
-  const sums_of = [{ side: 'left' as const, status: 'ambiguous' as const, currency: 'usd', count: 1, sum: 5n }]
+  const samples = new Map([
+    ['ambiguous' as const, [{ items: [{ ...of, candidates, hints: ['<i>look'] }], more: 0 }]],
+  ])
+  const sums_of = [
+    { side: 'left' as const, status: 'ambiguous' as const, currency: 'usd', count: 1, sum: 5n },
+  ]
   const markup = reportPage({ ...run, samples, sums: sums_of }, files)
-  expect(textOf(markup)).toMatch(/could be any of 12 rows within 3 days bank\.csv line 4 &lt;b&gt;pay and 11 more &lt;i&gt;look/)
+  expect(textOf(markup)).toMatch(
+    /could be any of 12 rows within 3 days bank\.csv line 4 &lt;b&gt;pay and 11 more &lt;i&gt;look/,
+  )
 })
