@@ -752,6 +752,23 @@ export interface PayoutRow {
   created_at: Date
 }
 
+export interface ReconciliationAmbiguousRow {
+  account_id: string
+  livemode: boolean
+  run_id: string
+  side: string
+  pass: string
+  currency: string
+  amount: bigint
+  date: string
+  /** From 0, by the order of the rows. */
+  block: number
+  /** Of its rows: they are counted without being opened. */
+  count: number
+  /** In their order. */
+  rows: number[]
+}
+
 export interface ReconciliationCarriedRowRow {
   account_id: string
   livemode: boolean
@@ -796,6 +813,8 @@ export interface ReconciliationDecisionRow {
   created_at: Date
   /** Of a clear: the suspense decisions whose money has come. */
   clears: string[]
+  /** How many rows it names: what a run replays is limited by it. */
+  names: number
 }
 
 export interface ReconciliationItemRow {
@@ -812,6 +831,14 @@ export interface ReconciliationItemRow {
   reason: string | null
   /** The decision that made it manual. */
   decision_id: string | null
+}
+
+export interface ReconciliationNamedRowRow {
+  account_id: string
+  livemode: boolean
+  /** Of a row, by reconciliation_name_of. As often as a decision names it, it is here once. */
+  name: Buffer
+  decision_id: string
 }
 
 export interface ReconciliationPairRow {

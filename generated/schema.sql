@@ -815,6 +815,33 @@ create policy tenant on payouts for all to bursar_app using (((account_id = (cur
 grant insert, select, update on payouts to bursar_app;
 grant insert, select, update on payouts to bursar_system;
 
+create table reconciliation_ambiguous (
+  account_id uuid not null,
+  livemode boolean not null,
+  run_id uuid not null,
+  side text collate "C" not null,
+  pass text collate "C" not null,
+  currency text collate "C" not null,
+  amount bigint not null,
+  date date not null,
+  block integer not null, -- From 0, by the order of the rows.
+  count smallint not null, -- Of its rows: they are counted without being opened.
+  rows integer[] not null -- In their order.
+);
+comment on table reconciliation_ambiguous is 'The ambiguous rows of a run by what makes them so: of each side, pass, currency, amount and day up to 1,024 rows in one. Each is among the items too. Whoever asks for the candidates of a row finds them here by their amount and days, whatever the run holds; two hundred thousand that are alike are two hundred rows.';
+alter table reconciliation_ambiguous add constraint reconciliation_ambiguous_are_some CHECK ((((count >= 1) AND (count <= 1024)) AND (cardinality(rows) = count)));
+alter table reconciliation_ambiguous add constraint reconciliation_ambiguous_have_a_row_once CHECK (reconciliation_is_rising(rows));
+alter table reconciliation_ambiguous add constraint reconciliation_ambiguous_pass_is_known CHECK ((pass = ANY (ARRAY['window'::text, 'tolerance'::text])));
+alter table reconciliation_ambiguous add constraint reconciliation_ambiguous_pkey PRIMARY KEY (account_id, livemode, run_id, side, pass, currency, amount, date, block);
+alter table reconciliation_ambiguous add constraint reconciliation_ambiguous_side_is_known CHECK ((side = ANY (ARRAY['left'::text, 'right'::text])));
+alter table reconciliation_ambiguous enable row level security;
+create policy system on reconciliation_ambiguous for all to bursar_system using (true);
+create policy tenant on reconciliation_ambiguous for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.reconciliation_ambiguous FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_ambiguous FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
+grant select on reconciliation_ambiguous to bursar_app;
+grant insert, select on reconciliation_ambiguous to bursar_system;
+
 create table reconciliation_carried_rows (
   account_id uuid not null,
   livemode boolean not null,
@@ -873,7 +900,8 @@ create table reconciliation_decisions (
   reason text not null,
   transfer_ids uuid[] not null, -- What suspense posted, or clear.
   created_at timestamp with time zone not null,
-  clears uuid[] default '{}'::uuid[] not null -- Of a clear: the suspense decisions whose money has come.
+  clears uuid[] default '{}'::uuid[] not null, -- Of a clear: the suspense decisions whose money has come.
+  names integer generated always as ((jsonb_array_length("left") + jsonb_array_length("right"))) stored not null -- How many rows it names: what a run replays is limited by it.
 );
 comment on table reconciliation_decisions is 'What people decided about rows of a run, replayed by later ones. Never changed, never removed.';
 alter table reconciliation_decisions add constraint reconciliation_decisions_account_id_livemode_run_id_fkey FOREIGN KEY (account_id, livemode, run_id) REFERENCES reconciliation_runs(account_id, livemode, id);
@@ -886,6 +914,7 @@ alter table reconciliation_decisions enable row level security;
 create policy system on reconciliation_decisions for all to bursar_system using (true);
 create policy tenant on reconciliation_decisions for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
 CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.reconciliation_decisions FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER named AFTER INSERT ON public.reconciliation_decisions FOR EACH ROW EXECUTE FUNCTION reconciliation_keep_names();
 CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_decisions FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
 grant insert, select on reconciliation_decisions to bursar_app;
 grant insert, select on reconciliation_decisions to bursar_system;
@@ -908,6 +937,7 @@ alter table reconciliation_items add constraint reconciliation_items_pass_is_kno
 alter table reconciliation_items add constraint reconciliation_items_pkey PRIMARY KEY (account_id, livemode, run_id, side, "row");
 alter table reconciliation_items add constraint reconciliation_items_side_is_known CHECK ((side = ANY (ARRAY['left'::text, 'right'::text])));
 alter table reconciliation_items add constraint reconciliation_items_status_is_known CHECK ((status = ANY (ARRAY['matched'::text, 'matched_with_tolerance'::text, 'manual'::text, 'timing'::text, 'discrepant'::text, 'unmatched'::text, 'duplicate'::text, 'ambiguous'::text])));
+CREATE INDEX reconciliation_items_by_decision ON public.reconciliation_items USING btree (account_id, livemode, run_id, decision_id) WHERE (decision_id IS NOT NULL); -- Whether a decision holds in a run.
 CREATE INDEX reconciliation_items_by_group ON public.reconciliation_items USING btree (account_id, livemode, run_id, "group", side, "row"); -- What belongs together.
 CREATE INDEX reconciliation_items_by_status ON public.reconciliation_items USING btree (account_id, livemode, run_id, status, side, "row");
 alter table reconciliation_items enable row level security;
@@ -917,6 +947,22 @@ CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.reconciliation_items 
 CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_items FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
 grant select on reconciliation_items to bursar_app;
 grant insert, select on reconciliation_items to bursar_system;
+
+create table reconciliation_named_rows (
+  account_id uuid not null,
+  livemode boolean not null,
+  name bytea not null, -- Of a row, by reconciliation_name_of. As often as a decision names it, it is here once.
+  decision_id uuid not null
+);
+comment on table reconciliation_named_rows is 'Which decisions name a row, also those that were withdrawn: so that whoever decides about a few rows reads a few of these, and not what was ever decided. Written by a trigger of the decisions alone, whichever version decides, so it needs no foreign key. Never changed, never removed.';
+alter table reconciliation_named_rows add constraint reconciliation_named_rows_pkey PRIMARY KEY (account_id, livemode, name, decision_id);
+alter table reconciliation_named_rows enable row level security;
+create policy system on reconciliation_named_rows for all to bursar_system using (true);
+create policy tenant on reconciliation_named_rows for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER immutable BEFORE DELETE OR UPDATE ON public.reconciliation_named_rows FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_named_rows FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
+grant select on reconciliation_named_rows to bursar_app;
+grant select on reconciliation_named_rows to bursar_system;
 
 create table reconciliation_pairs (
   account_id uuid not null,
@@ -1526,6 +1572,8 @@ create function reconciliation_gather_odd(of_account uuid, of_livemode boolean, 
 
 create function reconciliation_is_rising(numbers integer[]) returns boolean; -- Each greater than the one before it, so none of them twice.
 
+create function reconciliation_keep_names() returns trigger security definer; -- Keeps the names of the rows of a decision. As the owner: nobody else may write there.
+
 create function reconciliation_line(of_account uuid, of_livemode boolean, of_run uuid, of_side text, of_statement uuid, of_row integer) returns TABLE("row" integer, line integer, amount bigint, date date, currency text, id text, batch text, text text);
 
 create function reconciliation_lines(of_account uuid, of_livemode boolean, of_run uuid, of_side text, of_statement uuid) returns TABLE("row" integer, line integer, amount bigint, date date, currency text, id text, batch text, text text);
@@ -1533,6 +1581,8 @@ create function reconciliation_lines(of_account uuid, of_livemode boolean, of_ru
 create function reconciliation_match_batches(of_account uuid, of_livemode boolean, of_run uuid) returns bigint;
 
 create function reconciliation_meet_ids(of_account uuid, of_livemode boolean, of_run uuid) returns void;
+
+create function reconciliation_name_of(side text, id text, amount bigint, currency text, date date) returns bytea; -- The name by which a decision knows a row: a digest of its side and of all that it says.
 
 create function reconciliation_open_lines(of_account uuid, of_livemode boolean, of_run uuid, of_side text, of_statement uuid) returns TABLE("row" integer, line integer, amount bigint, date date, currency text, id text, batch text, text text);
 

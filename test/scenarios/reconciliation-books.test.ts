@@ -6,6 +6,7 @@ import { applyProcessorEvent } from '#payments'
 import { cutBooks } from '#reconciliation'
 import { eventOf, payoutNewsOf } from '../support/news.ts'
 import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
+import { team } from './reconciliation-team.fixture.ts'
 
 const SNAPSHOT = '/v1/reconciliation_statements/snapshot'
 
@@ -108,6 +109,22 @@ describe('a cut of payouts', () => {
       is_clean: true,
       counts: { left: { matched: 2 }, right: { matched: 2 } },
     })
+  })
+
+  test('is what arrives at the bank: what did not is missed there, and nowhere else', async () => {
+    const { run, decide, balances } = team(world, account)
+    const left = await cut(account, { source: 'payouts', from: '2026-12-01', to: '2026-12-02' })
+    const found = await run([], [], { left_statement_id: left.id })
+    const suspend = (more: object = {}) => decide(found, { kind: 'suspense', left: [1], ...more })
+    expect((await suspend({ ledger_code: 'processor_clearing' })).body.error).toMatchObject({
+      code: 'parameter_invalid',
+      param: 'ledger_code',
+      message: expect.stringContaining('must be bank'),
+    })
+    const before = await balances()
+    const { status, body } = await suspend()
+    expect([status, body.error]).toEqual([200, undefined])
+    expect(await balances()).toEqual({ ...before, bank: -100, suspense_missing: 100 })
   })
 })
 

@@ -55,8 +55,9 @@ async function upload(lines: string[]): Promise<string> {
 }
 
 /** A run that has ended. */
-async function reconciled(left: string[], right: string[]): Promise<string> {
+async function reconciled(left: string[], right: string[], rules: object = {}): Promise<string> {
   const { body } = await shop.api.post(RUNS, {
+    rules,
     left_statement_id: await upload(left),
     right_statement_id: await upload(right),
   })
@@ -222,12 +223,18 @@ interface Plan {
   Plans?: Plan[]
 }
 
-/** The plan of the last question for rows of a run that was sent, as the API's connections have it. */
-async function planOfList(): Promise<Plan> {
+/** Of the last question for rows of a run that was sent. */
+function planOfList(): Promise<Plan> {
   const statement = sent.findLast(({ text }) => text.includes('from reconciliation_items'))
   if (statement === undefined) throw new Error('no list was sent')
-  const literal = (value: unknown) =>
-    value === null ? 'null' : `'${String(value as string | number | boolean).replaceAll("'", "''")}'`
+  return planOf(statement)
+}
+
+/** The plan of what was sent, as the API's connections have it. */
+async function planOf(statement: { text: string; values: unknown[] }): Promise<Plan> {
+  const text = (value: unknown) =>
+    Array.isArray(value) ? `{${value.join()}}` : String(value as string | number | boolean)
+  const literal = (value: unknown) => (value === null ? 'null' : `'${text(value).replaceAll("'", "''")}'`)
   await owner.query(`prepare list as ${statement.text}`)
   try {
     const { rows } = await owner.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
@@ -281,24 +288,76 @@ test('every list of a large run costs a page, also by what is rare in it, and wi
   }
 }, 180_000)
 
-/** An ambiguous row of the other side is looked up in two tables, by indexes of three levels at most. */
-const PAGES_OF_CANDIDATE_MOST = 10
+/** Pages of a request for candidates: a hundred rows looked up in two tables by indexes of three levels, and some besides. */
+const PAGES_OF_CANDIDATES_MOST = 1_000
+/** Of one for a row that has two. */
+const PAGES_OF_A_FEW_MOST = 60
 
-test('candidates cost what is ambiguous, and not what the statements hold, from the moment the run has ended', async () => {
-  const ambiguous = (name: string) => Array.from({ length: 50 }, (_, at) => `${name}${at},700,usd,2026-11-02`)
-  const run_id = await reconciled(ambiguous('ours'), ambiguous('theirs'))
-  await owner.query('vacuum analyze reconciliation_rows, reconciliation_items')
-  await growStatements(decodeId('rec_', run_id), 51)
+/** What the last request read of the run's tables, each statement of it by the plan that the API's connections have. */
+async function pagesOf(ask: () => Promise<unknown>): Promise<{ pages: number; scanned: Plan[] }> {
+  sent = []
+  await ask()
+  const statements = sent.filter(({ text }) => /reconciliation_(ambiguous|items|rows|line)/.test(text))
+  const plans: Plan[] = []
+  for (const statement of statements) plans.push(await planOf(statement))
+  return {
+    pages: plans.reduce((sum, plan) => sum + plan['Shared Hit Blocks'] + plan['Shared Read Blocks'], 0),
+    scanned: plans.flatMap(nodesOf).filter(node => node['Node Type'] === 'Seq Scan'),
+  }
+}
+
+test('candidates cost what is near, and not what is ambiguous or what the statements hold', async () => {
+  const alike = Array.from({ length: 3_000 }, (_, at) => `${at},700,usd,2026-11-0${1 + (at % 3)}`)
+  const twins = Array.from(
+    { length: 3_000 },
+    (_, at) => `t${at},${1_000 + Math.floor(at / 2)},usd,2026-11-02`,
+  )
+  const side = (name: string) => [...alike, ...twins].map(row => `${name}${row}`)
+  const run_id = await reconciled(side('ours'), side('theirs'))
+  const ask = async (row: number, of = 'left') =>
+    (await shop.api.get(`${RUNS}/${run_id}/candidates?side=${of}&row=${row}`)).body
   for (const statistics of ['from before', 'of a large table']) {
-    if (statistics === 'of a large table') await owner.query('vacuum analyze reconciliation_rows')
-    const { body } = await shop.api.get(`${RUNS}/${run_id}/candidates?side=left&row=7`)
-    expect([body.count, body.data?.length]).toEqual([50, 50])
-    const plan = await planOfList()
-    const case_of = `with the statistics ${statistics}: ${JSON.stringify(plan, null, 1)}`
-    expect
-      .soft(plan['Shared Hit Blocks'] + plan['Shared Read Blocks'], case_of)
-      .toBeLessThan(50 * PAGES_OF_CANDIDATE_MOST)
-    const scanned = nodesOf(plan).filter(node => node['Node Type'] === 'Seq Scan')
-    expect.soft(scanned, case_of).toEqual([])
+    if (statistics === 'of a large table') {
+      await owner.query('vacuum analyze reconciliation_rows, reconciliation_items, reconciliation_ambiguous')
+    }
+    const many = await ask(7)
+    expect([many.count, many.has_more, many.data.length]).toEqual([3_000, true, 100])
+    // By date, then by row: every third row is of the first day.
+    expect(many.data.slice(0, 3).map(({ row }: Item) => row)).toEqual([1, 4, 7])
+    const few = await ask(3_001, 'right')
+    expect([few.count, few.has_more]).toEqual([2, false])
+    expect(few.data.map(({ row, entry }: Item) => [row, entry.id])).toEqual([
+      [3_001, 'ourst0'],
+      [3_002, 'ourst1'],
+    ])
+    for (const [row, most] of [
+      [7, PAGES_OF_CANDIDATES_MOST],
+      [3_001, PAGES_OF_A_FEW_MOST],
+    ] as const) {
+      const { pages, scanned } = await pagesOf(() => ask(row))
+      expect.soft([row, statistics, scanned]).toEqual([row, statistics, []])
+      expect.soft(pages, `row ${row} with the statistics ${statistics}`).toBeLessThan(most)
+    }
   }
 }, 180_000)
+
+test('candidates say when a tolerance takes in more than is looked at', async () => {
+  const rules = { tolerance: { basis_points: 1_000 } }
+  const run_id = await reconciled(
+    ['a,1000000,usd,2026-11-02', 'b,1000000,usd,2026-11-02'],
+    ['c,1000001,usd,2026-11-02'],
+    rules,
+  )
+  const ask = async () => (await shop.api.get(`${RUNS}/${run_id}/candidates?side=left&row=1`)).body
+  expect(await ask()).toMatchObject({ count: 1, has_more: false, data: [{ row: 1 }] })
+  // Near in amount, and a month away.
+  await owner.query(
+    `insert into reconciliation_ambiguous (account_id, livemode, run_id, side, pass, currency, amount, date, block, count, rows)
+     select account_id, livemode, id, 'right', 'tolerance', 'usd', 950000 + amount, '2026-12-02', 0, 1, '{1}'
+     from reconciliation_runs
+     cross join generate_series(1, 10000) as amount
+     where id = $1`,
+    [decodeId('rec_', run_id)],
+  )
+  expect(await ask()).toMatchObject({ count: 0, has_more: true, data: [] })
+})

@@ -50,9 +50,7 @@ async function demandOpenHere(tx: Tx, run: RunRow, picked: Picked): Promise<void
   const homes = await tx.many<HomeRow>`
     select asked.side, (asked.place - 1)::integer as place,
       coalesce(home.status, 'matched') as status, coalesce(home.pass, 'id') as pass,
-      coalesce(home."group", 'l' || case
-        when asked.side = 'left' then asked.row else met.partners[array_position(met.rows, asked.row)]
-      end) as "group",
+      coalesce(home."group", 'l' || case when asked.side = 'left' then asked.row else met.partner end) as "group",
       home.decision_id, decided.decision_id as decided_by
     from (
       select 'left' as side, row, place
@@ -61,16 +59,29 @@ async function demandOpenHere(tx: Tx, run: RunRow, picked: Picked): Promise<void
       select 'right', row, place
       from unnest(${numbers('right')}::integer[]) with ordinality as theirs (row, place)
     ) as asked
-    left join reconciliation_items home
-      on home.account_id = ${account_id} and home.livemode = ${livemode} and home.run_id = ${run.id}
-      and home.side = asked.side and home.row = asked.row
+    -- Each is looked up by its whole key, whatever statistics say: the limits keep the planner from joining instead.
+    left join lateral (
+      select item.status, item.pass, item."group", item.decision_id
+      from reconciliation_items item
+      where item.account_id = ${account_id} and item.livemode = ${livemode} and item.run_id = ${run.id}
+        and item.side = asked.side and item.row = asked.row
+      limit 1
+    ) as home on true
     -- A row that is in no item of its own matched by its id.
-    left join reconciliation_pairs met
-      on home.row is null and met.account_id = ${account_id} and met.livemode = ${livemode}
-      and met.run_id = ${run.id} and met.side = asked.side and met.block = asked.row / 1024
-    left join reconciliation_decided_rows decided
-      on decided.account_id = ${account_id} and decided.livemode = ${livemode} and decided.run_id = ${run.id}
-      and decided.side = asked.side and decided.row = asked.row
+    left join lateral (
+      select pair.partners[array_position(pair.rows, asked.row)] as partner
+      from reconciliation_pairs pair
+      where home.status is null and pair.account_id = ${account_id} and pair.livemode = ${livemode}
+        and pair.run_id = ${run.id} and pair.side = asked.side and pair.block = asked.row / 1024
+      limit 1
+    ) as met on true
+    left join lateral (
+      select taken.decision_id
+      from reconciliation_decided_rows taken
+      where taken.account_id = ${account_id} and taken.livemode = ${livemode} and taken.run_id = ${run.id}
+        and taken.side = asked.side and taken.row = asked.row
+      limit 1
+    ) as decided on true
     order by asked.side, asked.place`
   const taken = firstTaken(homes)
   if (taken) throw refusal(taken.code, picked, taken.home, taken.says)
@@ -123,6 +134,9 @@ function isLeftBehind(home: HomeRow, homes: readonly HomeRow[]): boolean {
  * A row that any standing decision names is not open, also where that decision does not hold: when the rows that stood
  * beside it are not all here, each of them would be posted again. Replaying is bounded, this is not. Only a decision that
  * holds in this run says nothing of the rows it left: it took the row it names, and another that says the same is its own.
+ *
+ * It costs what is asked about, whatever stands in the account: decisions are found by the names of the rows, each name
+ * once, and the first that is in the way ends the search.
  */
 async function demandOpenElsewhere(tx: Tx, run: RunRow, picked: Picked): Promise<void> {
   const { account_id, livemode } = run
@@ -137,46 +151,59 @@ async function demandOpenElsewhere(tx: Tx, run: RunRow, picked: Picked): Promise
     })),
   )
   const elsewhere = await tx.maybe<Place & { decision_id: string }>`
-    with holding as materialized (
-      select distinct decision_id
-      from reconciliation_items
-      where account_id = ${account_id} and livemode = ${livemode} and run_id = ${run.id} and status = 'manual'
-    )
-    select mine.side, mine.place, decision.id as decision_id
-    from reconciliation_decisions decision
-    join reconciliation_runs decided
-      on decided.account_id = decision.account_id and decided.livemode = decision.livemode
-      and decided.id = decision.run_id
-    cross join lateral (
-      select 'left' as side, named.id, named.amount, named.currency, named.date, decided.left_statement_id as there,
-        ${run.left_statement_id}::uuid as here
-      from jsonb_to_recordset(decision."left") as named (id text, amount bigint, currency text, date date)
-      union all
-      select 'right', named.id, named.amount, named.currency, named.date, decided.right_statement_id,
-        ${run.right_statement_id}::uuid
-      from jsonb_to_recordset(decision."right") as named (id text, amount bigint, currency text, date date)
-    ) as name
-    join jsonb_to_recordset(${JSON.stringify(mine)}::jsonb)
+    with asked as materialized (
+      select side, min(place) as place, date is not null as is_dated,
+        reconciliation_name_of(side, id, amount, currency, date) as name
+      from jsonb_to_recordset(${JSON.stringify(mine)}::jsonb)
         as mine (side text, place integer, id text, amount bigint, currency text, date date)
-      on mine.side = name.side and mine.id = name.id and mine.amount = name.amount
-      and mine.currency = name.currency
-      and coalesce(mine.date, '-infinity') = coalesce(name.date, '-infinity')
-    join reconciliation_statements there
-      on there.account_id = ${account_id} and there.livemode = ${livemode} and there.id = name.there
-    join reconciliation_statements here
-      on here.account_id = ${account_id} and here.livemode = ${livemode} and here.id = name.here
-    where decision.account_id = ${account_id} and decision.livemode = ${livemode}
-      and decision.run_id <> ${run.id} and decision.id not in (select decision_id from holding)
-      -- Without a date a row is known again in its own statement alone: by what was read, as replaying has it, and also
-      -- by its bytes, when the same file was read in another way.
-      and (mine.date is not null or there.content = here.content or there.sha256 = here.sha256)
-      and not exists (
-        select
-        from reconciliation_withdrawals withdrawn
-        where withdrawn.account_id = ${account_id} and withdrawn.livemode = ${livemode}
-          and withdrawn.decision_id = decision.id
-      )
-    order by mine.side, mine.place
+      group by side, id, amount, currency, date
+    )
+    select asked.side, asked.place, standing.decision_id
+    from asked
+    -- Looked up by whole keys, whatever statistics say: what is limited the planner does not join with all that there is.
+    cross join lateral (
+      select named.decision_id
+      from reconciliation_named_rows named
+      cross join lateral (
+        select known.run_id
+        from reconciliation_decisions known
+        where known.account_id = ${account_id} and known.livemode = ${livemode} and known.id = named.decision_id
+        limit 1
+      ) as decision
+      where named.account_id = ${account_id} and named.livemode = ${livemode} and named.name = asked.name
+        and decision.run_id <> ${run.id}
+        and (
+          select withdrawn.decision_id
+          from reconciliation_withdrawals withdrawn
+          where withdrawn.account_id = ${account_id} and withdrawn.livemode = ${livemode}
+            and withdrawn.decision_id = named.decision_id
+        ) is null
+        and (
+          select held.decision_id
+          from reconciliation_items held
+          where held.account_id = ${account_id} and held.livemode = ${livemode} and held.run_id = ${run.id}
+            and held.decision_id = named.decision_id
+          limit 1
+        ) is null
+        -- Without a date a row is known again in its own statement alone: by what was read, as replaying has it, and also
+        -- by its bytes, when the same file was read in another way.
+        and (asked.is_dated or (
+          select there.content = here.content or there.sha256 = here.sha256
+          from reconciliation_runs decided
+          join reconciliation_statements there
+            on there.account_id = ${account_id} and there.livemode = ${livemode}
+            and there.id = case asked.side when 'left' then decided.left_statement_id else decided.right_statement_id end
+          join reconciliation_statements here
+            on here.account_id = ${account_id} and here.livemode = ${livemode}
+            and here.id = case asked.side
+              when 'left' then ${run.left_statement_id}::uuid else ${run.right_statement_id}::uuid
+            end
+          where decided.account_id = ${account_id} and decided.livemode = ${livemode} and decided.id = decision.run_id
+        ))
+      order by named.decision_id
+      limit 1
+    ) as standing
+    order by asked.side, asked.place
     limit 1`
   if (!elsewhere) return
   throw refusal(

@@ -51,7 +51,7 @@ const DecisionParams = z
       .enum(['bank', 'processor_clearing'])
       .optional()
       .describe(
-        'Of suspense: which account the left side shows. Needed, unless the left statement is a cut of one of them (by code or by account, or of balance transactions, which is one of processor_clearing); then no other.',
+        'Of suspense: which account the left side shows: bank, or processor_clearing where it shows what a processor owes. Needed where the left statement is a file. A cut says it itself (one of balance transactions is processor_clearing, one of payouts is bank, one by code or account is that), and takes no other.',
       ),
     clears: z
       .array(id('rdc_'))
@@ -191,7 +191,7 @@ async function codeOf(tx: Tx, run: RunRow, given: ShownCode | undefined): Promis
     throw new ApiError('parameter_missing', {
       param: 'ledger_code',
       message:
-        'ledger_code is required: the left statement does not say which account of the books it shows.',
+        'ledger_code is required: the left statement is a file, which does not say which account of the books it shows. Send bank when the right one is a statement of your bank, processor_clearing when it is one of a processor.',
     })
   }
   if (shown !== 'bank' && shown !== 'processor_clearing') {
@@ -203,16 +203,13 @@ async function codeOf(tx: Tx, run: RunRow, given: ShownCode | undefined): Promis
   if (given !== undefined && given !== shown) {
     throw new ApiError('parameter_invalid', {
       param: 'ledger_code',
-      message: `ledger_code must be ${shown}, or be left out: the left statement is a cut of it.`,
+      message: `ledger_code must be ${shown}, or be left out: that is what the left statement shows.`,
     })
   }
   return shown
 }
 
-/**
- * Null of a file, and of payouts: as the bank sees them arrive, which no account of the books has in that direction (they
- * leave processor_clearing).
- */
+/** Null of a file: only who sends it knows which account it shows. */
 async function cutOf(tx: Tx, run: RunRow): Promise<AccountCode | null> {
   const { source, code, ledger_account_id } = await tx.one<{
     source: string
@@ -223,6 +220,8 @@ async function cutOf(tx: Tx, run: RunRow): Promise<AccountCode | null> {
     from reconciliation_statements
     where account_id = ${run.account_id} and livemode = ${run.livemode} and id = ${run.left_statement_id}`
   if (source === 'balance_transactions') return 'processor_clearing'
+  // As the bank sees them arrive: what is not there is missed at the bank. In processor_clearing they go the other way.
+  if (source === 'payouts') return 'bank'
   const account_id = ledger_account_id === null ? undefined : decodeId('la_', ledger_account_id)
   if (account_id === undefined) return code
   return (await findAccount(tx, run, account_id, 'ledger_code')).code

@@ -42,7 +42,7 @@ export interface Withdrawal {
 }
 
 /** As the table has it. */
-export type KeptDecision = Omit<rows.ReconciliationDecisionRow, 'kind' | 'left' | 'right'> & {
+export type KeptDecision = Omit<rows.ReconciliationDecisionRow, 'kind' | 'left' | 'right' | 'names'> & {
   kind: DecisionKind
   left: StoredName[]
   right: StoredName[]

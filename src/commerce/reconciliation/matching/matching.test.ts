@@ -4,7 +4,7 @@ import type { Home } from '../home.ts'
 import { compareLines, type Line, type Side } from '../line.ts'
 import { DEFAULT_RULES, type Rules } from '../rules.ts'
 import { numbered, runs } from './arbitraries.ts'
-import { dayOf, isNear, placeAll } from './index.ts'
+import { dayOf, isNear, placeAll, replay } from './index.ts'
 
 /** What became of each row, by what rows say: rows that are alike may change places. */
 function contents(left: readonly Line[], right: readonly Line[], homes: Record<Side, Home[]>): string[] {
@@ -107,6 +107,27 @@ describe('placing', () => {
     const homes = placeAll(same('l'), same('r'), DEFAULT_RULES, [])
     expect(new Set([...homes.left, ...homes.right].map(home => home.status))).toEqual(new Set(['ambiguous']))
     expect(homes.left[0]?.reason).toBe('could be any of 40000 rows within 3 days')
+  })
+
+  test('replays a hundred thousand decisions about rows that say the same, each of them taking its own', () => {
+    const name = { id: 'fee', amount: -350n, currency: 'usd', date: '2026-11-02' }
+    const rows = numbered(Array.from({ length: 150_000 }, () => ({ ...name, batch: null, text: null })))
+    const decisions = Array.from({ length: 100_000 }, (_, at) => ({
+      id: `d-${at}`,
+      kind: 'write_off' as const,
+      left: [],
+      // One in ten names two, of which one is not there, and takes none.
+      right: at % 10 === 3 ? [name, { ...name, id: 'gone' }] : [name],
+      author: 'Ada',
+      reason: 'Small.',
+    }))
+    const homes = replay([], rows, decisions)
+    expect(homes.length).toBe(90_000)
+    expect(homes.slice(2, 5).map(({ row, decision_id }) => [row, decision_id])).toEqual([
+      [3, 'd-2'],
+      [4, 'd-4'],
+      [5, 'd-5'],
+    ])
   })
 })
 

@@ -47,18 +47,27 @@ function replayDecisions(table: Table, decisions: readonly Decision[]): void {
     right: groupBy(table.free('right'), nameOf),
   }
   for (const lines of [...named.left.values(), ...named.right.values()]) lines.sort(compareLines)
+  // Of rows that say the same the first ones are taken: so many, and no row is looked at twice.
+  const taken = { left: new Map<string, number>(), right: new Map<string, number>() }
   for (const { id, left, right } of decisions) {
-    const taken = new Set<Line>()
-    const take = (side: Side) => (name: RowName) => {
-      const line = named[side].get(nameOf(name))?.find(each => table.isFree(side, each) && !taken.has(each))
-      if (line !== undefined) taken.add(line)
-      return line
+    const [lefts, rights] = [next('left', left), next('right', right)]
+    if (lefts.lines.every(isFound) && rights.lines.every(isFound)) {
+      table.place(lefts.lines, rights.lines, { status: 'manual', pass: 'decisions', decision_id: id })
+      for (const [name, count] of lefts.counts) taken.left.set(name, count)
+      for (const [name, count] of rights.counts) taken.right.set(name, count)
     }
-    const lefts = left.map(take('left'))
-    const rights = right.map(take('right'))
-    if (lefts.every(isFound) && rights.every(isFound)) {
-      table.place(lefts, rights, { status: 'manual', pass: 'decisions', decision_id: id })
-    }
+  }
+
+  /** The rows that a decision would take, and how many of each name are taken then. */
+  function next(side: Side, names: readonly RowName[]) {
+    const counts = new Map<string, number>()
+    const lines = names.map(row_name => {
+      const name = nameOf(row_name)
+      const place = counts.get(name) ?? taken[side].get(name) ?? 0
+      counts.set(name, place + 1)
+      return named[side].get(name)?.[place]
+    })
+    return { lines, counts }
   }
 }
 

@@ -1,6 +1,7 @@
 /** Suggestions are bounded by numbers of rows and of steps: what lies beyond is not suggested, today and tomorrow alike. */
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Line } from '../line.ts'
+import { compareText, type Line } from '../line.ts'
 import { DEFAULT_RULES } from '../rules.ts'
 import { suggest, SUGGESTIONS_MOST, SUBSET_ITEMS_MOST } from './suggest.ts'
 
@@ -38,6 +39,45 @@ test.each(['left', 'right'] as const)('rows beyond ten thousand of the %s side a
   }
   expect(suggested(9_999)).toHaveLength(1)
   expect(suggested(10_000)).toEqual([])
+})
+
+const WORDS = ['po', 'PO', '2026', '42', 'pay', 'a', 'ab', 'abcd', 'é', '𝒳', 'pay2026']
+const names = fc
+  .array(fc.tuple(fc.constantFrom(...WORDS), fc.constantFrom('', '-', ' ', '/')), {
+    minLength: 1,
+    maxLength: 5,
+  })
+  .map(words => words.map(([word, between]) => `${word}${between}`).join(''))
+const texts = fc.array(names, { maxLength: 8 }).map(words => words.join(' '))
+
+/** Of one to four words that stand beside each other, the fewest and then the first that are an id. */
+function firstNamedIn(text: string, ids: readonly string[]): string | undefined {
+  const plain = (said: string) => said.toLowerCase().replaceAll(/[^\p{L}\p{N}]+/gu, '')
+  const words = text
+    .toLowerCase()
+    .split(/[^\p{L}\p{N}]+/u)
+    .filter(word => word !== '')
+  const spans = [1, 2, 3, 4].flatMap(size =>
+    words.flatMap((_, at) => (at + size > words.length ? [] : [words.slice(at, at + size).join('')])),
+  )
+  const span = spans.find(joined => joined.length >= 4 && ids.some(id => plain(id) === joined))
+  return ids.find(id => plain(id) === span)
+}
+
+test('a text names the id that the fewest of its words make, and of several such the first', () => {
+  fc.assert(
+    fc.property(texts, fc.uniqueArray(names, { maxLength: 8 }), (text, ids) => {
+      const rights = ids.toSorted(compareText).map((id, at) => line(at + 1, id, 5))
+      const left = line(1, '~', 7, { text })
+      const named = firstNamedIn(
+        text,
+        rights.map(({ id }) => id),
+      )
+      const row = rights.find(({ id }) => id === named)?.row
+      expect(found([left], rights).map(({ right }) => right)).toEqual(row === undefined ? [] : [[row]])
+    }),
+    { numRuns: 1_000 },
+  )
 })
 
 test('a sum has twelve items at most', () => {

@@ -31,12 +31,17 @@ export function suggest(left: readonly Line[], right: readonly Line[], rules: Ru
   const lefts = left.toSorted(compareLines).slice(0, SUGGESTION_ROWS_MOST)
   const rights = right.toSorted(compareLines).slice(0, SUGGESTION_ROWS_MOST)
   const taken = new Set<Line>()
-  const suggestions = [
-    ...sameName(lefts, rights, taken),
-    ...namedInText(lefts, rights, taken),
-    ...sums(lefts, rights, rules, taken),
-  ]
-  return suggestions.slice(0, SUGGESTIONS_MOST)
+  const suggestions: Suggestion[] = []
+  for (const found of [
+    sameName(lefts, rights, taken),
+    namedInText(lefts, rights, taken),
+    sums(lefts, rights, rules, taken),
+  ]) {
+    for (const suggestion of found) {
+      if (suggestions.push(suggestion) === SUGGESTIONS_MOST) return suggestions
+    }
+  }
+  return suggestions
 }
 
 const plain = (id: string) => id.toLowerCase().replaceAll(/[^\p{L}\p{N}]+/gu, '')
@@ -57,19 +62,32 @@ function* namedInText(
   rights: readonly Line[],
   taken: Set<Line>,
 ): Iterable<Suggestion> {
-  const ids = { left: firstBy(lefts, idForText), right: firstBy(rights, idForText) }
+  const named = { left: namesFor(lefts), right: namesFor(rights) }
   for (const left of lefts) {
     if (taken.has(left)) continue
-    const right = idsIn(left.text).flatMap(id => ids.right.get(id) ?? [])[0]
+    const right = firstNamed(left.text, named.right)
     if (right === undefined || taken.has(right)) continue
     yield pair(left, right, taken, `the text of the left row names ${right.id}`)
   }
   for (const right of rights) {
     if (taken.has(right)) continue
-    const left = idsIn(right.text).flatMap(id => ids.left.get(id) ?? [])[0]
+    const left = firstNamed(right.text, named.left)
     if (left === undefined || taken.has(left)) continue
     yield pair(left, right, taken, `the text of the right row names ${left.id}`)
   }
+}
+
+/** Ids that texts may name, by their names; and how these begin, since most words of a text begin no id. */
+interface Names {
+  lines: Map<string, Line>
+  beginnings: Set<string>
+}
+
+const beginningOf = (name: string) => name.slice(0, NAMED_ID_LENGTH_LEAST)
+
+function namesFor(lines: readonly Line[]): Names {
+  const by_name = firstBy(lines, idForText)
+  return { lines: by_name, beginnings: new Set([...by_name.keys()].map(beginningOf)) }
 }
 
 const idForText = (line: Line) => {
@@ -77,16 +95,26 @@ const idForText = (line: Line) => {
   return name.length < NAMED_ID_LENGTH_LEAST ? '' : name
 }
 
-function idsIn(text: string | null): string[] {
-  if (text === null) return []
+/** Made of the fewest words; of several such the first in the text. */
+function firstNamed(text: string | null, { lines, beginnings }: Names): Line | undefined {
+  if (text === null || lines.size === 0) return undefined
   const words = text
     .toLowerCase()
     .split(/[^\p{L}\p{N}]+/u, WORDS_MOST)
     .filter(word => word !== '')
-  const sizes = Array.from({ length: WORDS_OF_ID_MOST }, (_, index) => index + 1)
-  return sizes.flatMap(size =>
-    words.slice(0, Math.max(0, words.length - size + 1)).map((_, at) => words.slice(at, at + size).join('')),
-  )
+  const joined = (at: number, size: number) => words.slice(at, at + size).join('')
+  const starts = [...words.keys()].filter(at => {
+    const word = words[at] ?? ''
+    const is_long = word.length >= NAMED_ID_LENGTH_LEAST
+    return beginnings.has(beginningOf(is_long ? word : joined(at, WORDS_OF_ID_MOST)))
+  })
+  for (let size = 1; size <= WORDS_OF_ID_MOST; size++) {
+    for (const at of starts) {
+      const line = at + size <= words.length ? lines.get(joined(at, size)) : undefined
+      if (line !== undefined) return line
+    }
+  }
+  return undefined
 }
 
 function firstBy(lines: readonly Line[], name: (line: Line) => string): Map<string, Line> {

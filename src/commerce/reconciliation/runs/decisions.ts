@@ -15,6 +15,12 @@ import type { RunRow } from './object.ts'
  */
 const DECISIONS_MOST = 10_000
 
+/**
+ * Rows that those may name in all: some hundred megabytes while a run looks them up. A decision may name 20,000, so that
+ * ten thousand of the largest would otherwise name more rows than any statement has.
+ */
+const NAMES_MOST = 1_000_000
+
 /** Of a decision, as jsonb holds its rows. */
 export type StoredName = Omit<RowName, 'amount' | 'statement'> & {
   amount: string
@@ -22,20 +28,28 @@ export type StoredName = Omit<RowName, 'amount' | 'statement'> & {
   row?: number
 }
 
-/** Those that stand, in the order in which they were made. */
+/** Those that stand, in the order in which they were made: the newest of which each limit has room. */
 export async function standingDecisions(tx: Tx, { account_id, livemode }: Tenant): Promise<string[]> {
   const rows = await tx.many<{ id: string }>`
-    select decision.id
-    from reconciliation_decisions decision
-    where decision.account_id = ${account_id} and decision.livemode = ${livemode}
-      and not exists (
-        select
-        from reconciliation_withdrawals withdrawn
-        where withdrawn.account_id = decision.account_id and withdrawn.livemode = decision.livemode
-          and withdrawn.decision_id = decision.id
-      )
-    order by decision.id desc
-    limit ${DECISIONS_MOST}`
+    select id
+    from (
+      select newest.id, sum(newest.names) over (order by newest.id desc) as names
+      from (
+        select decision.id, decision.names
+        from reconciliation_decisions decision
+        where decision.account_id = ${account_id} and decision.livemode = ${livemode}
+          and not exists (
+            select
+            from reconciliation_withdrawals withdrawn
+            where withdrawn.account_id = decision.account_id and withdrawn.livemode = decision.livemode
+              and withdrawn.decision_id = decision.id
+          )
+        order by decision.id desc
+        limit ${DECISIONS_MOST}
+      ) as newest
+    ) as counted
+    where names <= ${NAMES_MOST}
+    order by id desc`
   return rows.map(({ id }) => id).reverse()
 }
 

@@ -155,6 +155,24 @@ begin
   order by rest.side, rest.row;
   get diagnostics rest_placed = row_count;
 
+  -- What is asked for by amount and day, for whoever must choose among them.
+  insert into reconciliation_ambiguous (
+    account_id, livemode, run_id, side, pass, currency, amount, date, block, count, rows
+  )
+  select of_account, of_livemode, of_run, side, pass, currency, amount, date, place / 1024, count(*),
+    array_agg(row order by row)
+  from (
+    select rest.side, verdict.pass, rest.currency, rest.amount, rest.date, rest.row,
+      row_number() over (partition by rest.side, rest.currency, rest.amount, rest.date order by rest.row) - 1 as place
+    from reconciliation_rest rest
+    join reconciliation_verdicts verdict
+      on verdict.side = rest.side and verdict.currency = rest.currency and verdict.amount = rest.amount
+      and verdict.date = rest.date
+    where rest.account_id = of_account and rest.livemode = of_livemode and rest.run_id = of_run and rest.twin_of is null
+      and verdict.status = 'ambiguous'
+  ) as numbered
+  group by side, pass, currency, amount, date, place / 1024;
+
   insert into reconciliation_items (account_id, livemode, run_id, side, row, status, pass, "group", reason)
   select of_account, of_livemode, of_run, twin.side, twin.row, 'duplicate', 'duplicates', first."group", twin.reason
   from reconciliation_rest twin
