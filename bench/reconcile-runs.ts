@@ -84,11 +84,7 @@ class Client {
   }
 
   async upload(file: string): Promise<string> {
-    const said = await this.#send(
-      'POST',
-      '/v1/reconciliation_statements?name=side.csv',
-      await openAsBlob(file),
-    )
+    const said = await this.#send('/v1/reconciliation_statements?name=side.csv', await openAsBlob(file))
     return said.id as string
   }
 

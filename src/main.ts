@@ -5,9 +5,9 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isConnectionLost, openDatabase } from '#db'
-import { API_VERSION, createConsumers } from '#events'
+import { createConsumers } from '#events'
 import { createFetcher } from '#fetch'
-import { createServer, openapi, referencePages, startCompleter, startRequestLog } from '#http'
+import { createServer, referencePages, startCompleter, startRequestLog } from '#http'
 import { startInbound } from '#inbound'
 import { startWorker } from '#jobs'
 import { createForeground, systemClock as clock } from '#kernel'
@@ -42,6 +42,9 @@ export interface Bursar {
  * which is room for four such processes and for people.
  */
 const CONNECTIONS = 20
+
+/** Written by `npm run generate`, and checked to be what the endpoints say. */
+const OPENAPI_FILE = join(import.meta.dirname, '..', 'generated', 'openapi.json')
 
 const LOOPBACK = ['127.0.0.0/8', '::1/128']
 
@@ -177,7 +180,7 @@ async function start(
   const server = createServer({
     // A worker listens too: whoever watches it asks for its health and its metrics.
     endpoints: is_api ? endpoints : [],
-    pages: is_api ? referencePages(openapi(endpoints, { title: 'Bursar', version: API_VERSION })) : [],
+    pages: is_api ? referencePages({ title: 'Bursar', openapi_file: OPENAPI_FILE }) : [],
     db,
     clock,
     log,

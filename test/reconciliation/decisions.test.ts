@@ -90,9 +90,9 @@ test(
       { ...write_off, id: 'd-1', right: [{ ...fee, statement: shaOf(november.right).slice(0, 12) }] },
       { ...write_off, id: 'd-2', right: [{ id: 'x', amount: 1, currency: 'usd', date: '2026-11-30' }] },
     )
-    for (const of of [byFiles, byPlatform]) {
-      expect(await of(november)).toEqual(['left 1 unmatched', 'right 1 manual', 'right 2 manual'])
-      expect(await of(december)).toEqual([
+    for (const reconcile of [byFiles, byPlatform]) {
+      expect(await reconcile(november)).toEqual(['left 1 unmatched', 'right 1 manual', 'right 2 manual'])
+      expect(await reconcile(december)).toEqual([
         'left 1 unmatched',
         'right 1 unmatched',
         'right 2 manual',

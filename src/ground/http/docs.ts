@@ -8,24 +8,37 @@
  */
 import { hash } from 'node:crypto'
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type ErrorCode, errorCodes } from '#kernel'
-import type { OpenApiDocument } from './openapi.ts'
 import type { Page, PageContent } from './server.ts'
 
 const HTML = 'text/html; charset=utf-8'
 
 const run = promisify(execFile)
 
+export interface Reference {
+  title: string
+  /** The text of the OpenAPI document. It is kept, because making it takes longer than all the rest of a start. */
+  openapi_file: string
+}
+
 /** The pages of the reference, to be given to the server. */
-export function referencePages(document: OpenApiDocument): Page[] {
-  const openapi = { content_type: 'application/json; charset=utf-8', body: JSON.stringify(document) }
-  const docs = { content_type: HTML, body: docsPage(document) }
+export function referencePages({ title, openapi_file }: Reference): Page[] {
+  let openapi: PageContent | undefined
+  const docs = { content_type: HTML, body: docsPage(title) }
   const errors = { content_type: HTML, body: errorsPage() }
   const home = { content_type: HTML, body: HOME }
   return [
-    { path: '/openapi.json', render: () => openapi },
+    {
+      path: '/openapi.json',
+      render: () =>
+        (openapi ??= {
+          content_type: 'application/json; charset=utf-8',
+          body: readFileSync(openapi_file),
+        }),
+    },
     { path: '/', render: () => home },
     { path: '/docs', render: () => docs },
     { path: '/docs/', render: () => home },
@@ -55,7 +68,7 @@ const configuration = {
   showDeveloperTools: 'never',
 }
 
-function docsPage(document: OpenApiDocument): string {
+function docsPage(title: string): string {
   const start = `Scalar.createApiReference('#reference', ${JSON.stringify(configuration)})`
   const digest = hash('sha256', start, 'base64')
   const policy = [
@@ -73,7 +86,7 @@ function docsPage(document: OpenApiDocument): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="${policy}">
-<title>${escaped(document.info.title)} API reference</title>
+<title>${escaped(title)} API reference</title>
 </head>
 <body>
 <noscript><p>The reference needs JavaScript. Its source is <a href="/openapi.json">openapi.json</a>;

@@ -114,11 +114,11 @@ describe('of two transactions', () => {
       }
       ids.push(...(await read(1)))
       expect(ids.toSorted(), said(order)).toEqual([...open.a, ...open.b].toSorted())
-      for (const of of ['a', 'b'] as const) {
+      for (const writer of ['a', 'b'] as const) {
         expect(
-          ids.filter(id => open[of].includes(id)),
+          ids.filter(id => open[writer].includes(id)),
           said(order),
-        ).toEqual(open[of])
+        ).toEqual(open[writer])
       }
     }
   })
