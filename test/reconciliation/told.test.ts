@@ -87,7 +87,8 @@ test(
     expect(ran.out).toContain('✓ Clean.\n  2 pairs matched by amount and date, not by id\n')
     const page = folder.read('met/report.html')
     expect(page).toContain('Matched by amount and date, not by id <span class="soft">2 pairs</span>')
-    expect(page).toContain('<p class="hint">matched by amount and date, not by id</p>')
+    // Once of the pair within the tolerance; those that agree whole have a list of their own.
+    expect(page.split('<p class="hint">matched by amount and date, not by id</p>')).toHaveLength(2)
     const script = JSON.parse((await reconcile('ours.csv', 'theirs.csv', '--tolerance', '5', '--json')).out)
     expect(script).toMatchObject({ is_clean: true, matched: 2, matched_without_id: 2 })
     expect((await reconcile('books.csv', 'books.csv')).out).not.toContain('not by id')
@@ -111,6 +112,25 @@ test(
       (await reconcile('rows.csv', 'total.csv', '--currency', 'eur', '--json')).out,
     )
     expect(findings).toMatchObject([{ status: 'unmatched', hints: [expect.stringContaining(hint)] }])
+  },
+  TEST_MS,
+)
+
+test(
+  'a file whose date was not found says so where rows are left on both sides, and naming it lets them meet',
+  async () => {
+    folder.write('tags.csv', 'Ref;Tag;Betrag\nx;21.11.2026;9,00\nR-3;21.11.2026;1,00\n')
+    folder.write('dated.csv', 'Ref,Date,Amount\ny,2026-11-21,9.00\nR-3,2026-11-21,1.00\n')
+    const args = ['tags.csv', 'dated.csv', '--currency', 'eur'] as const
+    const hint =
+      'tags.csv has no column known to be the date, so nothing met by amount and date: --left-map date=…'
+    expect((await reconcile(...args)).out).toContain(`unmatched.\n  ${hint}\n  unmatched`)
+    const named = await reconcile(...args, '--left-map', 'date=Tag')
+    expect(named).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('1 pair matched by amount and date'),
+    })
+    expect(named.out).not.toContain('known to be the date')
   },
   TEST_MS,
 )

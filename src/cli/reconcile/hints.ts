@@ -1,5 +1,14 @@
 /** How what a file does not say is said on the command line, for the side it is of. */
-import { type FileRun, ID_SOURCES, type ReadAs, type Sayable, type Side } from '#reconciliation/files'
+import {
+  type FileRun,
+  ID_SOURCES,
+  isOwnForm,
+  type ReadAs,
+  type ReportedRun,
+  rowsOf,
+  type Sayable,
+  type Side,
+} from '#reconciliation/files'
 
 export function hintFor(unsaid: Sayable, side: Side): string {
   const option = (name: string) => `--${side}-${name}`
@@ -37,4 +46,22 @@ export function flipFor({ left, right }: Record<Side, Turnable>): string {
   const side: Side = is_left ? 'left' : 'right'
   const flipped = (['left', 'right'] as const).find(each => ({ left, right })[each].mapping?.is_flipped)
   return flipped === undefined ? `add --flip ${side}` : `leave --flip ${flipped} away`
+}
+
+/**
+ * Of files whose date was not found, where it would help: rows are left on both sides, and without dates they meet by their
+ * ids alone. Who writes our own form knows what is in it.
+ */
+export function undatedHints(
+  run: Record<Side, Turnable>,
+  { sums, ...report }: Pick<ReportedRun, 'sums' | Side>,
+): string[] {
+  const are_left = rowsOf(sums, 'unmatched', 'left') > 0 && rowsOf(sums, 'unmatched', 'right') > 0
+  return (['left', 'right'] as const).flatMap(side => {
+    const columns = run[side].mapping?.columns
+    if (!are_left || columns === undefined || columns.date !== undefined || isOwnForm(columns)) return []
+    return [
+      `${report[side].name} has no column known to be the date, so nothing met by amount and date: --${side}-map date=…`,
+    ]
+  })
 }

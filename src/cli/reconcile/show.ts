@@ -23,7 +23,7 @@ import {
   withoutIdInWords,
 } from '#reconciliation/files'
 import { table } from '../output.ts'
-import { flipFor, type Turnable } from './hints.ts'
+import { flipFor, type Turnable, undatedHints } from './hints.ts'
 
 /** Enough to see what kind of day it was. */
 const FINDINGS_SHOWN = 10
@@ -93,6 +93,7 @@ export function runText(run: ShownRun, report: ReportedRun, files: readonly stri
     ...verdict(report),
     ...(report.turned === null ? [] : [`  ${turnedHint(run, report.turned)}`]),
     ...(report.without_id.pairs === 0 ? [] : [`  ${withoutIdInWords(report.without_id)} ${BY_DATE}`]),
+    ...undatedHints(run, report).map(hint => `  ${visible(hint)}`),
     ...troubles(report, shortNames(names)),
     ...findings(report, shortNames(names)),
     ...files,

@@ -9,6 +9,7 @@ export {
   ENCODINGS,
   FORMATS,
   ID_SOURCES,
+  isOwnForm,
   type Mapping,
   type ReadAs,
   type SaidMapping,

@@ -24,7 +24,7 @@ export function groupsTable(groups: readonly ReportedGroup[], names: Names): Htm
   const all = groups.flatMap(({ items }) => items)
   const columns = {
     has_dates: all.some(({ date }) => date !== null),
-    has_reasons: all.some(({ reason, hints }) => reason !== null || hints !== undefined),
+    has_reasons: all.some(({ reason }) => reason !== null),
   }
   const bodies = groups.flatMap(({ items, more }): Body[] => {
     const reasons = new Set(items.map(({ reason }) => reason))
@@ -59,7 +59,8 @@ function rows({ items, more, reason }: Body, names: Names, { has_dates, has_reas
   const why = html`<td class="why" rowspan="${items.length}">${reason}${difference(items, more)}${candidates(items, names)}${hints(items)}</td>`
   const width = 3 + Number(has_dates) + Number(has_reasons)
   return html`<tbody>${items.map(
-    (item, i) => html`<tr>${cells(item, names, has_dates)}${has_reasons && i === 0 ? why : ''}</tr>`,
+    (item, i) =>
+      html`<tr>${cells(item, names, has_dates, !has_reasons)}${has_reasons && i === 0 ? why : ''}</tr>`,
   )}${
     more === 0
       ? ''
@@ -68,17 +69,15 @@ function rows({ items, more, reason }: Body, names: Names, { has_dates, has_reas
 `
 }
 
-function cells(
-  { side, line, id, date, amount, currency, text }: Item,
-  names: Names,
-  has_dates: boolean,
-): Html {
+/** Hints stand with what is wrong; where nothing is, with the row, so that a column does not stay empty for one of many. */
+function cells(item: NamedItem, names: Names, has_dates: boolean, has_hints: boolean): Html {
+  const { side, line, id, date, amount, currency, text } = item
   const shown =
     text === null || text.length <= TEXT_SHOWN_MOST
       ? text
       : `${text.slice(0, TEXT_SHOWN_MOST).toWellFormed()}…`
   return html`<td class="at">${names[side]} <span class="soft">line ${line}</span></td>
-<td class="id">${id}${shown === null ? '' : html`<p class="text">${shown}</p>`}</td>${has_dates ? html`<td class="day">${date}</td>` : ''}
+<td class="id">${id}${shown === null ? '' : html`<p class="text">${shown}</p>`}${has_hints ? hints([item]) : ''}</td>${has_dates ? html`<td class="day">${date}</td>` : ''}
 <td class="n">${shownAmount(amount, currency)} ${currency.toUpperCase()}</td>`
 }
 

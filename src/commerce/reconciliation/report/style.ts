@@ -42,7 +42,7 @@ tr.open th { color: var(--bad) } tr.quiet th, tr.quiet td { color: var(--soft) }
 .id { min-width: 12em; font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: 13px; overflow-wrap: anywhere }
 .text { margin: 2px 0 0; color: var(--soft); font: 13px/1.4 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif }
 .why { min-width: 15em; max-width: 24em; overflow-wrap: anywhere } .why span { display: block }
-.why .candidate { margin: 4px 0 0 } .hint { margin: 4px 0 0; color: var(--soft); font-size: 13px }
+.why .candidate { margin: 4px 0 0 } .hint { margin: 4px 0 0; font: italic 13px/1.4 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif }
 .rows tbody + tbody { border-top: 1px solid var(--soft) }
 .rows tbody tr + tr td { border-top: 1px dotted var(--line) }
 .met { color: var(--good); font-weight: 600 } .unmet { color: var(--bad); font-weight: 600 }

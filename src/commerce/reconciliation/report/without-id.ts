@@ -15,6 +15,8 @@ export const BY_DATE = 'matched by amount and date, not by id'
 export const metWithoutId = ({ status, pass }: Pick<Item, 'status' | 'pass'>): boolean =>
   (status === 'matched' && pass === 'window') || (status === 'matched_with_tolerance' && pass === 'tolerance')
 
-/** A row that did says so. */
+/** A row that did says so where it stands among others; those that matched exactly have a list of their own. */
 export const sayingHow = (item: NamedItem): NamedItem =>
-  metWithoutId(item) ? { ...item, hints: [...(item.hints ?? []), BY_DATE] } : item
+  item.status !== 'matched' && metWithoutId(item)
+    ? { ...item, hints: [...(item.hints ?? []), BY_DATE] }
+    : item
