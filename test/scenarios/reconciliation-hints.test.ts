@@ -67,7 +67,7 @@ test('the report names the candidates of an ambiguous row, and what met without 
   expect(made.counts.left).toMatchObject({ ambiguous: 2, matched: 2 })
   const report = textOf((await api.get(`${RUNS}/${made.id}/report`)).body)
   expect(report).toMatch(
-    /ours0 2026-11-02 5\.00 USD could be any of 12 rows within 3 days bank\.csv line 3 theirs0 .*bank\.csv line 12 theirs9 and 2 more/,
+    /ours0 2026-11-02 5\.00 USD could be any of 12 rows within 3 days in bank\.csv: line 3 theirs0 .*line 12 theirs9 and 2 more/,
   )
   expect(report).toMatch(
     /Matched by amount and date, not by id 1 pair .*books\.csv line 2 l1 .*bank\.csv line 2 r1/,
@@ -100,7 +100,9 @@ test('a row that is worth what waits in suspense names the decision, until that 
   expect(await fits(november)).toEqual([])
   const path = `${RUNS}/${december.id}/report`
   const said = `may clear suspense from decision ${missed.id} (0.70 USD missed, 2026-11-20)`
-  expect(textOf((await api.get(path)).body)).toContain(said)
+  const page = textOf((await api.get(path)).body)
+  expect(page).toContain(said)
+  expect(page).toContain('What may clear suspense is as it was when this page was made')
 
   const cleared = await decide(december, { kind: 'clear', right: [1], clears: [missed.id] })
   expect([cleared.status, cleared.body.error]).toEqual([200, undefined])

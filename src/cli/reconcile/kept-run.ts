@@ -104,6 +104,7 @@ export async function readKept(
       suggestions: [],
       turned: turned && { ids: turned.ids, of: turned.of, ...(turned.is_sample && { is_sample: true }) },
       without_id,
+      knows_suspense: hints.suspense.length > 0,
     },
   }
 }

@@ -81,15 +81,18 @@ function cells(item: NamedItem, names: Names, has_dates: boolean, has_hints: boo
 <td class="n">${shownAmount(amount, currency)} ${currency.toUpperCase()}</td>`
 }
 
-/** What an ambiguous row could belong to. */
-function candidates(items: readonly NamedItem[], names: Names): Html | null {
-  const all = items.flatMap(item => item.candidates ?? [])
-  if (all.length === 0) return null
-  const more = items.reduce((sum, item) => sum + unnamedOf(item), 0)
-  return html`${all.map(
-    ({ side, line, id }) =>
-      html`<span class="candidate"><span class="soft">${names[side]} line ${line}</span> <span class="id">${id}</span></span>`,
-  )}${more === 0 ? null : html`<span class="soft">and ${shownCount(more)} more</span>`}`
+/** What an ambiguous row could belong to: rows of one file, which is named once. */
+function candidates(items: readonly NamedItem[], names: Names): Html {
+  return html`${items.map(item => {
+    const named = item.candidates ?? []
+    const [first] = named
+    if (first === undefined) return ''
+    const more = unnamedOf(item)
+    return html`<span class="soft">in ${names[first.side]}:</span>${named.map(
+      ({ line, id }) =>
+        html`<span class="candidate"><span class="soft">line ${line}</span> <span class="id">${id}</span></span>`,
+    )}${more === 0 ? '' : html`<span class="soft">and ${shownCount(more)} more</span>`}`
+  })}`
 }
 
 /** What no status says: once, where the rows of a group say the same. */

@@ -130,6 +130,6 @@ test('hints and candidates stand beside their finding, as text', () => {
   ]
   const markup = reportPage({ ...run, samples, sums: sums_of }, files)
   expect(textOf(markup)).toMatch(
-    /could be any of 12 rows within 3 days bank\.csv line 4 &lt;b&gt;pay and 11 more &lt;i&gt;look/,
+    /could be any of 12 rows within 3 days in bank\.csv: line 4 &lt;b&gt;pay and 11 more &lt;i&gt;look/,
   )
 })

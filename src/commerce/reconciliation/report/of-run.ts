@@ -72,6 +72,7 @@ export async function reportOf(
     suggestions: wanted.suggestions(),
     turned: turned.found(run.counts.left.matched + run.counts.left.matched_with_tolerance),
     without_id,
+    knows_suspense: false,
   }
 }
 

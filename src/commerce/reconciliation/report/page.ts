@@ -52,8 +52,11 @@ ${STATUSES_SHOWN.map(status => statusSection(run, short, status, files))}
 ${withoutId(run, short, files)}
 ${suggestionsSection(run.suggestions, short)}
 ${inputs(run, names)}
-<footer>Run ${run.id}. Amounts are exact: they were read as text and added as whole numbers. The same inputs and
-rules give this page again, to the byte.</footer>
+<footer>Run ${run.id}. Amounts are exact: they were read as text and added as whole numbers. ${
+    run.knows_suspense
+      ? 'What may clear suspense is as it was when this page was made; all else is the same for the same inputs and rules.'
+      : 'The same inputs and rules give this page again, to the byte.'
+  }</footer>
 </main></body>
 </html>
 `
@@ -183,7 +186,7 @@ function withoutId({ without_id, samples }: ReportedRun, names: Names, { items_f
   const groups = samples.get('matched') ?? []
   const more = without_id.pairs - groups.length
   return html`<section id="without_id"><h2>Matched by amount and date, not by id <span class="soft">${withoutIdInWords(without_id)}</span></h2>
-<p class="soft">Their ids differ, and nothing else on either side could have been meant. Nobody needs to act; whoever doubts a
+<p class="soft">Their ids differ, and nothing else on either side could be meant. Nobody needs to act; whoever doubts a
 match finds it here.</p>
 ${groups.length === 0 ? '' : groupsTable(groups, names)}
 ${more > 0 ? html`<p class="more">${shownCount(more)}${groups.length === 0 ? '' : ' more'} in ${items_file}, by the passes window and tolerance.</p>` : ''}</section>

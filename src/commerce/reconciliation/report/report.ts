@@ -56,6 +56,8 @@ export interface ReportedRun {
   turned: Turned | null
   /** How many pairs met by amount and date alone. */
   without_id: WithoutId
+  /** Whether rows are told what they may clear: that is as it was when somebody looked, and no part of the run. */
+  knows_suspense: boolean
 }
 
 /** How many rows of either side, or of one, have a status. */

@@ -42,7 +42,7 @@ tr.open th { color: var(--bad) } tr.quiet th, tr.quiet td { color: var(--soft) }
 .id { min-width: 12em; font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: 13px; overflow-wrap: anywhere }
 .text { margin: 2px 0 0; color: var(--soft); font: 13px/1.4 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif }
 .why { min-width: 15em; max-width: 24em; overflow-wrap: anywhere } .why span { display: block }
-.why .candidate { margin: 4px 0 0 } .hint { margin: 4px 0 0; font: italic 13px/1.4 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif }
+.why .candidate { white-space: normal } .why .candidate span { display: inline } .candidate .soft { font-size: 13px } .hint { margin: 4px 0 0; font: italic 13px/1.4 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif }
 .rows tbody + tbody { border-top: 1px solid var(--soft) }
 .rows tbody tr + tr td { border-top: 1px dotted var(--line) }
 .met { color: var(--good); font-weight: 600 } .unmet { color: var(--bad); font-weight: 600 }
@@ -68,7 +68,7 @@ footer { color: var(--soft); font-size: 13px; padding: 4px 4px 0 }
   .rows tr { display: grid; grid-template-columns: 1fr auto; gap: 0 12px; padding: 4px 0 }
   .rows tbody tr + tr td { border: 0 } .rows td { min-width: 0 } .rows td.id { order: 1 } .rows td.n { order: 2; padding-right: 0 }
   .rows td.at { order: 3; color: var(--soft) } .rows td.day { order: 4; color: var(--soft); font-size: 13px }
-  .rows td.day:empty { display: none } .rows td.why { order: 5; grid-column: 1 / -1 } .rows td.more { grid-column: 1 / -1 }
+  .rows td.day { text-align: right } .rows td.day:empty { display: none } .rows td.why { order: 5; grid-column: 1 / -1 } .rows td.more { grid-column: 1 / -1 }
 }
 @media print {
   :root { --ink: #000; --soft: #444; --paper: #fff; --card: #fff; --line: #bbb; --faint: #fff; --good: #064; --bad: #900;

@@ -1,0 +1,64 @@
+/** How a file goes to the server: with its length said before, and counted as it leaves. */
+import { mkdirSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openServer } from '../../src/cli/reconcile/api.ts'
+import { makeFolder } from './command.fixture.ts'
+
+const folder = makeFolder()
+const BYTES = 3_000_000
+const heard: { length: string | undefined; coding: string | undefined; bytes: number }[] = []
+const server = createServer((request, response) => {
+  let bytes = 0
+  request.on('data', (chunk: Buffer) => (bytes += chunk.length))
+  request.on('end', () => {
+    const { 'content-length': length, 'transfer-encoding': coding } = request.headers
+    if (request.method === 'POST') heard.push({ length, coding, bytes })
+    response.setHeader('content-type', 'application/json').end('{"id":"rst_1","name":"large.csv"}')
+  })
+})
+beforeAll(async () => {
+  await new Promise<void>(resolve => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const { port } = server.address() as AddressInfo
+  mkdirSync(join(folder.path, '.bursar'))
+  const unused = 'unused'
+  folder.write(
+    '.bursar/credentials.json',
+    JSON.stringify({
+      api_url: `http://127.0.0.1:${port}`,
+      account_id: unused,
+      secret_key: unused,
+      publishable_key: unused,
+      dashboard_url: unused,
+      dashboard_email: unused,
+      dashboard_password: unused,
+      simulator_url: unused,
+    }),
+  )
+  folder.write('large.csv', Buffer.alloc(BYTES, 'x'))
+  process.env.BURSAR_DATA_DIR = join(folder.path, '.bursar')
+})
+afterAll(async () => {
+  await new Promise(resolve => {
+    server.close(resolve)
+    server.closeAllConnections()
+  })
+  delete process.env.BURSAR_DATA_DIR
+  folder.remove()
+})
+
+test('a file is sent whole, its length is said before, and whoever waits hears how much has left', async () => {
+  const told: [number, number][] = []
+  const { upload } = await openServer()
+  const query = new URLSearchParams({ name: 'large.csv' })
+  const statement = await upload(query, join(folder.path, 'large.csv'), 'key', (...of) => told.push(of))
+  expect(statement).toEqual({ id: 'rst_1', name: 'large.csv' })
+  expect(heard).toEqual([{ length: `${BYTES}`, coding: undefined, bytes: BYTES }])
+  expect(told.length).toBeGreaterThan(10)
+  expect(told.at(-1)).toEqual([BYTES, BYTES])
+  expect(told.map(([done]) => done)).toEqual(told.map(([done]) => done).toSorted((a, b) => a - b))
+})
