@@ -179,7 +179,7 @@ test(
     expect(of('right')?.candidates.map(({ row }: Json) => row)).toEqual([1, 2])
     expect(findings.find(({ status }) => status === 'unmatched')).not.toHaveProperty('candidates')
     expect(folder.read('choice/report.html')).toContain(
-      'could be any of 2 rows within 3 days<br><span class="soft">right.csv line 3</span> <span class="id">r2</span><br><span class="soft">right.csv line 2</span> <span class="id">r&lt;1&gt;</span>',
+      'could be any of 2 rows within 3 days<span class="soft">in right.csv:</span><span class="candidate"><span class="soft">line 3</span> <span class="id">r2</span></span>',
     )
     const asked = await folder.run('reconcile', 'left.csv', 'right.csv', '--json')
     const [first] = (JSON.parse(asked.out) as Json).findings.filter(

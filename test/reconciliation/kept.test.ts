@@ -108,6 +108,35 @@ test(
 )
 
 test(
+  'candidates, turned signs, pairs without an id and totals are told of a run that is kept as of files',
+  async () => {
+    const some = (of: string, count: number) =>
+      Array.from({ length: count }, (_, i) => `${of}${i},1.00,2026-11-20`)
+    const file = (...rows: string[]) => `Ref,Amount,Date\n${rows.map(row => `${row}\n`).join('')}`
+    folder.write('ours.csv', file(...some('a', 2), 'o,7.00,2026-11-20', 'Saldo,9.00,', 't,5.00,2026-11-20'))
+    folder.write('theirs.csv', file(...some('b', 11), 'p,7.00,2026-11-21', 't,5.01,2026-11-20'))
+    folder.write('plus.csv', file(...some('c', 5)))
+    folder.write('minus.csv', file(...some('c', 5)).replaceAll(',1', ',-1'))
+    for (const files of [
+      ['ours.csv', 'theirs.csv'],
+      ['theirs.csv', 'ours.csv'],
+      ['plus.csv', 'minus.csv'],
+      // Turned where nothing was to be turned.
+      ['plus.csv', 'plus.csv', '--flip', 'left'],
+    ]) {
+      const args = [...files, '--currency', 'eur', '--json']
+      const [kept, alone] = [await reconcile('--keep', ...args), await reconcile(...args)].map(({ out }) =>
+        JSON.parse(out),
+      )
+      expect(kept.findings).toEqual(alone.findings)
+      expect([kept.hint, kept.matched_without_id]).toEqual([alone.hint, alone.matched_without_id])
+      expect(kept.hint ?? kept.matched_without_id).toBeDefined()
+    }
+  },
+  TEST_MS,
+)
+
+test(
   'runs are listed and shown again, with their report, under the same exit codes',
   async () => {
     await reconcile('--keep', 'ledger.csv', 'bank.csv', ...MAPPED)
