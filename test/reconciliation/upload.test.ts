@@ -53,9 +53,11 @@ afterAll(async () => {
 
 test('a file is sent whole, its length is said before, and whoever waits hears how much has left', async () => {
   const told: [number, number][] = []
-  const { upload } = await openServer()
+  const opened = await openServer()
   const query = new URLSearchParams({ name: 'large.csv' })
-  const statement = await upload(query, join(folder.path, 'large.csv'), 'key', (...of) => told.push(of))
+  const statement = await opened.upload(query, join(folder.path, 'large.csv'), 'key', (...of) =>
+    told.push(of),
+  )
   expect(statement).toEqual({ id: 'rst_1', name: 'large.csv' })
   expect(heard).toEqual([{ length: `${BYTES}`, coding: undefined, bytes: BYTES }])
   expect(told.length).toBeGreaterThan(10)
