@@ -5,6 +5,7 @@ import { systemClock } from '#kernel'
 import type { Line } from '../line.ts'
 import { numbered } from '../matching/arbitraries.ts'
 import { placeAll } from '../matching/index.ts'
+import { reportOfKept } from '../report/of-kept.ts'
 import { DEFAULT_RULES } from '../rules.ts'
 import { findRun, type Stage } from './object.ts'
 import { useRuns } from './testing.ts'
@@ -96,4 +97,27 @@ test('no stage of a large run reads a row more than a few times, with statistics
   const expected = homes.left.filter(home => home.status === 'discrepant').length
   const found = totals?.sums.find(sum => sum.side === 'left' && sum.status === 'discrepant')?.rows
   expect([status, found]).toEqual(['succeeded', expected])
+}, 300_000)
+
+/** The report shows fifty groups of either side, here of one row each, and looks each of them up a few times. */
+const REPORT_READS_MOST = 1_000
+
+test('rows that are alike and have no counterpart are read as often as others, and their report reads what it shows', async () => {
+  const alike = (name: string) =>
+    numbered(Array.from({ length: ROWS }, (_, at) => ({ ...line(`${name}-${at}`, 700), date: null })))
+  const sides = { left: alike('ours'), right: alike('theirs') }
+  const run_id = await opened.ask({ ...sides, rules: DEFAULT_RULES, decisions: [] })
+  const read = await work(run_id)
+  for (const [stage, rows] of Object.entries(read)) {
+    expect.soft(rows, `${stage}: ${rows} of ${2 * ROWS} rows`).toBeLessThan(6 * 2 * ROWS)
+  }
+  const run = await findRun(db, opened.tenant, run_id)
+  expect(run.totals?.sums.map(({ status, rows }) => [status, rows])).toEqual([
+    ['unmatched', ROWS],
+    ['unmatched', ROWS],
+  ])
+  const before = await fetched()
+  await reportOfKept(db, run)
+  const shown = (await fetched()) - before
+  expect(shown, `the report read ${shown} rows`).toBeLessThan(REPORT_READS_MOST)
 }, 300_000)
