@@ -103,6 +103,13 @@ test('of twenty thousand standing decisions those alone are read that name the r
     const together = await ask(run, right)
     expect(together.refused).toContain('right[1]: row 2')
     expect(together.read / right.length, statistics).toBeLessThan(READ_MOST)
+    // A run that is asked for reads the newest, and no others.
+    const newest = await opened.db.as(opened.tenant).transaction(async tx => {
+      const before = await fetched(tx)
+      const { length } = await standingDecisions(tx, opened.tenant)
+      return { length, read: (await fetched(tx)) - before }
+    })
+    expect(newest, statistics).toEqual({ length: STANDING / 2, read: STANDING / 2 })
   }
 })
 
