@@ -12,6 +12,7 @@ const BYTES = 3_000_000
 const heard: { length: string | undefined; coding: string | undefined; bytes: number }[] = []
 const server = createServer((request, response) => {
   let bytes = 0
+  if (request.url?.includes('name=torn')) request.socket.destroy()
   request.on('data', (chunk: Buffer) => (bytes += chunk.length))
   request.on('end', () => {
     const { 'content-length': length, 'transfer-encoding': coding } = request.headers
@@ -63,4 +64,15 @@ test('a file is sent whole, its length is said before, and whoever waits hears h
   expect(told.length).toBeGreaterThan(10)
   expect(told.at(-1)).toEqual([BYTES, BYTES])
   expect(told.map(([done]) => done)).toEqual(told.map(([done]) => done).toSorted((a, b) => a - b))
+})
+
+test('a connection that breaks off is told with its reason', async () => {
+  const opened = await openServer()
+  const sent = opened.upload(
+    new URLSearchParams({ name: 'torn' }),
+    join(folder.path, 'large.csv'),
+    'key',
+    () => undefined,
+  )
+  await expect(sent).rejects.toThrow(/^sending to http:\/\/127\.0\.0\.1:\d+ broke off: (?!fetch failed)\w/)
 })

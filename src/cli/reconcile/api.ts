@@ -92,11 +92,20 @@ export async function openServer(): Promise<Server> {
         body: ReadableStream.from(piecesOf(path, done => onBytes(done, size))),
         duplex: 'half',
         signal: AbortSignal.timeout(UPLOAD_MS),
+      }).catch((error: unknown) => {
+        throw brokenOff(api_url, error)
       })
       return JSON.parse(await textOf(response)) as KeptStatement
     },
     page: async path => textOf(await reach(api_url, path, { headers: { authorization } })),
   }
+}
+
+/** What fetch says of a connection that breaks is two words; why stands behind them. */
+function brokenOff(api_url: string, error: unknown): Error {
+  const { cause, message } = error as Error
+  const why = cause instanceof Error ? cause.message : message
+  return new Error(`sending to ${api_url} broke off: ${why}`, { cause: error })
 }
 
 /** A piece is asked for when the one before was taken: what is counted has left. */

@@ -92,7 +92,9 @@ export function runText(run: ShownRun, report: ReportedRun, files: readonly stri
     '',
     ...verdict(report),
     ...(report.turned === null ? [] : [`  ${turnedHint(run, report.turned)}`]),
-    ...(report.without_id.pairs === 0 ? [] : [`  ${withoutIdInWords(report.without_id)} ${BY_DATE}`]),
+    ...(report.without_id.pairs === 0 && report.without_id.is_all
+      ? []
+      : [`  ${withoutIdInWords(report.without_id)} ${BY_DATE}`]),
     ...undatedHints(run, report).map(hint => `  ${visible(hint)}`),
     ...troubles(report, shortNames(names)),
     ...findings(report, shortNames(names)),

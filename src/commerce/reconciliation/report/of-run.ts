@@ -3,6 +3,7 @@ import type { FileRun, Item, SideSummary } from '../engine/face.ts'
 import type { Suggestion } from '../home.ts'
 import type { Status } from '../rules.ts'
 import { type NamedItem, namingCandidates } from './candidates.ts'
+import { mayHaveMetWithoutId } from './look-through.ts'
 import { mappingInWords } from './mapping.ts'
 import type { ReportedRun, ReportedSide, ReportedSuggestion } from './report.ts'
 import { createSampler } from './sample.ts'
@@ -48,11 +49,11 @@ export async function reportOf(
     await onFinding?.(told)
   }
   const without_id = { pairs: 0, is_all: true }
-  if (needsRows(run)) {
+  if (await needsRows(run)) {
     let rows = 0
     for await (const item of run.items()) {
       if (rows === ROWS_LOOKED_THROUGH_MOST) {
-        without_id.is_all = false
+        without_id.is_all = !(await mayHaveMetWithoutId(run))
         break
       }
       rows += 1
@@ -76,11 +77,10 @@ export async function reportOf(
   }
 }
 
-/** Whether anything of the list of all rows is shown: pairs can meet without an id where both sides have dates. */
-const needsRows = ({ counts, left, right }: FileRun): boolean =>
-  SHOWN_BESIDE.some(status => counts.left[status] + counts.right[status] > 0) ||
-  (counts.left.matched > 0 &&
-    [left, right].every(({ mapping }) => mapping?.columns?.date !== undefined || !mapping?.columns))
+/** Whether anything of the list of all rows is shown. */
+const needsRows = async (run: FileRun): Promise<boolean> =>
+  SHOWN_BESIDE.some(status => run.counts.left[status] + run.counts.right[status] > 0) ||
+  (run.counts.left.matched > 0 && (await mayHaveMetWithoutId(run)))
 
 export const sideOf = (side: SideSummary): ReportedSide => ({
   ...side,

@@ -182,14 +182,14 @@ ${shown < list.rows ? html`<p class="more">${shownCount(list.rows - shown)}${sho
 
 /** Matched, and worth a look: what the ids of one side are, the other does not say. */
 function withoutId({ without_id, samples }: ReportedRun, names: Names, { items_file }: PageOptions): Html {
-  if (without_id.pairs === 0) return html``
+  if (without_id.pairs === 0 && without_id.is_all) return html``
   const groups = samples.get('matched') ?? []
-  const more = without_id.pairs - groups.length
+  const has_more = without_id.pairs > groups.length || !without_id.is_all
   return html`<section id="without_id"><h2>Matched by amount and date, not by id <span class="soft">${withoutIdInWords(without_id)}</span></h2>
 <p class="soft">Their ids differ, and nothing else on either side could be meant. Nobody needs to act; whoever doubts a
 match finds it here.</p>
 ${groups.length === 0 ? '' : groupsTable(groups, names)}
-${more > 0 ? html`<p class="more">${shownCount(more)}${groups.length === 0 ? '' : ' more'} in ${items_file}, by the passes window and tolerance.</p>` : ''}</section>
+${has_more ? html`<p class="more">All of them are in ${items_file}, by the passes window and tolerance.</p>` : ''}</section>
 `
 }
 

@@ -65,9 +65,9 @@ export const turnedInWords = ({ ids, of, is_sample }: Turned): string =>
     ? `${shownCount(ids)} of the first ${counted(of, 'id')} that both sides know and say differently agree with the sign turned`
     : `${shownCount(ids)} of ${counted(of, 'id')} that both sides know agree with the sign turned`
 
-/** `12 pairs`; of a run too large to be looked through, `12 pairs or more`. */
+/** `12 pairs`; of a run too large to be looked through, `12 pairs or more`, and where none is among its first rows, `some pairs`. */
 export const withoutIdInWords = ({ pairs, is_all }: WithoutId): string =>
-  `${counted(pairs, 'pair')}${is_all ? '' : ' or more'}`
+  pairs === 0 && !is_all ? 'some pairs' : `${counted(pairs, 'pair')}${is_all ? '' : ' or more'}`
 
 /** The rules of a run as sentences. */
 export function rulesInWords({ as_of, date_window_days, timing_days, tolerance }: Rules): string[] {
