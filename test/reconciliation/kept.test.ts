@@ -108,6 +108,29 @@ test(
 )
 
 test(
+  'runs are listed and shown again, with their report, under the same exit codes',
+  async () => {
+    await reconcile('--keep', 'ledger.csv', 'bank.csv', ...MAPPED)
+    const clean = await reconcile('--keep', 'ledger.csv', 'same.csv')
+    expect(clean.code).toBe(0)
+    const [id = ''] = /rec_\w+/.exec(clean.out) ?? []
+    const listed = await reconcile('runs')
+    expect(listed).toMatchObject({ code: 0, err: '' })
+    expect(listed.out.split('\n')[2]).toMatch(
+      new RegExp(`^${id}  \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d  ledger\\.csv  same\\.csv  clean$`),
+    )
+    expect(listed.out).toContain('2 discrepant, 2 unmatched')
+    expect(JSON.parse((await reconcile('runs', '--limit', '1', '--json')).out).runs).toMatchObject([{ id }])
+    const shown = await reconcile('show', id, '--report', 'report.html')
+    expect(shown).toMatchObject({ code: 0, err: '' })
+    expect(shown.out).toBe(clean.out)
+    expect(folder.read('report.html')).toContain('Clean: every row of both sides is explained.')
+    expect(JSON.parse((await reconcile('show', id, '--json')).out)).toMatchObject({ matched: 3, run_id: id })
+  },
+  TEST_MS,
+)
+
+test(
   'candidates, turned signs, pairs without an id and totals are told of a run that is kept as of files',
   async () => {
     const some = (of: string, count: number) =>
@@ -132,29 +155,6 @@ test(
       expect([kept.hint, kept.matched_without_id]).toEqual([alone.hint, alone.matched_without_id])
       expect(kept.hint ?? kept.matched_without_id).toBeDefined()
     }
-  },
-  TEST_MS,
-)
-
-test(
-  'runs are listed and shown again, with their report, under the same exit codes',
-  async () => {
-    await reconcile('--keep', 'ledger.csv', 'bank.csv', ...MAPPED)
-    const clean = await reconcile('--keep', 'ledger.csv', 'same.csv')
-    expect(clean.code).toBe(0)
-    const [id = ''] = /rec_\w+/.exec(clean.out) ?? []
-    const listed = await reconcile('runs')
-    expect(listed).toMatchObject({ code: 0, err: '' })
-    expect(listed.out.split('\n')[2]).toMatch(
-      new RegExp(`^${id}  \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d  ledger\\.csv  same\\.csv  clean$`),
-    )
-    expect(listed.out).toContain('2 discrepant, 2 unmatched')
-    expect(JSON.parse((await reconcile('runs', '--limit', '1', '--json')).out).runs).toMatchObject([{ id }])
-    const shown = await reconcile('show', id, '--report', 'report.html')
-    expect(shown).toMatchObject({ code: 0, err: '' })
-    expect(shown.out).toBe(clean.out)
-    expect(folder.read('report.html')).toContain('Clean: every row of both sides is explained.')
-    expect(JSON.parse((await reconcile('show', id, '--json')).out)).toMatchObject({ matched: 3, run_id: id })
   },
   TEST_MS,
 )
