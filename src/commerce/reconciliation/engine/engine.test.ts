@@ -159,14 +159,11 @@ describe('the file engine', () => {
     expect(tuesday.is_clean).toBe(true)
   })
 
-  test('tells a formula from a text in what people open, and reads it back as it was', async () => {
+  test('keeps findings as they were, however a spreadsheet would take them', async () => {
     const found = await run({
       left: 'id,amount,currency,text\n=1+1,-5,usd,@x\n\'=1,6,usd,"a ""b"",\nc"\n',
       right: 'id,amount,currency\n',
     })
-    const text = readFileSync(join(found.directory, '.bursar-findings.csv'), 'utf8')
-    expect(text).toContain("'=1+1,-5,usd")
-    expect(text).toContain("''=1,6,usd")
     expect(await all(found.findings())).toMatchObject([
       { id: '=1+1', amount: -5n, text: '@x' },
       { id: "'=1", amount: 6n, text: 'a "b",\nc' },

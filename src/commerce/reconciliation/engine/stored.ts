@@ -5,7 +5,7 @@ import type { Side } from '../line.ts'
 import { CLEAN_STATUSES, type Rules, STATUSES, type Status } from '../rules.ts'
 import { type Directory, FINDINGS } from './directory.ts'
 import type { FileRun, Item, SideSummary, StatusSum } from './face.ts'
-import { isPass, isStatus, unsafe } from './write.ts'
+import { isPass, isStatus } from './write.ts'
 
 /** What `run.json` holds. Its text is the same whenever the run is the same. */
 export interface StoredRun {
@@ -56,27 +56,27 @@ export function fileRun(run: StoredRun, directory: Directory, is_stored: boolean
     ...run,
     is_stored,
     directory: directory.path,
-    items: () => readItems(directory.result('items.csv'), cell => cell),
-    findings: () => readItems(directory.result(FINDINGS), unsafe),
+    items: () => readItems(directory.result('items.csv')),
+    findings: () => readItems(directory.result(FINDINGS)),
   }
 }
 
-async function* readItems(path: string, clean: (cell: string) => string): AsyncIterable<Item> {
+async function* readItems(path: string): AsyncIterable<Item> {
   let is_header = true
   for await (const cells of readCells(path)) {
-    if (!is_header) yield* itemsOf(cells, clean)
+    if (!is_header) yield* itemsOf(cells)
     is_header = false
   }
 }
 
 /** One, or the two rows of a pair that say the same. */
-function* itemsOf(cells: readonly string[], clean: (cell: string) => string): Iterable<Item> {
+function* itemsOf(cells: readonly string[]): Iterable<Item> {
   const [left_row, left_line, right_row, right_line, id = '', amount = '', currency = '', ...more] = cells
   const [date, batch, status = '', pass = '', group = '', reason, decision_id, text] = more
   if (!isStatus(status) || !isPass(pass)) throw new Error(`${status} by ${pass} is no result of a run`)
-  const or = (cell: string | undefined) => (cell === undefined || cell === '' ? null : clean(cell))
+  const or = (cell: string | undefined) => (cell === undefined || cell === '' ? null : cell)
   const said = {
-    id: clean(id),
+    id,
     amount: BigInt(amount),
     currency,
     date: or(date),

@@ -52,21 +52,6 @@ export async function writeItems(
     ) to ${quoted(path)} (format csv, header ${has_header}, delimiter ',', quote '"', escape '"')`)
 }
 
-/**
- * A cell that a spreadsheet would take for a formula gets an apostrophe in front, which spreadsheets do not show, and
- * so does one that begins with an apostrophe, so that reading it back is exact. Amounts are numbers and stay.
- */
-const safeSql = (name: string) => `case when starts_with(${name}, '=') or starts_with(${name}, '+')
-  or starts_with(${name}, '-') or starts_with(${name}, '@') or starts_with(${name}, '''')
-  or starts_with(${name}, chr(9)) or starts_with(${name}, chr(13)) then '''' || ${name} else ${name} end as ${name}`
-
-/** The same of a cell at hand. */
-export const safe = (cell: string | null): string | null =>
-  cell !== null && /^['=+\-@\t\r]/.test(cell) ? `'${cell}` : cell
-
-/** The way back of the apostrophe in front. */
-export const unsafe = (cell: string): string => (/^'['=+\-@\t\r]/.test(cell) ? cell.slice(1) : cell)
-
 export async function writeFindings(duck: Duck, path: string): Promise<void> {
   const findings = FINDING_STATUSES.map(quoted).join(', ')
   const found = (side: Side) => `
@@ -78,9 +63,8 @@ export async function writeFindings(duck: Duck, path: string): Promise<void> {
   // Statuses are in the order of their type.
   await duck.run(`
     copy (
-      select left_row, left_line, right_row, right_line, ${safeSql('id')}, amount, currency, date,
-        ${safeSql('batch')}, status, pass, ${GROUP_TEXT} as "group", ${safeSql('reason')}, decision_id,
-        ${safeSql('text')}
+      select left_row, left_line, right_row, right_line, id, amount, currency, date, batch, status, pass,
+        ${GROUP_TEXT} as "group", reason, decision_id, text
       from (${found('left')} union all ${found('right')}) f
       order by f.status, f."group" < 0, abs(f."group"), f.left_row nulls last, f.right_row
     ) to ${quoted(path)} (format csv, header, delimiter ',', quote '"', escape '"')`)
