@@ -2,6 +2,7 @@
  * Two threads that do the tasks of a run side by side, one for each file or for half of the rows. Small files are done
  * by the thread at hand, which is over before another would have started. What comes out is the same.
  */
+import { getCompileCacheDir } from 'node:module'
 import { Worker } from 'node:worker_threads'
 import { type Answer, perform, type Task } from './tasks.ts'
 
@@ -25,8 +26,13 @@ export class Crew {
 
   #start(threads: number): Worker[] {
     const here = new URL('./worker.ts', import.meta.url)
-    // Without the flags of this process, of which some are not for threads.
-    const options = { execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } }
+    const options = {
+      // Without the flags of this process, of which some are not for threads.
+      execArgv: [],
+      // A thread knows nothing of the cache of the one that starts it, and would compile what has been compiled.
+      env: { ...process.env, NODE_COMPILE_CACHE: getCompileCacheDir() },
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    }
     const count = Math.min(threads, this.#count)
     while (this.#workers.length < count) this.#workers.push(new Worker(here, options))
     return this.#workers

@@ -8,7 +8,7 @@ import { CLEAN_STATUSES, type Rules, STATUSES } from '../rules.ts'
 import type { Rest } from './decided.ts'
 import type { StatusSum } from './face.ts'
 import { SIDES } from './match.ts'
-import { addSums, ITEM_COLUMNS, safe } from './write.ts'
+import { addSums, ITEM_COLUMNS } from './write.ts'
 
 interface Placed {
   line: Line
@@ -51,7 +51,8 @@ export class Few implements Rest {
   async writeFindings(path: string): Promise<void> {
     const findings = [...this.#placed.left, ...this.#placed.right]
       .filter(({ home }) => !CLEAN_STATUSES.includes(home.status))
-      .sort(compareFindings)
+      .map(rankOf)
+      .sort(compareRanks)
     await writeFile(path, [`${ITEM_COLUMNS},text\n`, ...findings.map(findingOf)].join(''))
   }
 
@@ -86,32 +87,43 @@ function itemOf(left: Placed | null, right: Placed | null): string {
   if (placed === null) return ''
   const { id, amount, currency, date, batch } = placed.line
   const { status, pass, group, reason, decision_id } = placed.home
-  const said = [id, amount, currency, date, batch, status, pass, group, reason, decision_id]
+  const said = [id, amount, currency, date, batch, status, pass, group, quoted(reason), quoted(decision_id)]
   return row([left?.line.row, left?.line.line, right?.line.row, right?.line.line, ...said])
 }
 
-function findingOf({ line, home }: Placed): string {
+function findingOf({ placed: { line, home } }: Ranked): string {
   const { id, amount, currency, date, batch, text } = line
   const { side, status, pass, group, reason, decision_id } = home
   const place = side === 'left' ? [line.row, line.line, null, null] : [null, null, line.row, line.line]
-  const said = [safe(id), amount, currency, date, safe(batch), status, pass, group, safe(reason), decision_id]
-  return row([...place, ...said, safe(text)])
+  const said = [id, amount, currency, date, batch, status, pass, group, quoted(reason), quoted(decision_id)]
+  return row([...place, ...said, text])
 }
 
-function compareFindings(a: Placed, b: Placed): number {
-  return (
-    STATUSES.indexOf(a.home.status) - STATUSES.indexOf(b.home.status) ||
-    a.home.group.charCodeAt(0) - b.home.group.charCodeAt(0) ||
-    Number(a.home.group.slice(1)) - Number(b.home.group.slice(1)) ||
-    (a.home.side === b.home.side ? a.line.row - b.line.row : a.home.side === 'left' ? -1 : 1)
-  )
+/** A finding with what its place in the list depends on. */
+interface Ranked {
+  placed: Placed
+  status: number
+  group_side: number
+  group: number
 }
+
+const rankOf = (placed: Placed): Ranked => ({
+  placed,
+  status: STATUSES.indexOf(placed.home.status),
+  group_side: placed.home.group.charCodeAt(0),
+  group: Number(placed.home.group.slice(1)),
+})
+
+/** Rows of one side come in their order, the left ones first, and a sort leaves equals as they came. */
+const compareRanks = (a: Ranked, b: Ranked): number =>
+  a.status - b.status || a.group_side - b.group_side || a.group - b.group
 
 type Cell = string | number | bigint | null | undefined
 
-const row = (cells: readonly Cell[]) => `${cells.map(cell).join(',')}\n`
+/** What is absent is an empty cell. */
+const row = (cells: readonly Cell[]) => `${cells.join(',')}\n`
 
-function cell(value: Cell): string {
-  const text = `${value ?? ''}`
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+/** Cells of plain rows need no quotes; what was said of them may. */
+function quoted(text: string | null): string | null {
+  return text !== null && /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }

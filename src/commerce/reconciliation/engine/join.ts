@@ -4,8 +4,9 @@
  */
 import { rmSync } from 'node:fs'
 import { Out } from './out.ts'
-import { findCells, isEqual, type Layout, newEnds } from './rows.ts'
+import { findCells, type Layout, newEnds } from './rows.ts'
 import { HEAD_WORDS, Part } from './split.ts'
+import { isEqual } from './words.ts'
 
 export interface JoinTask {
   name: 'join'
@@ -109,7 +110,7 @@ const idFrom = (side: Part, start: number) => bytesAt(start) + ((side.words[star
 const idTo = (side: Part, start: number) => idFrom(side, start) + ((side.words[start + 3] as number) & 0xffff)
 
 const hasId = (a: Part, at: number, b: Part, other: number) =>
-  isEqual(a.bytes, idFrom(a, at), idTo(a, at), b.bytes, idFrom(b, other), idTo(b, other))
+  isEqual(a.view, idFrom(a, at), idTo(a, at), b.view, idFrom(b, other), idTo(b, other))
 
 /**
  * Whether rows of one id say the same: what is written alike does, and a column that one side lacks is empty. Where
@@ -130,15 +131,15 @@ function comparison(left: Side, right: Side, kept: ReadonlySet<string>) {
     return true
   }
   const areCellsSame = (at: number, other: number) => {
-    findCells(left.bytes, bytesAt(at), a)
-    findCells(right.bytes, bytesAt(other), b)
+    findCells(left.bytes, left.view, bytesAt(at), a)
+    findCells(right.bytes, right.view, bytesAt(other), b)
     for (const [l, r] of pairs) {
       // The place of nothing: before the first cell, where it has no length.
       const l_from = l === -1 ? 0 : (a[l] as number) + 1
       const r_from = r === -1 ? 0 : (b[r] as number) + 1
       const l_to = l === -1 ? 0 : (a[l + 1] as number)
       const r_to = r === -1 ? 0 : (b[r + 1] as number)
-      if (!isEqual(left.bytes, l_from, l_to, right.bytes, r_from, r_to)) return false
+      if (!isEqual(left.view, l_from, l_to, right.view, r_from, r_to)) return false
     }
     return true
   }

@@ -1,35 +1,26 @@
 /** A file that is written in pieces of a few bytes, as rows are. */
 import { closeSync, createReadStream, createWriteStream, openSync, writeSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
+import { putDigits, SPARE_BYTES } from './words.ts'
 
 const BUFFER_BYTES = 64 << 10
 
-/** Of a number of a row. */
-const DIGITS_MOST = 10
-
-/** Whole numbers from 0. Answers where they end. */
-export function putDigits(buffer: Uint8Array, at: number, value: number): number {
-  let end = at + 1
-  for (let above = 10; above <= value; above *= 10) end++
-  let left = value | 0
-  for (let place = end - 1; place >= at; place--) {
-    const above = (left / 10) | 0
-    buffer[place] = 0x30 + left - above * 10
-    left = above
-  }
-  return end
-}
+/** Of a number of a row, with what is written over behind it. */
+const DIGITS_MOST = 10 + SPARE_BYTES
 
 /** A file that is written in small pieces. */
 export class Out {
   readonly #file: number
   readonly buffer: Buffer
+  /** The same bytes. */
+  readonly view: DataView
   #length = 0
   #is_open = true
 
   constructor(path: string, buffer_bytes = BUFFER_BYTES) {
     this.#file = openSync(path, 'w')
-    this.buffer = Buffer.allocUnsafe(buffer_bytes)
+    this.buffer = Buffer.allocUnsafeSlow(buffer_bytes)
+    this.view = new DataView(this.buffer.buffer)
   }
 
   write(bytes: Uint8Array, from: number, to: number): void {
@@ -56,7 +47,7 @@ export class Out {
   }
 
   digits(value: number): void {
-    this.filled(putDigits(this.buffer, this.reserve(DIGITS_MOST), value))
+    this.filled(putDigits(this.view, this.reserve(DIGITS_MOST), value))
   }
 
   byte(value: number): void {

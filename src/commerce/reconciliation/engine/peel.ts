@@ -15,7 +15,7 @@ import type { PlainFile } from './rows.ts'
  * Bytes of both sides that are joined at once: with what is kept of each row they fit in a processor's cache, where
  * the join of a million rows took a quarter of the time that it took over all of them at once.
  */
-const PARTITION_BYTES = 2 << 20
+const PARTITION_BYTES = 512 << 10
 /** Files a process surely may have open, twice this; a join of 10 M rows is then of 6 MB at once. */
 const PARTITIONS_MOST = 100
 

@@ -11,8 +11,8 @@ import type { Mapping, Statement } from '../reading/statement.ts'
 import {
   amountAt,
   CELLS_MOST,
+  type Ends,
   findCells,
-  hashOf,
   isPlainRow,
   keyOf,
   type Layout,
@@ -21,9 +21,10 @@ import {
 } from './rows.ts'
 import { ROW_BYTES_MOST, Split } from './split.ts'
 import { type CurrencySum, Tally } from './tally.ts'
+import { hashOf, SPARE_BYTES } from './words.ts'
 
 /** Few enough pieces that none counts, and so many that what is done with each is soon compiled. */
-const PIECE_BYTES = 128 << 10
+const PIECE_BYTES = 64 << 10
 
 const [LF, CR, QUOTE, NUL] = [0x0a, 0x0d, 0x22, 0x00]
 
@@ -123,33 +124,20 @@ export function readPlain(
   const half = statSync(path).size / 2
   const hash = createHash('sha256')
   const tally = new Tally()
-  const ends = newEnds()
   const split = new Split(parts)
+  const desk = { layout, seed, tally, split, ends: newEnds() }
   let middle: Place | null = null
   let rows = -1
   try {
-    for (const { piece, raw, end_at } of wholeLines(path)) {
-      hash.update(raw)
-      if (!isPlainText(piece)) return null
-      let at = rows === -1 ? piece.indexOf(LF) + 1 : 0
-      if (rows === -1) rows = 0
-      while (at < piece.length) {
-        const cells = findCells(piece, at, ends)
-        const end = ends[cells] as number
-        if (cells !== layout.cells || end - at >= ROW_BYTES_MOST || !isPlainRow(piece, ends, layout))
-          return null
-        rows++
-        tally.add(
-          keyOf(piece, (ends[layout.currency] as number) + 1),
-          amountAt(piece, (ends[layout.amount] as number) + 1, ends[layout.amount + 1] as number),
-        )
-        const from = (ends[layout.id] as number) + 1
-        const to = ends[layout.id + 1] as number
-        split.add(piece, at, end, from, to, hashOf(piece, from, to, seed), rows)
-        at = (ends[cells + 1] as number) + 1
-      }
-      if (middle === null && end_at >= half) middle = { at: end_at, rows }
-      onBytes(raw.length)
+    for (const piece of wholeLines(path)) {
+      hash.update(piece.raw)
+      if (!isPlainText(piece.bytes)) return null
+      const read =
+        rows === -1 ? readRows(desk, piece, piece.bytes.indexOf(LF) + 1, 0) : readRows(desk, piece, 0, rows)
+      if (read === null) return null
+      rows = read
+      if (middle === null && piece.end_at >= half) middle = { at: piece.end_at, rows }
+      onBytes(piece.raw.length)
     }
     split.finish()
   } finally {
@@ -159,17 +147,52 @@ export function readPlain(
   return { sha256: hash.digest('hex'), rows, sums: tally.sums(), middle }
 }
 
-function isPlainText(piece: Buffer): boolean {
-  if (piece.includes(QUOTE) || piece.includes(NUL) || !isUtf8(piece)) return false
-  for (let at = piece.indexOf(CR); at !== -1; at = piece.indexOf(CR, at + 1)) {
-    if (piece[at + 1] !== LF) return false
+interface Desk {
+  layout: Layout
+  seed: number
+  tally: Tally
+  split: Split
+  ends: Ends
+}
+
+/** The rows of one piece, behind row number `row`. Answers the number of the last; null when one is not plain. */
+function readRows(
+  { layout, seed, tally, split, ends }: Desk,
+  { bytes, view }: Piece,
+  from: number,
+  row: number,
+): number | null {
+  let number = row
+  for (let at = from; at < bytes.length; ) {
+    const cells = findCells(bytes, view, at, ends)
+    const end = ends[cells] as number
+    if (cells !== layout.cells || end - at >= ROW_BYTES_MOST || !isPlainRow(bytes, ends, layout)) return null
+    number++
+    tally.add(
+      keyOf(bytes, (ends[layout.currency] as number) + 1),
+      amountAt(bytes, (ends[layout.amount] as number) + 1, ends[layout.amount + 1] as number),
+    )
+    const id = (ends[layout.id] as number) + 1
+    const id_end = ends[layout.id + 1] as number
+    split.add(view, at, end, id, id_end, hashOf(view, id, id_end, seed), number)
+    at = (ends[cells + 1] as number) + 1
+  }
+  return number
+}
+
+function isPlainText(bytes: Buffer): boolean {
+  if (bytes.includes(QUOTE) || bytes.includes(NUL) || !isUtf8(bytes)) return false
+  for (let at = bytes.indexOf(CR); at !== -1; at = bytes.indexOf(CR, at + 1)) {
+    if (bytes[at + 1] !== LF) return false
   }
   return true
 }
 
-interface Piece {
+export interface Piece {
   /** Whole lines, in memory that the next piece takes again. */
-  piece: Buffer
+  bytes: Buffer
+  /** The same bytes. */
+  view: DataView
   /** What was read for it. */
   raw: Buffer
   /** Where in the file it ends. */
@@ -183,7 +206,8 @@ interface Piece {
 export function* wholeLines(path: string, from = 0, to = Infinity): Iterable<Piece> {
   const file = openSync(path, 'r')
   // Room for the end of a last line that has none.
-  const buffer = Buffer.allocUnsafeSlow(PIECE_BYTES + 1)
+  const buffer = Buffer.allocUnsafeSlow(PIECE_BYTES + 1 + SPARE_BYTES)
+  const view = new DataView(buffer.buffer)
   let kept = 0
   try {
     for (let at = from; ; ) {
@@ -199,7 +223,7 @@ export function* wholeLines(path: string, from = 0, to = Infinity): Iterable<Pie
         end = filled + 1
       }
       const taken = Math.min(end, filled)
-      yield { piece: buffer.subarray(0, end), raw, end_at: at - (filled - taken) }
+      yield { bytes: buffer.subarray(0, end), view, raw, end_at: at - (filled - taken) }
       buffer.copyWithin(0, taken, filled)
       kept = filled - taken
     }

@@ -5,6 +5,7 @@
 import { currencies } from '#money'
 import { ID_BYTES_MOST } from '../line.ts'
 import { isPlaceholder } from '../reading/references.ts'
+import { wordAt } from './words.ts'
 
 const [LF, CR, COMMA, MINUS, ZERO, NINE] = [0x0a, 0x0d, 0x2c, 0x2d, 0x30, 0x39]
 
@@ -33,34 +34,41 @@ export type Ends = Int32Array
 export const newEnds = (): Ends => new Int32Array(CELLS_MOST + 2)
 
 /** Finds the cells of the row that begins at `start`. Returns how many, and has the place of its line end behind them. */
-export function findCells(bytes: Uint8Array, start: number, ends: Ends): number {
+export function findCells(bytes: Uint8Array, view: DataView, start: number, ends: Ends): number {
   let cells = 0
   ends[0] = start - 1
-  for (let at = start; ; at++) {
-    const byte = bytes[at] as number
-    if (byte !== COMMA && byte !== LF) continue
-    ends[++cells] = byte === LF && bytes[at - 1] === CR && at > start ? at - 1 : at
-    if (byte === LF || cells > CELLS_MOST) {
-      ends[cells + 1] = at
-      return cells
+  for (let word = start; ; word += 4) {
+    for (let marks = marksOf(wordAt(view, word)); marks !== 0; marks &= marks - 1) {
+      const at = word + ((31 - Math.clz32(marks & -marks)) >> 3)
+      const byte = bytes[at] as number
+      if (byte !== COMMA && byte !== LF) continue
+      ends[++cells] = byte === LF && bytes[at - 1] === CR && at > start ? at - 1 : at
+      if (byte === LF || cells > CELLS_MOST) {
+        ends[cells + 1] = at
+        return cells
+      }
     }
   }
 }
 
-/** Of the bytes of an id. Seeded, so that nobody can write a file whose ids collide. */
-export function hashOf(bytes: Uint8Array, from: number, to: number, seed: number): number {
-  let hash = seed
-  for (let at = from; at < to; at++) hash = Math.imul(hash ^ (bytes[at] as number), 0x01000193)
-  hash ^= hash >>> 15
-  hash = Math.imul(hash, 0x2c1b3c6d)
-  return hash ^ (hash >>> 13)
+/** The upper bit of each byte that is a comma or a line end; of one behind it, too, perhaps, but of no other. */
+function marksOf(word: number): number {
+  const commas = word ^ 0x2c2c2c2c
+  const ends = word ^ 0x0a0a0a0a
+  return (((commas - 0x01010101) & ~commas) | ((ends - 0x01010101) & ~ends)) & 0x80808080
 }
 
-const known = new Set(currencies.map(({ code }) => keyOf(Buffer.from(code), 0)))
+/** Codes as numbers, each in the place that five bits of its letters make. */
+const known = new Int32Array(1 << 15)
+for (const { code } of currencies) known[placeOf(keyOf(Buffer.from(code), 0))] = keyOf(Buffer.from(code), 0)
 
 /** Three letters of a code as one number. */
 export function keyOf(bytes: Uint8Array, at: number): number {
   return ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number)
+}
+
+function placeOf(key: number): number {
+  return ((key >> 6) & 0x7c00) | ((key >> 3) & 0x03e0) | (key & 0x1f)
 }
 
 /** Whether everybody reads this row alike: whole minor units, a known currency in lower case, nothing to trim. */
@@ -70,7 +78,7 @@ export function isPlainRow(bytes: Uint8Array, ends: Ends, layout: Layout): boole
   const { id, amount, currency, date, batch, text } = layout
   return (
     to(currency) - from(currency) === 3 &&
-    known.has(keyOf(bytes, from(currency))) &&
+    isKnown(keyOf(bytes, from(currency))) &&
     isAmount(bytes, from(amount), to(amount)) &&
     isName(bytes, from(id), to(id)) &&
     (date === -1 || isDate(bytes, from(date), to(date))) &&
@@ -78,6 +86,8 @@ export function isPlainRow(bytes: Uint8Array, ends: Ends, layout: Layout): boole
     (text === -1 || from(text) === to(text) || isText(bytes, from(text), to(text)))
   )
 }
+
+const isKnown = (key: number): boolean => known[placeOf(key)] === key
 
 /** Eighteen digits are always within 64 bits. */
 const DIGITS_MOST = 18
@@ -132,17 +142,4 @@ export function amountAt(bytes: Uint8Array, from: number, to: number): number | 
     amount = amount * 10 + (bytes[at] as number) - ZERO
   }
   return is_negative ? -amount : amount
-}
-
-export function isEqual(
-  a: Uint8Array,
-  a_from: number,
-  a_to: number,
-  b: Uint8Array,
-  b_from: number,
-  b_to: number,
-) {
-  if (a_to - a_from !== b_to - b_from) return false
-  for (let at = a_from, other = b_from; at < a_to; at++, other++) if (a[at] !== b[other]) return false
-  return true
 }

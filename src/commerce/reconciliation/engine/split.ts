@@ -4,56 +4,59 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { writeAll } from './out.ts'
+import { firstOf, SPARE_BYTES, wordAt } from './words.ts'
 
 /** Each partition has one while a file is split. */
-const BUFFER_BYTES = 64 << 10
+const BUFFER_BYTES = 32 << 10
 /** In front of each row: its number, the hash of its id, its length with its line end, and where in it its id is. */
 export const HEAD_WORDS = 4
 /** A longer row is no plain one: its length takes half a word. */
-export const ROW_BYTES_MOST = 32 << 10
+export const ROW_BYTES_MOST = 16 << 10
+
+const LF = 0x0a
 
 /** Where the rows of one side go as they are read. */
 export class Split {
   readonly #files: number[] = []
   readonly #bytes: Uint8Array
-  readonly #words: Uint32Array
+  readonly #words: Int32Array
   readonly #filled: Int32Array
 
   /** `paths` has one for each partition. */
   constructor(paths: readonly string[]) {
     this.#bytes = new Uint8Array(paths.length * BUFFER_BYTES)
-    this.#words = new Uint32Array(this.#bytes.buffer)
+    this.#words = new Int32Array(this.#bytes.buffer)
     this.#filled = new Int32Array(paths.length)
     for (const path of paths) this.#files.push(openSync(path, 'w'))
   }
 
   /** The row from `start` to `end`, whose line end it gets anew; its id is from `from` to `to`. */
   add(
-    bytes: Uint8Array,
+    row: DataView,
     start: number,
     end: number,
     from: number,
     to: number,
     hash: number,
-    row: number,
+    number: number,
   ): void {
-    const part = (hash >>> 0) % this.#files.length
+    // By its upper half; the join takes the lower one.
+    const part = ((hash >>> 16) * this.#files.length) >>> 16
     const length = end - start + 1
     const size = (HEAD_WORDS << 2) + ((length + 3) & ~3)
     if ((this.#filled[part] as number) + size > BUFFER_BYTES) this.#flush(part)
-    const [own, words] = [this.#bytes, this.#words]
-    const first = part * BUFFER_BYTES + (this.#filled[part] as number)
-    const word = first >> 2
-    words[word] = row
+    const words = this.#words
+    let word = (part * BUFFER_BYTES + (this.#filled[part] as number)) >> 2
+    words[word] = number
     words[word + 1] = hash
     words[word + 2] = length
     words[word + 3] = ((from - start) << 16) | (to - from)
-    // What is behind the row in its last word is nothing.
-    words[((first + size) >> 2) - 1] = 0
-    let to_at = first + (HEAD_WORDS << 2)
-    // Rows are short: a loop is quicker than a call that copies.
-    for (let at = start; at < end; at++) own[to_at++] = bytes[at] as number
-    own[to_at] = 0x0a
+    word += HEAD_WORDS
+    const rest = (end - start) & 3
+    const whole_end = end - rest
+    for (let at = start; at < whole_end; at += 4) words[word++] = wordAt(row, at)
+    // What is behind the line end in its word is nothing.
+    words[word] = firstOf(wordAt(row, whole_end), rest) | (LF << (rest << 3))
     this.#filled[part] = (this.#filled[part] as number) + size
   }
 
@@ -76,7 +79,9 @@ export class Split {
 /** Rows of one partition, one partition after the other in the same memory. */
 export class Part {
   bytes = new Uint8Array(0)
-  words = new Uint32Array(0)
+  /** The same bytes. */
+  view = new DataView(this.bytes.buffer)
+  words = new Int32Array(0)
   /** The word where each row's record begins. */
   starts = new Uint32Array(0)
   count = 0
@@ -85,10 +90,11 @@ export class Part {
     const file = openSync(path, 'r')
     try {
       const { size } = fstatSync(file)
-      if (this.bytes.length < size) {
+      if (this.bytes.length < size + SPARE_BYTES) {
         // A quarter more, since the next partition is a little larger or smaller.
-        this.bytes = new Uint8Array((size + (size >> 2) + 3) & ~3)
-        this.words = new Uint32Array(this.bytes.buffer)
+        this.bytes = new Uint8Array((size + (size >> 2) + 2 * SPARE_BYTES) & ~3)
+        this.view = new DataView(this.bytes.buffer)
+        this.words = new Int32Array(this.bytes.buffer)
       }
       for (let at = 0; at < size; ) {
         const read = readSync(file, this.bytes, at, size - at, at)

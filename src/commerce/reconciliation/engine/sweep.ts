@@ -36,8 +36,8 @@ export function sweepBuckets({ rules, buckets, verdicts }: SweepTask): number {
       count++
       if (lines.length === LINES_AT_ONCE) write()
     })
-    for (const { piece } of wholeLines(buckets)) {
-      for (const line of piece.toString('latin1', 0, piece.length - 1).split('\n')) rest.take(bucketOf(line))
+    for (const { bytes } of wholeLines(buckets)) {
+      for (const line of bytes.toString('latin1', 0, bytes.length - 1).split('\n')) rest.take(bucketOf(line))
     }
     rest.finish()
     write()
