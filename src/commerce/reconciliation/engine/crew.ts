@@ -26,11 +26,12 @@ export class Crew {
 
   #start(threads: number): Worker[] {
     const here = new URL('./worker.ts', import.meta.url)
+    const cache = getCompileCacheDir()
     const options = {
       // Without the flags of this process, of which some are not for threads.
       execArgv: [],
       // A thread knows nothing of the cache of the one that starts it, and would compile what has been compiled.
-      env: { ...process.env, NODE_COMPILE_CACHE: getCompileCacheDir() },
+      env: { ...process.env, ...(cache !== undefined && { NODE_COMPILE_CACHE: cache }) },
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     }
     const count = Math.min(threads, this.#count)

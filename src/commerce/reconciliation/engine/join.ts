@@ -48,25 +48,11 @@ export function joinParts({ parts, layouts, kept, partners, leftovers }: JoinTas
       const size = 2 ** Math.ceil(Math.log2(Math.max(2, right.count * 2)))
       if (memory.slots.length < size) memory.slots = new Int32Array(size)
       if (memory.found.length < right.count) memory.found = new Int32Array(right.count + (right.count >> 2))
-      meet(left, right, memory.slots, size - 1, memory.found)
       const paired = new Uint8Array(left.count)
-      for (let at = 0; at < right.count; at++) {
-        const other = memory.found[at] as number
-        if (other >= 0 && isSame(left.starts[other] as number, right.starts[at] as number)) {
-          partners[left.words[left.starts[other] as number] as number] = right.words[
-            right.starts[at] as number
-          ] as number
-          paired[other] = 1
-        } else {
-          leaveOver(right, at, outs.right)
-          joined.right++
-        }
-      }
-      for (let at = 0; at < left.count; at++) {
-        if (paired[at] === 1) continue
-        leaveOver(left, at, outs.left)
-        joined.left++
-      }
+      enter(right, memory.slots, size - 1, memory.found)
+      meet(left, right, memory.slots, size - 1, memory.found)
+      joined.right += pairUp(left, right, memory.found, isSame, partners, paired, outs.right)
+      joined.left += leaveUnpaired(left, paired, outs.left)
     }
     outs.left.flush()
     outs.right.flush()
@@ -77,21 +63,14 @@ export function joinParts({ parts, layouts, kept, partners, leftovers }: JoinTas
   return joined
 }
 
-/** Into `found`, by right row: the left row that has its id alone; NOBODY, or TWICE where a side has it again. */
-function meet(left: Side, right: Side, slots: Int32Array, mask: number, found: Int32Array): void {
+// Each step is a function of its own: short ones are soon compiled, and whole.
+
+/** Puts the right rows into their slots. `found`, by right row, has TWICE where an id is there again, else NOBODY. */
+function enter(right: Side, slots: Int32Array, mask: number, found: Int32Array): void {
   slots.fill(NOBODY, 0, mask + 1)
   found.fill(NOBODY, 0, right.count)
-  const slotOf = (side: Side, start: number) => {
-    const hash = side.words[start + 1] as number
-    let slot = (hash ^ (hash >>> 16)) & mask
-    for (; slots[slot] !== NOBODY; slot = (slot + 1) & mask) {
-      const other = right.starts[slots[slot] as number] as number
-      if (right.words[other + 1] === hash && hasId(side, start, right, other)) break
-    }
-    return slot
-  }
   for (let at = 0; at < right.count; at++) {
-    const slot = slotOf(right, right.starts[at] as number)
+    const slot = slotOf(right, right.starts[at] as number, right, slots, mask)
     const other = slots[slot] as number
     if (other === NOBODY) slots[slot] = at
     else {
@@ -99,10 +78,64 @@ function meet(left: Side, right: Side, slots: Int32Array, mask: number, found: I
       found[at] = TWICE
     }
   }
+}
+
+/** Into `found`, by right row: the left row that has its id alone; TWICE where a side has it again. */
+function meet(left: Side, right: Side, slots: Int32Array, mask: number, found: Int32Array): void {
   for (let at = 0; at < left.count; at++) {
-    const other = slots[slotOf(left, left.starts[at] as number)] as number
+    const other = slots[slotOf(left, left.starts[at] as number, right, slots, mask)] as number
     if (other !== NOBODY) found[other] = found[other] === NOBODY ? at : TWICE
   }
+}
+
+/** The slot of the right row that has the id of a row of either side, or the free one where it would be. */
+function slotOf(side: Side, start: number, right: Side, slots: Int32Array, mask: number): number {
+  const hash = side.words[start + 1] as number
+  let slot = (hash ^ (hash >>> 16)) & mask
+  for (; slots[slot] !== NOBODY; slot = (slot + 1) & mask) {
+    const other = right.starts[slots[slot] as number] as number
+    if (right.words[other + 1] === hash && hasId(side, start, right, other)) break
+  }
+  return slot
+}
+
+type Comparison = (left_start: number, right_start: number) => boolean
+
+/** Pairs what has met and says the same. Answers how many of the right rows are left over. */
+function pairUp(
+  left: Side,
+  right: Side,
+  found: Int32Array,
+  isSame: Comparison,
+  partners: Uint32Array,
+  paired: Uint8Array,
+  out: Out,
+): number {
+  let over = 0
+  for (let at = 0; at < right.count; at++) {
+    const start = right.starts[at] as number
+    const other = found[at] as number
+    const left_start = other < 0 ? NOBODY : (left.starts[other] as number)
+    if (left_start !== NOBODY && isSame(left_start, start)) {
+      partners[left.words[left_start] as number] = right.words[start] as number
+      paired[other] = 1
+    } else {
+      leaveOver(right, start, out)
+      over++
+    }
+  }
+  return over
+}
+
+/** Answers how many of the left rows are left over. */
+function leaveUnpaired(left: Side, paired: Uint8Array, out: Out): number {
+  let over = 0
+  for (let at = 0; at < left.count; at++) {
+    if (paired[at] === 1) continue
+    leaveOver(left, left.starts[at] as number, out)
+    over++
+  }
+  return over
 }
 
 const bytesAt = (start: number) => (start + HEAD_WORDS) << 2
@@ -116,7 +149,7 @@ const hasId = (a: Part, at: number, b: Part, other: number) =>
  * Whether rows of one id say the same: what is written alike does, and a column that one side lacks is empty. Where
  * both files have the same columns in one order and no others, rows are compared as they are.
  */
-function comparison(left: Side, right: Side, kept: ReadonlySet<string>) {
+function comparison(left: Side, right: Side, kept: ReadonlySet<string>): Comparison {
   const [a, b] = [newEnds(), newEnds()]
   const names = ['amount', 'currency', 'date', 'batch'] as const
   const pairs = names
@@ -152,8 +185,7 @@ function comparison(left: Side, right: Side, kept: ReadonlySet<string>) {
     !kept.has(Buffer.from(left.bytes.subarray(idFrom(left, at), idTo(left, at))).toString())
 }
 
-function leaveOver(side: Part, at: number, out: Out): void {
-  const start = side.starts[at] as number
+function leaveOver(side: Part, start: number, out: Out): void {
   out.digits(side.words[start] as number)
   out.byte(0x2c)
   out.write(side.bytes, bytesAt(start), bytesAt(start) + (side.words[start + 2] as number))

@@ -26,6 +26,9 @@ import { hashOf, SPARE_BYTES } from './words.ts'
 /** Few enough pieces that none counts, and so many that what is done with each is soon compiled. */
 const PIECE_BYTES = 64 << 10
 
+/** Whoever waits is told of every so many bytes: each message wakes a thread that has nothing else to do. */
+const TOLD_BYTES = 1 << 20
+
 const [LF, CR, QUOTE, NUL] = [0x0a, 0x0d, 0x22, 0x00]
 
 export interface ReadTask {
@@ -128,6 +131,7 @@ export function readPlain(
   const desk = { layout, seed, tally, split, ends: newEnds() }
   let middle: Place | null = null
   let rows = -1
+  let untold = 0
   try {
     for (const piece of wholeLines(path)) {
       hash.update(piece.raw)
@@ -137,8 +141,13 @@ export function readPlain(
       if (read === null) return null
       rows = read
       if (middle === null && piece.end_at >= half) middle = { at: piece.end_at, rows }
-      onBytes(piece.raw.length)
+      untold += piece.raw.length
+      if (untold >= TOLD_BYTES) {
+        onBytes(untold)
+        untold = 0
+      }
     }
+    onBytes(untold)
     split.finish()
   } finally {
     split.close()

@@ -83,7 +83,7 @@ export class Part {
   view = new DataView(this.bytes.buffer)
   words = new Int32Array(0)
   /** The word where each row's record begins. */
-  starts = new Uint32Array(0)
+  starts = new Int32Array(0)
   count = 0
 
   load(path: string): void {
@@ -108,15 +108,16 @@ export class Part {
   }
 
   #find(end: number): void {
-    const { words } = this
     // No row has fewer than its head and a word.
     const most = Math.ceil(end / (HEAD_WORDS + 1))
-    if (this.starts.length < most) this.starts = new Uint32Array(most)
-    let count = 0
-    for (let at = 0; at < end; count++) {
-      this.starts[count] = at
-      at += HEAD_WORDS + (((words[at + 2] as number) + 3) >> 2)
-    }
-    this.count = count
+    if (this.starts.length < most) this.starts = new Int32Array(most + (most >> 2))
+    this.count = findStarts(this.words, end, this.starts)
   }
+}
+
+/** Where each record begins. Answers how many there are. */
+function findStarts(words: Int32Array, end: number, starts: Int32Array): number {
+  let count = 0
+  for (let at = 0; at < end; at += HEAD_WORDS + (((words[at + 2] as number) + 3) >> 2)) starts[count++] = at
+  return count
 }
