@@ -12,8 +12,8 @@ import type { PlainRead } from './plain.ts'
 import type { PlainFile } from './rows.ts'
 
 /**
- * Bytes of both sides that are joined at once: with what is kept of each row they fit in a processor's cache, where
- * the join of a million rows took a quarter of the time that it took over all of them at once.
+ * Bytes of both sides that are joined at once: with what is kept of each row they fit in the cache of a core. The join
+ * of a million rows took four times as long over all of them at once, and a third longer with four times as many.
  */
 const PARTITION_BYTES = 512 << 10
 /** Files a process surely may have open, twice this; a join of 10 M rows is then of 6 MB at once. */

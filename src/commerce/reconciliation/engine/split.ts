@@ -6,11 +6,11 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { writeAll } from './out.ts'
 import { firstOf, SPARE_BYTES, wordAt } from './words.ts'
 
-/** Each partition has one while a file is split. */
+/** Each partition has one while a file is split: three megabytes for a hundred. */
 const BUFFER_BYTES = 32 << 10
 /** In front of each row: its number, the hash of its id, its length with its line end, and where in it its id is. */
 export const HEAD_WORDS = 4
-/** A longer row is no plain one: its length takes half a word. */
+/** A longer row is no plain one: it fits in a buffer, and its length in half a word. */
 export const ROW_BYTES_MOST = 16 << 10
 
 const LF = 0x0a
