@@ -40,6 +40,7 @@ begin
   return null;
 end;
 $$;
+revoke execute on function reconciliation_keep_names() from public;
 comment on function reconciliation_keep_names() is 'Keeps the names of the rows of a decision. As the owner: nobody else may write there.';
 -- Its lock keeps decisions out until all that are here have their names.
 create trigger named after insert on reconciliation_decisions for each row execute function reconciliation_keep_names();
