@@ -17,7 +17,7 @@ const PAGES = join(import.meta.dirname, '..', '..', 'docs', 'ledger')
 
 let world: World
 beforeAll(async () => {
-  world = await startWorld()
+  world = await startWorld({ settles: 'never' })
 })
 afterEach(() => world.clearFaults())
 afterAll(async () => {

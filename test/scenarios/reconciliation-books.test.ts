@@ -182,7 +182,8 @@ test('a cut is of one instant: what is booked while it is read is in none of its
   const after = await cut(account, wanted)
   expect(after.rows).toBe(ENTRIES + 10 * pieces.length)
   expect(after.sha256).not.toBe(before.sha256)
-  expect(BigInt(after.selection.watermark)).toBeGreaterThan(BigInt(before.selection.watermark))
+  // Whatever runs elsewhere in the server may hold it back, and nothing lets it go back.
+  expect(BigInt(after.selection.watermark)).toBeGreaterThanOrEqual(BigInt(before.selection.watermark))
   // Nothing moved: the same rows have the same digest.
   expect(await cut(account, wanted)).toMatchObject({ rows: after.rows, sha256: after.sha256 })
 })

@@ -142,9 +142,13 @@ export interface WorldOptions {
   webhooks?: 'all' | 'unanswered'
   /** In place of the simulator, which stays connected for what was sent to it. */
   processor?: Connector
+  /** When the processor ends what it left pending: at once, or where the test tells its end itself, never. */
+  settles?: 'soon' | 'never'
   /** The test writes events itself, so their versions say nothing of ours. */
   has_invented_events?: boolean
 }
+
+const SETTLE_AFTER_MS = { soon: 50, never: 86_400_000 }
 
 /** The installation's. */
 const SECRET = 'a secret of the tests alone'
@@ -154,7 +158,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const clock = options.clock ?? systemClock
   const data_dir = mkdtempSync(join(tmpdir(), 'bursar-world-'))
   const database = await testDatabase()
-  const simulator = await startSimulator({ port: 0, data_dir, settle_after_ms: 50 })
+  const settle_after_ms = SETTLE_AFTER_MS[options.settles ?? 'soon']
+  const simulator = await startSimulator({ port: 0, data_dir, settle_after_ms })
   const db = openDatabase({ url: database.url })
   const connector = simulatorConnector({ url: simulator.url, webhook_secret: WEBHOOK_SECRET })
   const { stops } = options
