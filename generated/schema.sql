@@ -1076,6 +1076,7 @@ CREATE UNIQUE INDEX reconciliation_runs_once ON public.reconciliation_runs USING
 alter table reconciliation_runs enable row level security;
 create policy system on reconciliation_runs for all to bursar_system using (true);
 create policy tenant on reconciliation_runs for all to bursar_app using (((account_id = (current_setting('bursar.account_id'::text))::uuid) AND (livemode = (current_setting('bursar.livemode'::text))::boolean)));
+CREATE TRIGGER ended AFTER UPDATE ON public.reconciliation_runs FOR EACH ROW WHEN ((new.status = 'succeeded'::text)) EXECUTE FUNCTION reconciliation_keep_ambiguous_at_end();
 CREATE TRIGGER finished BEFORE UPDATE ON public.reconciliation_runs FOR EACH ROW WHEN ((old.finished_at IS NOT NULL)) EXECUTE FUNCTION reconciliation_refuse_change();
 CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.reconciliation_runs FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_refuse_change();
 CREATE TRIGGER permanent BEFORE DELETE ON public.reconciliation_runs FOR EACH ROW EXECUTE FUNCTION reconciliation_refuse_change();
@@ -1571,6 +1572,10 @@ create function reconciliation_carry(of_account uuid, of_livemode boolean, of_ru
 create function reconciliation_gather_odd(of_account uuid, of_livemode boolean, of_run uuid, left_statement uuid, right_statement uuid) returns void;
 
 create function reconciliation_is_rising(numbers integer[]) returns boolean; -- Each greater than the one before it, so none of them twice.
+
+create function reconciliation_keep_ambiguous(of_account uuid, of_livemode boolean, of_run uuid) returns void; -- Keeps the ambiguous rows of a run of which none are kept: it was compared by the version before.
+
+create function reconciliation_keep_ambiguous_at_end() returns trigger; -- The stage that places them may have begun before this table was there, and results are never mended.
 
 create function reconciliation_keep_names() returns trigger security definer; -- Keeps the names of the rows of a decision. As the owner: nobody else may write there.
 

@@ -81,32 +81,58 @@ comment on column reconciliation_ambiguous.block is 'From 0, by the order of the
 comment on column reconciliation_ambiguous.count is 'Of its rows: they are counted without being opened.';
 comment on column reconciliation_ambiguous.rows is 'In their order.';
 
-insert into reconciliation_ambiguous (account_id, livemode, run_id, side, pass, currency, amount, date, block, count, rows)
-select account_id, livemode, run_id, side, pass, currency, amount, date, place / 1024, count(*), array_agg(row order by row)
-from (
-  select home.account_id, home.livemode, home.run_id, home.side, home.pass, line.currency, line.amount, line.date, home.row,
-    row_number() over (
-      partition by home.account_id, home.livemode, home.run_id, home.side, home.pass, line.currency, line.amount, line.date
-      order by home.row
-    ) - 1 as place
-  from reconciliation_items home
-  join reconciliation_runs run
-    on run.account_id = home.account_id and run.livemode = home.livemode and run.id = home.run_id
-  cross join lateral (
-    select kept.currency, kept.amount, kept.date
-    from reconciliation_rows kept
-    where kept.account_id = home.account_id and kept.livemode = home.livemode and kept.row = home.row
-      and kept.statement_id = case home.side when 'left' then run.left_statement_id else run.right_statement_id end
-    union all
-    select carried.currency, carried.amount, carried.date
-    from reconciliation_carried_rows carried
-    where carried.account_id = home.account_id and carried.livemode = home.livemode and carried.run_id = home.run_id
-      and carried.side = home.side and carried.row = home.row
-    limit 1
-  ) as line
-  where home.status = 'ambiguous' and home.pass in ('window', 'tolerance') and line.date is not null
-) as numbered
-group by account_id, livemode, run_id, side, pass, currency, amount, date, place / 1024;
+create function reconciliation_keep_ambiguous(of_account uuid, of_livemode boolean, of_run uuid) returns void
+  language plpgsql
+as $$
+begin
+  if exists (
+    select
+    from reconciliation_ambiguous known
+    where known.account_id = of_account and known.livemode = of_livemode and known.run_id = of_run
+  ) then
+    return;
+  end if;
+  insert into reconciliation_ambiguous (account_id, livemode, run_id, side, pass, currency, amount, date, block, count, rows)
+  select account_id, livemode, run_id, side, pass, currency, amount, date, place / 1024, count(*), array_agg(row order by row)
+  from (
+    select home.account_id, home.livemode, home.run_id, home.side, home.pass, line.currency, line.amount, line.date, home.row,
+      row_number() over (partition by home.side, home.pass, line.currency, line.amount, line.date order by home.row) - 1 as place
+    from reconciliation_items home
+    join reconciliation_runs run
+      on run.account_id = home.account_id and run.livemode = home.livemode and run.id = home.run_id
+    cross join lateral (
+      select kept.currency, kept.amount, kept.date
+      from reconciliation_rows kept
+      where kept.account_id = home.account_id and kept.livemode = home.livemode and kept.row = home.row
+        and kept.statement_id = case home.side when 'left' then run.left_statement_id else run.right_statement_id end
+      union all
+      select carried.currency, carried.amount, carried.date
+      from reconciliation_carried_rows carried
+      where carried.account_id = home.account_id and carried.livemode = home.livemode and carried.run_id = home.run_id
+        and carried.side = home.side and carried.row = home.row
+      limit 1
+    ) as line
+    where home.account_id = of_account and home.livemode = of_livemode and home.run_id = of_run
+      and home.status = 'ambiguous' and home.pass in ('window', 'tolerance') and line.date is not null
+  ) as numbered
+  group by account_id, livemode, run_id, side, pass, currency, amount, date, place / 1024;
+end;
+$$;
+comment on function reconciliation_keep_ambiguous(uuid, boolean, uuid) is 'Keeps the ambiguous rows of a run of which none are kept: it was compared by the version before.';
+
+create function reconciliation_keep_ambiguous_at_end() returns trigger
+  language plpgsql
+as $$
+begin
+  perform reconciliation_keep_ambiguous(new.account_id, new.livemode, new.id);
+  return null;
+end;
+$$;
+comment on function reconciliation_keep_ambiguous_at_end() is 'The stage that places them may have begun before this table was there, and results are never mended.';
+-- After the index above, which waits for whoever places rows: in the other order both would wait for each other.
+create trigger ended after update on reconciliation_runs for each row
+  when (new.status = 'succeeded') execute function reconciliation_keep_ambiguous_at_end();
+select reconciliation_keep_ambiguous(account_id, livemode, id) from reconciliation_runs;
 
 do $$
 declare

@@ -11,7 +11,7 @@ const PROJECT = join(import.meta.dirname, '..', '..')
 const LAST_BEFORE = '0019'
 
 const ACCOUNT = '01990000-0000-7000-8000-000000000001'
-const [LEFT, RIGHT, RUN, DECISION] = ['a', 'b', 'c', 'd'].map(
+const [LEFT, RIGHT, RUN, DECISION, LATE] = ['a', 'b', 'c', 'd', 'e'].map(
   last => `01990000-0000-7000-8000-00000000001${last}`,
 )
 
@@ -47,6 +47,23 @@ const BEFORE = `
     '[{"id":"a b","amount":"1","currency":"usd","date":"2026-11-02"},{"id":"a b","amount":"1","currency":"usd","date":"2026-11-02"}]',
     '[{"id":"fee","amount":"-350","currency":"usd","date":null}]', 'Ada', 'Small.', '{}', now()
   );`
+
+/** Another run of the same sides, as that version ends it. */
+const PLACED_MEANWHILE = `
+  insert into reconciliation_runs (
+    account_id, livemode, id, left_statement_id, right_statement_id, rules, rules_version, decision_ids, key, rows_total, created_at
+  )
+  values ('${ACCOUNT}', false, '${LATE}', '${LEFT}', '${RIGHT}', '{}', 1, '{}', 'another', 3, now());
+  insert into reconciliation_items (account_id, livemode, run_id, side, row, status, pass, "group")
+  values
+    ('${ACCOUNT}', false, '${LATE}', 'left', 1, 'ambiguous', 'window', 'l1'),
+    ('${ACCOUNT}', false, '${LATE}', 'left', 2, 'ambiguous', 'window', 'l2'),
+    ('${ACCOUNT}', false, '${LATE}', 'right', 1, 'ambiguous', 'window', 'r1');
+  set role bursar_system;
+  update reconciliation_runs
+  set status = 'succeeded', stage = 'done', totals = '{}', is_clean = false, finished_at = now()
+  where id = '${LATE}';
+  reset role;`
 
 test('decisions and ambiguous rows of the version before are found by name and by amount', async () => {
   const project = mkdtempSync(join(tmpdir(), 'bursar-before-'))
@@ -86,6 +103,15 @@ test('decisions and ambiguous rows of the version before are found by name and b
       { side: 'left', ...alike, date: '2026-11-02', count: 2, rows: [1, 2] },
       { side: 'right', ...alike, date: '2026-11-01', count: 1, rows: [2] },
       { side: 'right', ...alike, date: '2026-11-03', count: 1, rows: [1] },
+    ])
+    // A worker of the version before was placing rows meanwhile: it ends a run of which none are kept.
+    await client.query(PLACED_MEANWHILE)
+    const late = await client.query(
+      `select side, amount::integer, date::text, rows from reconciliation_ambiguous where run_id = '${LATE}' order by side`,
+    )
+    expect(late.rows).toEqual([
+      { side: 'left', amount: 700, date: '2026-11-02', rows: [1, 2] },
+      { side: 'right', amount: 700, date: '2026-11-03', rows: [1] },
     ])
   } finally {
     await client.end()
