@@ -224,6 +224,39 @@ test('what comes is cleared to the account that it was missed on', async () => {
   expect(await balances()).toEqual({ processor_clearing: 0, suspense_missing: 0 })
 })
 
+test('what comes beside a cut of the books is cleared to the account that the cut shows', async () => {
+  const { api, run, decide, withdraw, balances } = await newTeam()
+  const november = await run(['pay_1,70,usd,2026-11-20', 'pay_2,30,usd,2026-11-20'], [])
+  const suspend = (left: number) =>
+    decide(november, { kind: 'suspense', left: [left], ledger_code: 'processor_clearing' })
+  const [first, second] = [(await suspend(1)).body, (await suspend(2)).body]
+  const cut = async (of: object): Promise<string> =>
+    (await api.post(`${STATEMENTS}/snapshot`, { name: 'cut', from: '2026-12-03', to: '2026-12-04', ...of }))
+      .body.id
+  // The payer sent it to the bank, past the processor: that the bank has it the books must say.
+  const left_statement_id = await cut({ source: 'ledger', code: 'bank' })
+  const december = await run([], ['wire,70,usd,2026-12-03'], { left_statement_id })
+  const clear = (of: Json, decision: Json) => decide(of, { kind: 'clear', right: [1], clears: [decision.id] })
+  const cleared = await clear(december, first)
+  expect([cleared.status, cleared.body.error]).toEqual([200, undefined])
+  expect(await balances()).toEqual({ bank: 70, processor_clearing: -100, suspense_missing: 30 })
+  expect((await withdraw(cleared.body)).status).toBe(200)
+  expect(await balances()).toEqual({ bank: 0, processor_clearing: -100, suspense_missing: 100 })
+
+  const processors = await cut({ source: 'balance_transactions' })
+  const late = await run([], ['pay_2,30,usd,2026-12-03'], { left_statement_id: processors })
+  expect((await clear(late, second)).status).toBe(200)
+  expect(await balances()).toEqual({ bank: 0, processor_clearing: -70, suspense_missing: 70 })
+
+  const other = await cut({ source: 'ledger', code: 'suspense_missing' })
+  const strange = await run([], ['wire,70,usd,2026-12-03'], { left_statement_id: other })
+  expect((await clear(strange, first)).body.error).toMatchObject({
+    code: 'parameter_invalid',
+    param: 'kind',
+    message: expect.stringContaining('a cut of suspense_missing'),
+  })
+})
+
 test('the account that a cut of the books shows is where its differences are posted, and no other', async () => {
   const account = await world.account()
   const accountant = await world.accountant(account)

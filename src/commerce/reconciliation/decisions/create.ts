@@ -72,7 +72,7 @@ const DecisionParams = z
       refuse(
         payload,
         'parameter_invalid',
-        'has no place here: only suspense asks which account of ours this is; a clear goes back to where its suspense came from.',
+        'has no place here: only suspense asks which account of ours this is; a clear goes to the account that the cut shows, beside a file to where its suspense came from.',
         ['ledger_code'],
       )
     }
@@ -151,8 +151,13 @@ async function decidePostings(
   switch (kind) {
     case 'suspense':
       return intoSuspense(id, await codeOf(tx, run, ledger_code), differences(left, right))
-    case 'clear':
-      return outOfSuspense(await findWaiting(tx, tenant, clears), differences(left, right))
+    case 'clear': {
+      const shown = await shownBy(tx, run)
+      const waiting = await findWaiting(tx, tenant, clears)
+      // A cut says where it came, which may be past the account that missed it; of a file that account is all that is known.
+      const there = shown === null ? waiting : waiting.map(({ decision }) => ({ decision, code: shown }))
+      return outOfSuspense(there, differences(left, right))
+    }
     case 'match':
     case 'write_off':
       return []
@@ -183,21 +188,15 @@ async function pickLines(tx: Tx, run: RunRow, side: Side, rows: readonly number[
   })
 }
 
-/** Which account of the books the left side shows: a cut of one says it itself, of any other what was given. */
+/** Which account of the books the left side shows: a cut of one says it itself, of a file what was given. */
 async function codeOf(tx: Tx, run: RunRow, given: ShownCode | undefined): Promise<ShownCode> {
-  const shown = await cutOf(tx, run)
+  const shown = await shownBy(tx, run)
   if (shown === null) {
     if (given !== undefined) return given
     throw new ApiError('parameter_missing', {
       param: 'ledger_code',
       message:
         'ledger_code is required: the left statement is a file, which does not say which account of the books it shows. Send bank when the right one is a statement of your bank, processor_clearing when it is one of a processor.',
-    })
-  }
-  if (shown !== 'bank' && shown !== 'processor_clearing') {
-    throw new ApiError('parameter_invalid', {
-      param: 'kind',
-      message: `kind: the left statement is a cut of ${shown}, and what waits in suspense is missed or found at bank or processor_clearing.`,
     })
   }
   if (given !== undefined && given !== shown) {
@@ -209,7 +208,16 @@ async function codeOf(tx: Tx, run: RunRow, given: ShownCode | undefined): Promis
   return shown
 }
 
-/** Null of a file: only who sends it knows which account it shows. */
+/** Null of a file: only who sends it knows which account it shows. Throws `parameter_invalid` for one without suspense. */
+async function shownBy(tx: Tx, run: RunRow): Promise<ShownCode | null> {
+  const shown = await cutOf(tx, run)
+  if (shown === null || shown === 'bank' || shown === 'processor_clearing') return shown
+  throw new ApiError('parameter_invalid', {
+    param: 'kind',
+    message: `kind: the left statement is a cut of ${shown}, and what waits in suspense is missed or found at bank or processor_clearing.`,
+  })
+}
+
 async function cutOf(tx: Tx, run: RunRow): Promise<AccountCode | null> {
   const { source, code, ledger_account_id } = await tx.one<{
     source: string
