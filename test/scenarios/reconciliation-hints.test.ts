@@ -84,7 +84,12 @@ test('a row that is worth what waits in suspense names the decision, until that 
     ['pay_1,70,usd,2026-11-20', 'pay_2,30,usd,2026-11-20'],
     ['odd,44,usd,2026-11-20'],
   )
+  const before = await run([], ['wire,70,usd,2026-12-03'])
+  // Nobody knows what will wait when it is shown again.
+  const shown = textOf((await api.get(`${RUNS}/${before.id}/report`)).body)
+  expect(shown).not.toContain('give this page again')
   const missed = (await decide(november, { kind: 'suspense', left: [1], ledger_code: 'bank' })).body
+  expect(textOf((await api.get(`${RUNS}/${before.id}/report`)).body)).not.toBe(shown)
   const odd = (await decide(november, { kind: 'suspense', right: [1], ledger_code: 'bank' })).body
   const december = await run(
     ['late,44,usd,2026-12-02'],

@@ -22,7 +22,7 @@ const FINDINGS_FETCHED = 50
 /** As many candidates as a run by files names. */
 const CANDIDATES_NAMED_MOST = 10
 
-/** Ambiguous rows of a run, beyond which the server is not asked for the candidates of any: each question looks at all. */
+/** Ambiguous rows of a run, beyond which no candidates are named, as in its report: then the rules must be looked at. */
 const AMBIGUOUS_MOST = 5_000
 
 interface KeptItem {
@@ -104,7 +104,7 @@ export async function readKept(
       suggestions: [],
       turned: turned && { ids: turned.ids, of: turned.of, ...(turned.is_sample && { is_sample: true }) },
       without_id,
-      knows_suspense: hints.suspense.length > 0,
+      knows_suspense: true,
     },
   }
 }

@@ -17,7 +17,7 @@ export interface Open {
   currency: string
   /** Above zero. */
   open: bigint
-  /** The first day of the rows that it was decided about; null where none has one. */
+  /** The first day of the rows that it was decided about, of many of those that a decision shows; null where none has one. */
   date: string | null
 }
 

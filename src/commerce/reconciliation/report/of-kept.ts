@@ -81,7 +81,7 @@ export async function reportOfKept(db: Queries, run: RunRow): Promise<ReportedRu
     suggestions: await suggestionsOf(db, run),
     turned,
     without_id,
-    knows_suspense: fits.length > 0,
+    knows_suspense: true,
   }
 }
 

@@ -56,7 +56,7 @@ export interface ReportedRun {
   turned: Turned | null
   /** How many pairs met by amount and date alone. */
   without_id: WithoutId
-  /** Whether rows are told what they may clear: that is as it was when somebody looked, and no part of the run. */
+  /** Whether rows are told what they may clear, also where none may: that is as it was when somebody looked, and no part of the run. */
   knows_suspense: boolean
 }
 
