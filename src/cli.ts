@@ -80,5 +80,7 @@ async function fail(error: unknown, is_json: boolean): Promise<void> {
   process.exitCode = 1
 }
 
-enableCompileCache(COMPILE_CACHE)
+// In the environment, because our threads and the simulator's process read the same modules.
+process.env.NODE_COMPILE_CACHE ??= COMPILE_CACHE
+enableCompileCache()
 await main(asked(process.argv.slice(2)))

@@ -2,7 +2,6 @@
  * Two threads that do the tasks of a run side by side, one for each file or for half of the rows. Small files are done
  * by the thread at hand, which is over before another would have started. What comes out is the same.
  */
-import { getCompileCacheDir } from 'node:module'
 import { Worker } from 'node:worker_threads'
 import { type Answer, perform, type Task } from './tasks.ts'
 
@@ -26,12 +25,9 @@ export class Crew {
 
   #start(threads: number): Worker[] {
     const here = new URL('./worker.ts', import.meta.url)
-    const cache = getCompileCacheDir()
     const options = {
       // Without the flags of this process, of which some are not for threads.
       execArgv: [],
-      // A thread knows nothing of the cache of the one that starts it, and would compile what has been compiled.
-      env: { ...process.env, ...(cache !== undefined && { NODE_COMPILE_CACHE: cache }) },
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     }
     const count = Math.min(threads, this.#count)
