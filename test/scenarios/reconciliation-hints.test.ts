@@ -118,6 +118,21 @@ test('a row that is worth what waits in suspense names the decision, until that 
   expect(await fits(december)).toEqual([])
 })
 
+test('the day from which a row may settle a decision is the first of all its rows, however many it names', async () => {
+  const { api, run, decide } = await newTeam()
+  const days = ['2026-11-01', ...Array.from({ length: 150 }, () => '2026-11-20')].toReversed()
+  const november = await run(
+    days.map((day, i) => `pay_${i},1,usd,${day}`),
+    [],
+  )
+  const left = days.map((_, i) => i + 1)
+  const missed = (await decide(november, { kind: 'suspense', left, ledger_code: 'bank' })).body
+  const later = await run([], ['early,151,usd,2026-11-05', 'late,151,usd,2027-02-10'])
+  expect((await api.get(`${RUNS}/${later.id}/hints`)).body.suspense).toMatchObject([
+    { row: 1, decision_id: missed.id, date: '2026-11-01' },
+  ])
+})
+
 test('hints are of a run that has succeeded and of its own account', async () => {
   const { run } = await newTeam()
   const made = await run(['a,1,usd,2026-11-02'], [])

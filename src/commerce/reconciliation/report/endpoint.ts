@@ -48,9 +48,7 @@ const ReconciliationHints = object('reconciliation_hints', null, {
         code: z.enum(['suspense_missing', 'suspense_unexpected']),
         open: wideAmount.describe('What waits for it, which is the amount of the row.'),
         currency: z.string(),
-        date: nullable(z.string()).describe(
-          'The first day of the rows that were put in suspense; of many, of the first 100 of a side.',
-        ),
+        date: nullable(z.string()).describe('The first day of the rows that were put in suspense.'),
       }),
     )
     .describe(

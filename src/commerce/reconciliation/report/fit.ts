@@ -11,13 +11,16 @@ import { shownAmount } from './amounts.ts'
 const NAMED_MOST = 3
 
 /** What waits for one decision, in one currency. */
-export interface Open {
+export interface Waiting {
   decision_id: string
   code: 'suspense_missing' | 'suspense_unexpected'
   currency: string
   /** Above zero. */
   open: bigint
-  /** The first day of the rows that it was decided about, of many of those that a decision shows; null where none has one. */
+}
+
+export interface Open extends Waiting {
+  /** The first day of the rows that it was decided about; null where none has one. */
   date: string | null
 }
 
@@ -29,31 +32,44 @@ export interface Fit extends Open {
 
 export type Candidate = Pick<Line, 'row' | 'amount' | 'currency' | 'date'> & { side: Side }
 
+type Worth = Pick<Waiting, 'code' | 'currency' | 'open'>
+
+const keyOf = ({ code, currency, open }: Worth) => `${code} ${currency} ${open}`
+
 /**
  * Pure. What came outside settles what was missed there, what came in the books settles what nobody expected, as
- * `outOfSuspense` posts it. A row is not looked for before what it settles (less the window), nor later than a quarter.
+ * `outOfSuspense` posts it. Null of a row that is worth nothing.
  */
+function settledBy({ side, amount, currency }: Candidate): string | null {
+  const more_outside = side === 'right' ? amount : -amount
+  if (more_outside === 0n) return null
+  return more_outside > 0n
+    ? keyOf({ code: 'suspense_missing', currency, open: more_outside })
+    : keyOf({ code: 'suspense_unexpected', currency, open: -more_outside })
+}
+
+/** Pure: of what waits that which any of these rows is worth, whatever their days. */
+export function worthAny(rows: readonly Candidate[], waiting: readonly Waiting[]): Waiting[] {
+  const settled = new Set(rows.map(settledBy))
+  return waiting.filter(open => settled.has(keyOf(open)))
+}
+
+/** Pure. A row is not looked for before what it settles (less the window), nor later than a quarter. */
 export function fitsAmong(
   rows: readonly Candidate[],
   waiting: readonly Open[],
   { date_window_days }: { date_window_days: number },
 ): Fit[] {
-  const keyOf = (code: Open['code'], currency: string, open: bigint) => `${code} ${currency} ${open}`
-  const lists = Map.groupBy(waiting, ({ code, currency, open }) => keyOf(code, currency, open))
-  return rows.flatMap(({ side, row, amount, currency, date }) => {
-    const more_outside = side === 'right' ? amount : -amount
-    if (more_outside === 0n) return []
-    const key =
-      more_outside > 0n
-        ? keyOf('suspense_missing', currency, more_outside)
-        : keyOf('suspense_unexpected', currency, -more_outside)
-    return (lists.get(key) ?? [])
+  const lists = Map.groupBy(waiting, keyOf)
+  return rows.flatMap(row => {
+    const found = lists.get(settledBy(row) ?? '') ?? []
+    return found
       .filter(open => {
-        const later = date === null || open.date === null ? 0 : dayOf(date) - dayOf(open.date)
+        const later = row.date === null || open.date === null ? 0 : dayOf(row.date) - dayOf(open.date)
         return later >= -date_window_days && later <= DATE_WINDOW_DAYS_MOST
       })
       .slice(0, NAMED_MOST)
-      .map(open => ({ ...open, side, row }))
+      .map(open => ({ ...open, side: row.side, row: row.row }))
   })
 }
 

@@ -1,10 +1,10 @@
 /** What waits in suspense, and the rows of a kept run that it may have come with: read when somebody looks. */
 import { type Queries, sql } from '#db'
 import { encodeId } from '#kernel'
-import { type DecisionRow, decisionsWith, havingStatus, shownDecision } from '../decisions/object.ts'
+import { type DecisionRow, decisionsWith, havingStatus } from '../decisions/object.ts'
 import type { Item } from '../engine/face.ts'
 import type { RunRow } from '../runs/object.ts'
-import { type Candidate, type Fit, fitInWords, fitsAmong, type Open } from './fit.ts'
+import { type Candidate, type Fit, fitInWords, fitsAmong, type Open, type Waiting, worthAny } from './fit.ts'
 
 /** Suspense decisions that are looked at, the newest: what is older has been looked for in every statement since. */
 const DECISIONS_MOST = 1_000
@@ -19,12 +19,15 @@ export const hintsOfFits = (fits: readonly Fit[], { side, row }: Pick<Item, 'sid
     .map(fit => fitInWords({ ...fit, decision_id: encodeId('rdc_', fit.decision_id) }))
 
 export async function findFits(db: Queries, run: RunRow): Promise<Fit[]> {
-  const waiting = await openOf(db, run)
-  return waiting.length === 0 ? [] : fitsAmong(await unmatchedOf(db, run), waiting, run.rules)
+  const waiting = await waitingOf(db, run)
+  if (waiting.length === 0) return []
+  const rows = await unmatchedOf(db, run)
+  const worth = worthAny(rows, waiting)
+  return worth.length === 0 ? [] : fitsAmong(rows, await datedOf(db, run, worth), run.rules)
 }
 
-/** The oldest first: who waits longest is named first. */
-async function openOf(db: Queries, run: RunRow): Promise<Open[]> {
+/** The oldest first: who waits longest is named first. What its decisions name may be long, and is left where it is. */
+async function waitingOf(db: Queries, run: RunRow): Promise<Waiting[]> {
   const { account_id, livemode } = run
   const newest = sql`decision.kind = 'suspense' and decision.id in (
     select id
@@ -33,14 +36,38 @@ async function openOf(db: Queries, run: RunRow): Promise<Open[]> {
     order by id desc
     limit ${DECISIONS_MOST}
   )`
-  const found = await db.many<DecisionRow>`
-    ${decisionsWith(run, newest, sql`${havingStatus.open} order by decision.id`)}`
-  return found.map(shownDecision).flatMap(({ id, left, right, suspended }) => {
-    const [date = null] = [...left, ...right].flatMap(name => name.date ?? []).toSorted()
-    return (suspended ?? []).flatMap(({ code, currency, open }) =>
-      open > 0n ? [{ decision_id: id, code, currency, open, date }] : [],
-    )
-  })
+  const found = await db.many<Pick<DecisionRow, 'id' | 'suspended'>>`
+    select id, suspended
+    from (${decisionsWith(run, newest, havingStatus.open)}) as open
+    order by id`
+  return found.flatMap(({ id, suspended }) =>
+    (suspended ?? []).flatMap(({ code, currency, open }) =>
+      BigInt(open) > 0n ? [{ decision_id: id, code, currency, open: BigInt(open) }] : [],
+    ),
+  )
+}
+
+/** With the first day of all rows that each decision names: of the few that fit, so that no others are unpacked. */
+async function datedOf(
+  db: Queries,
+  { account_id, livemode }: RunRow,
+  waiting: readonly Waiting[],
+): Promise<Open[]> {
+  const ids = [...new Set(waiting.map(({ decision_id }) => decision_id))]
+  const found = await db.many<{ id: string; date: string | null }>`
+    select decision.id, (
+      select min(named.date)
+      from (
+        select ours.date from jsonb_to_recordset(decision."left") as ours (date date)
+        union all
+        select theirs.date from jsonb_to_recordset(decision."right") as theirs (date date)
+      ) as named
+    ) as date
+    from reconciliation_decisions decision
+    where decision.account_id = ${account_id} and decision.livemode = ${livemode}
+      and decision.id = any(${ids}::uuid[])`
+  const date_of = new Map(found.map(({ id, date }) => [id, date]))
+  return waiting.map(open => ({ ...open, date: date_of.get(open.decision_id) ?? null }))
 }
 
 /** The first that have no counterpart, and of which nothing was decided since. */
