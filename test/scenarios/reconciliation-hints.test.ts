@@ -56,6 +56,23 @@ test('of ids of which a few only would agree turned, nothing is said', async () 
   expect((await api.get(`${RUNS}/${made.id}/hints`)).body).toMatchObject(NONE)
 })
 
+test('rows of a batch that does not add up are no ids that would agree turned, however many they are', async () => {
+  const { api, run } = await newTeam()
+  const upload = async (name: string, rows: readonly string[]): Promise<string> => {
+    const file = `id,amount,currency,date,batch\n${rows.map(row => `${row}\n`).join('')}`
+    return (await api.upload(`${STATEMENTS}?name=${name}`, file)).body.id
+  }
+  const some = (sign: string) => Array.from({ length: 4 }, (_, i) => `p${i},${sign}${i + 1},usd,${DAY},`)
+  const agreed = Array.from({ length: 500 }, (_, i) => `q${i},5,usd,${DAY},`)
+  const of_batch = Array.from({ length: 5_000 }, (_, i) => `b${i},1,usd,${DAY},po_1`)
+  const made = await run([], [], {
+    left_statement_id: await upload('books.csv', [...some(''), ...agreed, ...of_batch]),
+    right_statement_id: await upload('bank.csv', [...some('-'), ...agreed, `po_1,4990,usd,${DAY},`]),
+  })
+  expect(made.counts.left).toMatchObject({ matched: 500, discrepant: 5_004 })
+  expect((await api.get(`${RUNS}/${made.id}/hints`)).body.turned).toBeNull()
+})
+
 test('the report names the candidates of an ambiguous row, and what met without an id', async () => {
   const { api, run } = await newTeam()
   const many = (prefix: string, count: number) =>

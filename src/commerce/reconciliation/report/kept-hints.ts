@@ -77,8 +77,9 @@ async function turnedOf(db: Queries, run: RunRow): Promise<Turned | null> {
       limit 1
     ) as theirs
     where mine.pass = 'id'`
-  // Batches that do not add up are among those that differ, and no ids that both sides know.
-  const differing = discrepant > DIFFERING_MOST ? discrepant : pairs
+  // Rows of batches that do not add up differ too, and are no ids that both sides know: as many as among the first are taken
+  // to be among all.
+  const differing = Math.ceil((discrepant * pairs) / Math.min(discrepant, DIFFERING_MOST))
   const agreed = rowsOf(run, 'left', 'matched') + rowsOf(run, 'left', 'matched_with_tolerance')
   return pairs === 0 ? null : turnedAmong({ ids, pairs, differing, agreed })
 }
