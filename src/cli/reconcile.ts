@@ -86,7 +86,7 @@ async function reconcile(left: string, right: string, options: ReconcileOptions)
   const [
     { reportOf, runFiles },
     { rulesOf, sideOf },
-    { demandTwoInputs, keepInputs, namesOfFiles },
+    { demandTwoFiles, demandTwoInputs, keepInputs, namesOfFiles },
     { demandFolder, openWorkplace },
     { runJson, runText },
     { print },
@@ -104,6 +104,7 @@ async function reconcile(left: string, right: string, options: ReconcileOptions)
     left: sideOf(options, 'left', names.left),
     right: sideOf(options, 'right', names.right),
   }
+  await demandTwoFiles({ left, right }, sides)
   const asked = {
     rules: rulesOf(options),
     decisions: options.decisions === undefined ? [] : await decisionsOf(options.decisions),

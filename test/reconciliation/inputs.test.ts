@@ -1,6 +1,6 @@
 /** What is given to `bursar reconcile` to read and to write to: pipes, and places where nothing can be read or written. */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { chmodSync, existsSync, linkSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -97,6 +97,42 @@ describe('what comes through a pipe is reconciled as the file of the same bytes 
       expect(ran).toMatchObject({ code: 2, out: '' })
       expect(ran.err).toMatch(sentence)
       expect(temporary()).toEqual([])
+    },
+    TEST_MS,
+  )
+})
+
+describe('one file on both sides is refused, since it agrees with itself whatever is in it:', () => {
+  beforeAll(() => {
+    symlinkSync('a.csv', join(folder.path, 'linked-a.csv'))
+    linkSync(join(folder.path, 'a.csv'), join(folder.path, 'hard-a.csv'))
+  })
+
+  test.each([
+    ['a.csv a.csv', 'a.csv'],
+    [`a.csv ${join(folder.path, 'a.csv')}`, `a.csv and ${join(folder.path, 'a.csv')}`],
+    ['a.csv linked-a.csv', 'a.csv and linked-a.csv'],
+    ['hard-a.csv a.csv', 'hard-a.csv and a.csv'],
+    ['a.csv - < a.csv', 'a.csv and standard input'],
+    ['--keep a.csv ./a.csv', 'a.csv and ./a.csv'],
+  ])(
+    '%s',
+    (args, named) => {
+      expect(shell(`$bursar reconcile ${args}`)).toEqual({
+        code: 2,
+        out: '',
+        err: `bursar: both sides are one file, ${named}: one compared with itself says nothing. Name another file for the other side\n`,
+      })
+    },
+    TEST_MS,
+  )
+
+  test(
+    'but not of which each side reads another column',
+    () => {
+      folder.write('both.csv', 'Ref,Billed,Paid\na,1.00,1.00\nb,2.00,1.50\n')
+      const maps = '--left-map id=Ref,amount=Billed --right-map id=Ref,amount=Paid'
+      expect(shell(`$bursar reconcile both.csv both.csv --currency eur ${maps}`)).toMatchObject({ code: 1 })
     },
     TEST_MS,
   )

@@ -47,6 +47,29 @@ export function demandTwoInputs({ left, right }: Paths): void {
 }
 
 /**
+ * One file on both sides, by whatever paths, agrees with itself whatever is in it. Read in two ways it is two sides: what was
+ * billed and what was paid may be two columns of one table. Another file of the same bytes is another party's word.
+ */
+export async function demandTwoFiles(paths: Paths, sides: Record<Side, object>): Promise<void> {
+  const meaning = (side: Side) => JSON.stringify({ ...sides[side], name: null })
+  if (meaning('left') !== meaning('right')) return
+  const [left, right] = [await identityOf(paths.left), await identityOf(paths.right)]
+  if (left === undefined || left !== right) return
+  const { left: name, right: other } = namesOfFiles(paths)
+  const named = name === other ? name : `${name} and ${other}`
+  throw new TypeError(
+    `both sides are one file, ${named}: one compared with itself says nothing. Name another file for the other side`,
+  )
+}
+
+/** Undefined of what is no file: a pipe is another one each time, and what cannot be looked at is for its reader to refuse. */
+async function identityOf(path: string): Promise<string | undefined> {
+  const opened = isStandardInput(path) ? '/dev/stdin' : path
+  const found = await stat(opened, { bigint: true }).catch(() => undefined)
+  return found?.isFile() ? `${found.dev} ${found.ino}` : undefined
+}
+
+/**
  * Where each side can be read as often as wanted: its own path, or that of what was kept of it in `directory`. `onBytes`
  * hears how many bytes have been kept. Throws `StatementError`.
  */

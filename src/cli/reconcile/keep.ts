@@ -9,7 +9,7 @@ import { sleep } from '#kernel'
 import { type FileSide, type Side, StatementError } from '#reconciliation/files'
 import { print } from '../output.ts'
 import { type KeptRun, openServer, type Server, WITH_SIDES } from './api.ts'
-import { demandTwoInputs, keepInputs, namesOfFiles } from './inputs.ts'
+import { demandTwoFiles, demandTwoInputs, keepInputs, namesOfFiles } from './inputs.ts'
 import { readKept } from './kept-run.ts'
 import { type ReconcileOptions, rulesOf, sideOf } from './options.ts'
 import type { Heard, Watching } from './progress.ts'
@@ -30,6 +30,7 @@ export async function keep(left: string, right: string, options: ReconcileOption
   const rules = rulesOf(options)
   const names = namesOfFiles({ left, right })
   const sides = { left: sideOf(options, 'left', names.left), right: sideOf(options, 'right', names.right) }
+  await demandTwoFiles({ left, right }, sides)
   const server = await openServer()
   const workplace = openWorkplace(undefined)
   const watching = process.stderr.isTTY && !options.json ? await watch() : undefined
