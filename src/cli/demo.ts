@@ -40,7 +40,7 @@ async function run(is_json: boolean): Promise<void> {
 async function tellStory(tell: (line: string) => void): Promise<Story> {
   const [
     { readSettings },
-    { credentialsFile, readCredentials },
+    { demandCredentials },
     { createClient, reach },
     { playDay },
     { audit, lastMovement, movementsAfter },
@@ -58,12 +58,7 @@ async function tellStory(tell: (line: string) => void): Promise<Story> {
     import('#kernel'),
   ])
   const settings = readSettings(process.env)
-  const credentials = readCredentials(settings.data_dir)
-  if (credentials === null) {
-    throw new Error(
-      `there is no ${credentialsFile(settings.data_dir)}: start the server with "npm start", or set BURSAR_DATA_DIR to its directory`,
-    )
-  }
+  const credentials = demandCredentials(settings.data_dir)
   await reach(credentials.api_url, '/healthz')
   const client = createClient(credentials)
   const began_at = systemClock.now()

@@ -37,6 +37,19 @@ export function readCredentials(data_dir: string): Credentials | null {
   }
 }
 
+/** For a command that asks the server. Throws one sentence when there are none. */
+export function demandCredentials(data_dir: string): Credentials {
+  const credentials = readCredentials(data_dir)
+  if (credentials !== null) return credentials
+  throw new Error(
+    `there is no ${credentialsFile(data_dir)}: start the server with "npm start". ${WHERE_LOOKED_FOR}`,
+  )
+}
+
+/** Whoever has a server running reads above that there is none, and must learn why. */
+export const WHERE_LOOKED_FOR =
+  'If it is started already: commands look for its data in .bursar of the folder they are called in; change to the folder of the server, or set BURSAR_DATA_DIR to its data'
+
 const ACCOUNT_NAME = 'Default'
 /** RFC 2606: an address that reaches nobody. It is changed in the dashboard. */
 const EMAIL = 'owner@example.com'

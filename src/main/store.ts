@@ -13,6 +13,7 @@ import { migrateJobs } from '#jobs'
 import { maintainLedger } from '#ledger'
 import { maintainWebhooks } from '#webhooks'
 import type { Settings } from '../settings.ts'
+import { WHERE_LOOKED_FOR } from './first-start.ts'
 
 export interface Store {
   /** The owner's address: never shown. */
@@ -36,7 +37,7 @@ export async function borrowStore(settings: Settings): Promise<Store> {
   if (settings.database_url !== null) return external(settings.database_url)
   if (!existsSync(settings.data_dir) || !hasEmbeddedData(settings.data_dir)) {
     throw new Error(
-      `there is no Bursar in ${settings.data_dir} yet: start one with "npm start", or set BURSAR_DATA_DIR or DATABASE_URL`,
+      `there is no Bursar in ${settings.data_dir} yet: start one with "npm start", or set DATABASE_URL. ${WHERE_LOOKED_FOR}`,
     )
   }
   try {

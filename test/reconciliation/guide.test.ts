@@ -57,7 +57,7 @@ test(
       mkdirSync(bin)
       const program = (name: string, text: string) =>
         chmodSync(join(nights.path, nights.write(join('bin', name), `#!/bin/sh\n${text}\n`)), 0o755)
-      program('npx', `shift; exec '${process.execPath}' '${CLI}' "$@"`)
+      program('bursar', `exec '${process.execPath}' '${CLI}' "$@"`)
       program('mail', `echo "$3: $2" >> mails; cat > /dev/null`)
       nights.write('mails', '')
       nights.write('nightly.sh', blocks.find(({ file }) => file === 'nightly.sh')?.text ?? '')
@@ -78,8 +78,13 @@ test(
         }
         return again(day)
       }
-      const again = (day: string) => {
-        const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}`, TMPDIR: nights.path }
+      const again = (day: string, command = 'bursar') => {
+        const env = {
+          ...process.env,
+          PATH: `${bin}${delimiter}${process.env.PATH}`,
+          BURSAR: join(bin, command),
+          TMPDIR: nights.path,
+        }
         const { status } = spawnSync('sh', ['nightly.sh', day], { cwd: nights.path, env })
         expect(status).toBe(0)
         return { mails: nights.read('mails').trim().split('\n'), said: nights.read(`runs/${day}.json`) }
@@ -93,8 +98,10 @@ test(
       expect(third.mails).toHaveLength(1)
       expect(JSON.parse(third.said)).toMatchObject({ matched: 2, is_clean: true })
       expect(again('2026-11-22')).toEqual(third)
+      const absent = again('2026-11-22', 'moved')
+      expect(absent.mails.slice(1)).toEqual(['oncall@example.com: Reconciliation 2026-11-22 did not run'])
       const last = night('2026-11-23', ['e'], ['e', 'x', 'x'])
-      expect(last.mails.slice(1)).toEqual(['finance@example.com: Reconciliation 2026-11-23: findings'])
+      expect(last.mails.slice(2)).toEqual(['finance@example.com: Reconciliation 2026-11-23: findings'])
     } finally {
       nights.remove()
     }

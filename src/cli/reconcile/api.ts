@@ -58,16 +58,13 @@ export const WITH_SIDES = 'expand[]=left_statement&expand[]=right_statement'
 
 /** Throws one sentence when there are no keys or nobody answers. */
 export async function openServer(): Promise<Server> {
-  const [{ readSettings }, { credentialsFile, readCredentials }, { createClient, reach }] = await Promise.all(
-    [import('../../settings.ts'), import('../../main/first-start.ts'), import('../demo/client.ts')],
-  )
+  const [{ readSettings }, { demandCredentials }, { createClient, reach }] = await Promise.all([
+    import('../../settings.ts'),
+    import('../../main/first-start.ts'),
+    import('../demo/client.ts'),
+  ])
   const { data_dir } = readSettings(process.env)
-  const credentials = readCredentials(data_dir)
-  if (credentials === null) {
-    throw new Error(
-      `there is no ${credentialsFile(data_dir)}: start the server with "npm start", or set BURSAR_DATA_DIR to its directory`,
-    )
-  }
+  const credentials = demandCredentials(data_dir)
   const { api_url, secret_key } = credentials
   await reach(api_url, '/healthz')
   const authorization = `Bearer ${secret_key}`
@@ -97,6 +94,9 @@ export async function openServer(): Promise<Server> {
       })
       return JSON.parse(await textOf(response)) as KeptStatement
     },
+    // In the server's words alone: nobody typed the address.
+    get: async <Body>(path: string) =>
+      JSON.parse(await textOf(await reach(api_url, path, { headers: { authorization } }))) as Body,
     page: async path => textOf(await reach(api_url, path, { headers: { authorization } })),
   }
 }

@@ -8,6 +8,7 @@ import { stat } from 'node:fs/promises'
 import { sleep } from '#kernel'
 import { type FileSide, type Side, StatementError } from '#reconciliation/files'
 import { print } from '../output.ts'
+import { ownCommand } from '../own-command.ts'
 import { type KeptRun, openServer, type Server, WITH_SIDES } from './api.ts'
 import { demandTwoFiles, demandTwoInputs, keepInputs, namesOfFiles } from './inputs.ts'
 import { readKept } from './kept-run.ts'
@@ -69,7 +70,7 @@ export async function keep(left: string, right: string, options: ReconcileOption
 function demandKeepable({ out, decisions, carry }: ReconcileOptions): void {
   if (out !== undefined) {
     throw new TypeError(
-      '--keep has the server keep the run: leave --out away, and see "bursar reconcile show --help"',
+      `--keep has the server keep the run: leave --out away, and see "${ownCommand()} reconcile show --help"`,
     )
   }
   if (decisions !== undefined) {
@@ -147,14 +148,18 @@ async function ended(
     told = line
     await sleep(ASK_EVERY_MS)
   }
-  throw new Error(`${id} has not ended yet: see it later with "bursar reconcile show ${id}"`)
+  throw new Error(`${id} has not ended yet: see it later with "${ownCommand()} reconcile show ${id}"`)
 }
 
-/** Answers whether it is clean. */
-export async function showKept(server: Server, kept: KeptRun, is_json: boolean): Promise<boolean> {
+/** Answers whether it is clean. `written` is where its report was written, if it was. */
+export async function showKept(
+  server: Server,
+  kept: KeptRun,
+  is_json: boolean,
+  written: string | null = null,
+): Promise<boolean> {
   const { run, report } = await readKept(server, kept)
-  print(is_json, runJson(run, report, null), () =>
-    runText(run, report, ['', `Report    bursar reconcile show ${kept.id} --report report.html`]),
-  )
+  const shown = written ?? `${ownCommand()} reconcile show ${kept.id} --report report.html`
+  print(is_json, runJson(run, report, null), () => runText(run, report, ['', `Report    ${shown}`]))
   return run.is_clean
 }

@@ -1,6 +1,7 @@
 /** `bursar reconcile runs` and `show`: what the server keeps. */
 import { writeFile } from 'node:fs/promises'
 import { print, table } from '../output.ts'
+import { ownCommand } from '../own-command.ts'
 import { type KeptRun, openServer, WITH_SIDES } from './api.ts'
 import { showKept } from './keep.ts'
 
@@ -22,7 +23,7 @@ export async function listRuns({ limit, json }: RunsOptions): Promise<void> {
   const runs = await server.list<KeptRun>(`/v1/reconciliation_runs?${WITH_SIDES}`, wanted, 1)
   print(json, { runs }, () =>
     runs.length === 0
-      ? 'No run is kept: start one with "bursar reconcile --keep LEFT RIGHT".'
+      ? `No run is kept: start one with "${ownCommand()} reconcile --keep LEFT RIGHT".`
       : table(['run', 'asked for', 'left', 'right', 'result'], runs.map(rowOf)),
   )
 }
@@ -53,10 +54,12 @@ export interface ShowOptions {
 export async function showRun(id: string, { report, json = false }: ShowOptions): Promise<boolean> {
   const server = await openServer()
   const path = `/v1/reconciliation_runs/${encodeURIComponent(id)}`
-  const run = await server.get<KeptRun>(`${path}?${WITH_SIDES}`)
+  const run = await server.get<KeptRun>(`${path}?${WITH_SIDES}`).catch((error: unknown) => {
+    throw new Error(`${id}: ${(error as Error).message}`, { cause: error })
+  })
   if (run.status !== 'succeeded') {
     throw new Error(`${id} is ${run.status}${run.failure === null ? '' : `: ${run.failure}`}`)
   }
   if (report !== undefined) await writeFile(report, await server.page(`${path}/report`))
-  return showKept(server, run, json)
+  return showKept(server, run, json, report)
 }

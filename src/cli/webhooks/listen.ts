@@ -38,18 +38,15 @@ interface Received {
 }
 
 export async function listen(options: ListenOptions): Promise<void> {
-  const [{ readSettings }, { credentialsFile, readCredentials }, { createClient, reach }] = await Promise.all(
-    [import('../../settings.ts'), import('../../main/first-start.ts'), import('../demo/client.ts')],
-  )
+  const [{ readSettings }, { demandCredentials }, { createClient, reach }] = await Promise.all([
+    import('../../settings.ts'),
+    import('../../main/first-start.ts'),
+    import('../demo/client.ts'),
+  ])
   const port = portOf(options.port)
   const forward_to = forwardOf(options.forwardTo)
   const { data_dir } = readSettings(process.env)
-  const credentials = readCredentials(data_dir)
-  if (credentials === null) {
-    throw new Error(
-      `there is no ${credentialsFile(data_dir)}: start the server with "npm start", or set BURSAR_DATA_DIR to its directory`,
-    )
-  }
+  const credentials = demandCredentials(data_dir)
   await reach(credentials.api_url, '/healthz')
   const client = createClient(credentials)
   const { promise: told_to_end, resolve: end } = Promise.withResolvers<void>()
