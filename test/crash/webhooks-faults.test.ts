@@ -276,6 +276,8 @@ describe('engine 14: an endpoint that changes in the middle', { timeout: TEST_MS
   test('it is deleted while it is sent to: what waits and what is under way is canceled, and visible', async () => {
     const hold = holding()
     await makeCustomers(20)
+    // An event that is told later than the endpoint goes is for nobody.
+    await expect.poll(became, POLL).toHaveLength(20)
     await expect.poll(() => hold.held.length, POLL).toBeGreaterThan(0)
     const deleted = await fetch(`${api.url}${path()}`, {
       method: 'DELETE',
