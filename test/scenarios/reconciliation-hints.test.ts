@@ -150,6 +150,22 @@ test('the day from which a row may settle a decision is the first of all its row
   ])
 })
 
+test('what waits in suspense is told to those alone who may read decisions', async () => {
+  const account = await world.account()
+  const { run, decide } = team(world, account)
+  const november = await run(['pay_1,70,usd,2026-11-20'], [])
+  expect((await decide(november, { kind: 'suspense', left: [1], ledger_code: 'bank' })).status).toBe(200)
+  const december = await run([], ['wire,70,usd,2026-12-03'])
+  const told = async (...scopes: string[]) => {
+    const api = world.client(await world.key(account, { kind: 'restricted', scopes }))
+    const { suspense } = (await api.get(`${RUNS}/${december.id}/hints`)).body
+    const page: string = (await api.get(`${RUNS}/${december.id}/report`)).body
+    return [suspense && suspense.length, page.includes('may clear suspense')]
+  }
+  expect(await told('reconciliation_runs:read')).toEqual([null, false])
+  expect(await told('reconciliation_runs:read', 'reconciliation_decisions:read')).toEqual([1, true])
+})
+
 test('hints are of a run that has succeeded and of its own account', async () => {
   const { run } = await newTeam()
   const made = await run(['a,1,usd,2026-11-02'], [])

@@ -46,7 +46,8 @@ interface KeptItem {
 interface KeptHints {
   turned: { ids: number; of: number; is_sample: boolean } | null
   matched_without_id: { pairs: number; is_all: boolean }
-  suspense: (Omit<Fit, 'open'> & { open: Amount })[]
+  /** Null where the key may not read decisions. */
+  suspense: (Omit<Fit, 'open'> & { open: Amount })[] | null
 }
 
 /** What of a run that succeeded is shown, with the first findings of each kind. */
@@ -65,7 +66,7 @@ export async function readKept(
     const groups = await groupsOf(server, id, status)
     const told = groups.map(group => ({
       ...group,
-      items: group.items.map(item => withTotalHint(withFits(item, hints.suspense), sums)),
+      items: group.items.map(item => withTotalHint(withFits(item, hints.suspense ?? []), sums)),
     }))
     samples.set(
       status,
@@ -104,7 +105,7 @@ export async function readKept(
       suggestions: [],
       turned: turned && { ids: turned.ids, of: turned.of, ...(turned.is_sample && { is_sample: true }) },
       without_id,
-      knows_suspense: true,
+      knows_suspense: hints.suspense !== null,
     },
   }
 }
@@ -133,7 +134,7 @@ async function groupsOf(server: Server, id: string, status: Status): Promise<Rep
 }
 
 /** What waits in suspense and may have come with this row. */
-function withFits(item: NamedItem, fits: KeptHints['suspense']): NamedItem {
+function withFits(item: NamedItem, fits: NonNullable<KeptHints['suspense']>): NamedItem {
   const hints = fits
     .filter(({ side, row }) => side === item.side && row === item.row)
     .map(fit => fitInWords({ ...fit, open: BigInt(fit.open) }))

@@ -128,6 +128,12 @@ export function authorize(
   }
 }
 
+/** Whether the caller may read what stands beside that which was asked for. */
+export function mayRead({ kind, scopes }: Caller, resource: string): boolean {
+  if (kind !== 'restricted') return kind === 'secret'
+  return missingScope(scopes, { resource, is_write: false }) === undefined
+}
+
 /** The scope that a restricted key would need and does not have; write includes read. */
 export function missingScope(
   scopes: readonly string[],

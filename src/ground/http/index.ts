@@ -2,6 +2,7 @@
 export { type FinishedKey, type OpenSubjects, unfinishedSubjects } from './idempotency.ts'
 export { type Completer, type CompleterOptions, createCompleter, startCompleter } from './completer.ts'
 export { referencePages } from './docs.ts'
+export { mayRead } from './auth.ts'
 export { encodeAnswer, encoderOf, facts, JsonText, type SchemaFacts } from './encoder.ts'
 export { endpoint, fileEndpoint, pageEndpoint, rawEndpoint } from './declare.ts'
 export {

@@ -3,12 +3,27 @@
  * what it says beside the run's result, for whoever shows it by themselves.
  */
 import { z } from 'zod'
-import { endpoint, type Endpoint, id, integer, nullable, object, pageEndpoint } from '#http'
+import {
+  type Context,
+  endpoint,
+  type Endpoint,
+  id,
+  integer,
+  mayRead,
+  nullable,
+  object,
+  pageEndpoint,
+} from '#http'
 import { findSucceeded, runPath } from '../runs/object.ts'
 import { wideAmount } from '../wide-amount.ts'
 import { hintsOf } from './kept-hints.ts'
 import { reportOfKept } from './of-kept.ts'
 import { reportPage } from './page.ts'
+
+/** What waits in suspense is of other runs, and as secret as the decisions themselves. */
+const lookingOf = (caller: Context['caller']) => ({
+  may_read_decisions: mayRead(caller, 'reconciliation_decisions'),
+})
 
 export const showReport: Endpoint = pageEndpoint({
   route: 'GET /v1/reconciliation_runs/:id/report',
@@ -16,10 +31,13 @@ export const showReport: Endpoint = pageEndpoint({
   resource: 'reconciliation_runs',
   path: runPath,
   params: z.strictObject({}),
-  async run({ db, tenant }, _params, { id }) {
+  async run({ db, tenant, caller }, _params, { id }) {
     const run = await findSucceeded(db, tenant, id)
     const rest = 'the items of the run'
-    return reportPage(await reportOfKept(db, run), { findings_file: rest, items_file: rest })
+    return reportPage(await reportOfKept(db, run, lookingOf(caller)), {
+      findings_file: rest,
+      items_file: rest,
+    })
   },
 })
 
@@ -37,8 +55,8 @@ const ReconciliationHints = object('reconciliation_hints', null, {
   matched_without_id: z
     .strictObject({ pairs: integer, is_all: z.boolean().describe('False: there are more.') })
     .describe('Pairs that met by amount, currency and date, without a common id.'),
-  suspense: z
-    .array(
+  suspense: nullable(
+    z.array(
       z.strictObject({
         side: z.enum(['left', 'right']),
         row: z.int(),
@@ -50,10 +68,10 @@ const ReconciliationHints = object('reconciliation_hints', null, {
         currency: z.string(),
         date: nullable(z.string()).describe('The first day of the rows that were put in suspense.'),
       }),
-    )
-    .describe(
-      'Rows without a counterpart that are worth what waits in suspense: of the first 1,000 of a side, for the 1,000 newest suspense decisions.',
     ),
+  ).describe(
+    'Rows without a counterpart that are worth what waits in suspense: of the first 1,000 of a side, for the 1,000 newest suspense decisions. Null for a restricted key that may not read reconciliation_decisions.',
+  ),
 })
 
 export const showHints: Endpoint = endpoint({
@@ -66,12 +84,12 @@ export const showHints: Endpoint = endpoint({
   returns: ReconciliationHints,
   async run(context, _params, { id: run_id }) {
     const run = await findSucceeded(context.db, context.tenant, run_id)
-    const { turned, without_id, fits } = await hintsOf(context.db, run)
+    const { turned, without_id, fits } = await hintsOf(context.db, run, lookingOf(context.caller))
     return context.answer({
       run_id,
       turned: turned && { ids: turned.ids, of: turned.of, is_sample: turned.is_sample ?? false },
       matched_without_id: without_id,
-      suspense: [...fits],
+      suspense: fits && [...fits],
     })
   },
 })

@@ -21,13 +21,22 @@ const MATCHED_MOST = 20_000
 export interface KeptHints {
   turned: Turned | null
   without_id: WithoutId
-  fits: readonly Fit[]
+  /** Null for whoever may not read decisions. */
+  fits: readonly Fit[] | null
 }
 
-export const hintsOf = async (db: Queries, run: RunRow): Promise<KeptHints> => ({
+export interface Looking {
+  may_read_decisions: boolean
+}
+
+export const hintsOf = async (
+  db: Queries,
+  run: RunRow,
+  { may_read_decisions }: Looking,
+): Promise<KeptHints> => ({
   turned: await turnedOf(db, run),
   without_id: await withoutIdOf(db, run),
-  fits: await findFits(db, run),
+  fits: may_read_decisions ? await findFits(db, run) : null,
 })
 
 const rowsOf = ({ totals }: RunRow, side: Side, status: string): number => {

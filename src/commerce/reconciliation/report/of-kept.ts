@@ -8,7 +8,7 @@ import { type Pass, type Status, STATUSES } from '../rules.ts'
 import { rulesOf, type RunRow } from '../runs/object.ts'
 import { findStatement, type StatementRow } from '../statements/object.ts'
 import { type NamedItem, namedAmong } from './candidates.ts'
-import { hintsOf } from './kept-hints.ts'
+import { hintsOf, type Looking } from './kept-hints.ts'
 import { mappingInWords } from './mapping.ts'
 import type { ReportedGroup, ReportedRun, ReportedSide, ReportedSuggestion } from './report.ts'
 import { GROUPS_MOST, ROWS_OF_GROUP_MOST } from './sample.ts'
@@ -37,7 +37,7 @@ interface FoundItem extends Omit<Item, 'line'> {
 }
 
 /** Throws when the run has not ended well. */
-export async function reportOfKept(db: Queries, run: RunRow): Promise<ReportedRun> {
+export async function reportOfKept(db: Queries, run: RunRow, looking: Looking): Promise<ReportedRun> {
   const { totals } = run
   assert(totals, 'a run that succeeded has its totals')
   const [left, right] = [
@@ -56,12 +56,12 @@ export async function reportOfKept(db: Queries, run: RunRow): Promise<ReportedRu
   const shown = STATUSES.filter(status => status !== 'matched' && sums.some(sum => sum.status === status))
   const samples = new Map<Status, ReportedGroup[]>()
   for (const status of shown) samples.set(status, await groupsOf(db, run, status))
-  const { turned, without_id, fits } = await hintsOf(db, run)
+  const { turned, without_id, fits } = await hintsOf(db, run, looking)
   if (without_id.pairs > 0) samples.set('matched', await groupsOf(db, run, 'matched'))
   const candidatesOf = await namingOf(db, run, samples.get('ambiguous') ?? [])
   const told = (item: Item): NamedItem => {
     const named = item.status === 'ambiguous' ? candidatesOf(item) : item
-    const hints = hintsOfFits(fits, item)
+    const hints = hintsOfFits(fits ?? [], item)
     return withTotalHint(sayingHow(hints.length === 0 ? named : { ...named, hints }), sums)
   }
   for (const [status, groups] of samples) {
@@ -81,7 +81,7 @@ export async function reportOfKept(db: Queries, run: RunRow): Promise<ReportedRu
     suggestions: await suggestionsOf(db, run),
     turned,
     without_id,
-    knows_suspense: true,
+    knows_suspense: fits !== null,
   }
 }
 
