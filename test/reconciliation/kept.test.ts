@@ -199,6 +199,36 @@ test(
   TEST_MS,
 )
 
+test(
+  'what was decided since a run is said wherever it is shown, and its findings stay as they were',
+  async () => {
+    const kept = await reconcile('--keep', 'ledger.csv', 'bank.csv', ...MAPPED)
+    const [id = ''] = /rec_\w+/.exec(kept.out) ?? []
+    expect(kept.out).toContain('2 discrepant, 2 unmatched, 1 not readable.\n')
+    const decided = { kind: 'write_off', right: [3], reason: 'A test of the bank.', author: 'Ada' }
+    const path = `/v1/reconciliation_runs/${id}/decisions`
+    const { body } = await account.api.post(path, decided)
+    const shown = await reconcile('show', id, '--report', 'decided.html')
+    expect(shown.out).toContain('2 unmatched, 1 not readable; 1 of them decided since.\n')
+    expect(shown.out).toContain(`x 1,000.00 USD: not in ledger.csv\n      decided since, by ${body.id}\n`)
+    const page = folder.read('decided.html').replaceAll(/<[^>]+>/g, ' ')
+    expect(page).toMatch(/5 rows need somebody, 1 of them decided since\./)
+    expect(page).toMatch(/On one side only {2}2 rows, 1 of them decided since/)
+    expect(page).toContain(`decided since, by ${body.id}`)
+    expect((await reconcile('runs')).out).toMatch(new RegExp(`${id} .*2 unmatched; 1 decision since\n`))
+    const script = JSON.parse((await reconcile('show', id, '--json')).out)
+    expect(script.decided_since).toEqual({ rows: [{ status: 'unmatched', rows: 1 }], is_all: true })
+    expect(script.unmatched_right).toBe(1)
+    const withdrawn = { reason: 'It was none.', author: 'Grace' }
+    expect(
+      (await account.api.post(`/v1/reconciliation_decisions/${body.id}/withdraw`, withdrawn)).status,
+    ).toBe(200)
+    expect((await reconcile('show', id)).out).toBe(kept.out)
+    expect((await reconcile('runs')).out).not.toContain('since')
+  },
+  TEST_MS,
+)
+
 test.each([
   [['--keep', 'ledger.csv', 'nowhere.csv'], /^Uploaded .*\nbursar: nowhere\.csv: there is no such file/],
   [['--keep', 'ledger.csv', '.'], /bursar: .*this is a directory and no file/],

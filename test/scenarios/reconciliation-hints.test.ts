@@ -124,7 +124,9 @@ test('a row that is worth what waits in suspense names the decision, until that 
   const said = `may clear suspense from decision ${missed.id} (0.70 USD missed, 2026-11-20)`
   const page = textOf((await api.get(path)).body)
   expect(page).toContain(said)
-  expect(page).toContain('What may clear suspense is as it was when this page was made')
+  expect(page).toContain(
+    'What was decided since, and what may clear suspense, is as it was when this page was made',
+  )
 
   const cleared = await decide(december, { kind: 'clear', right: [1], clears: [missed.id] })
   expect([cleared.status, cleared.body.error]).toEqual([200, undefined])

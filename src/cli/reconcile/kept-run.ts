@@ -1,6 +1,8 @@
 /** What the server says of a run that it keeps, as a report shows it. */
 import {
   CLEAN_STATUSES,
+  type Decided,
+  decidedByInWords,
   type Fit,
   fitInWords,
   mappingInWords,
@@ -32,6 +34,7 @@ interface KeptItem {
   pass: Pass
   group: string
   reason: string | null
+  decided_by: string | null
   entry: {
     line: number
     id: string
@@ -46,6 +49,7 @@ interface KeptItem {
 interface KeptHints {
   turned: { ids: number; of: number; is_sample: boolean } | null
   matched_without_id: { pairs: number; is_all: boolean }
+  decided_since: Decided
   /** Null where the key may not read decisions. */
   suspense: (Omit<Fit, 'open'> & { open: Amount })[] | null
 }
@@ -105,6 +109,7 @@ export async function readKept(
       suggestions: [],
       turned: turned && { ids: turned.ids, of: turned.of, ...(turned.is_sample && { is_sample: true }) },
       without_id,
+      decided: hints.decided_since,
       knows_suspense: hints.suspense !== null,
     },
   }
@@ -118,7 +123,7 @@ async function groupsOf(server: Server, id: string, status: Status): Promise<Rep
     items.push(...(await server.list<KeptItem>(path, FINDINGS_FETCHED, 1)))
   }
   return [...Map.groupBy(items, ({ group }) => group).values()].map(of => ({
-    items: of.map(({ side, row, pass, group, reason, entry: { amount, ...entry } }) => ({
+    items: of.map(({ side, row, pass, group, reason, decided_by, entry: { amount, ...entry } }) => ({
       ...entry,
       side,
       row,
@@ -128,6 +133,7 @@ async function groupsOf(server: Server, id: string, status: Status): Promise<Rep
       reason,
       amount: BigInt(amount),
       decision_id: null,
+      ...(decided_by !== null && { hints: [decidedByInWords(decided_by)] }),
     })),
     more: 0,
   }))
@@ -138,7 +144,7 @@ function withFits(item: NamedItem, fits: NonNullable<KeptHints['suspense']>): Na
   const hints = fits
     .filter(({ side, row }) => side === item.side && row === item.row)
     .map(fit => fitInWords({ ...fit, open: BigInt(fit.open) }))
-  return hints.length === 0 ? item : { ...item, hints }
+  return hints.length === 0 ? item : { ...item, hints: [...(item.hints ?? []), ...hints] }
 }
 
 /** Of as many as are shown. */

@@ -1,8 +1,9 @@
 /** `bursar reconcile runs` and `show`: what the server keeps. */
 import { writeFile } from 'node:fs/promises'
+import { counted } from '#reconciliation/files'
 import { print, table } from '../output.ts'
 import { ownCommand } from '../own-command.ts'
-import { type KeptRun, openServer, WITH_SIDES } from './api.ts'
+import { type KeptRun, openServer, type Server, WITH_SIDES } from './api.ts'
 import { showKept } from './keep.ts'
 
 /** What the API gives at once. */
@@ -21,19 +22,37 @@ export async function listRuns({ limit, json }: RunsOptions): Promise<void> {
   }
   const server = await openServer()
   const runs = await server.list<KeptRun>(`/v1/reconciliation_runs?${WITH_SIDES}`, wanted, 1)
+  if (json) return print(json, { runs }, () => '')
+  const decisions = new Map<string, string>()
+  // One after the other: a hundred answers of a millisecond or two.
+  for (const { id } of runs.filter(({ is_clean }) => is_clean === false)) {
+    decisions.set(id, await decisionsSince(server, id))
+  }
   print(json, { runs }, () =>
     runs.length === 0
       ? `No run is kept: start one with "${ownCommand()} reconcile --keep LEFT RIGHT".`
-      : table(['run', 'asked for', 'left', 'right', 'result'], runs.map(rowOf)),
+      : table(
+          ['run', 'asked for', 'left', 'right', 'result'],
+          runs.map(run => rowOf(run, decisions.get(run.id) ?? '')),
+        ),
   )
 }
 
-const rowOf = (run: KeptRun): string[] => [
+/** `; 2 decisions since`: what was decided about a run after it, unless that was withdrawn. */
+async function decisionsSince(server: Server, id: string): Promise<string> {
+  const path = `/v1/reconciliation_runs/${id}/decisions`
+  const decisions = await server.list<{ withdrawal: object | null }>(path, RUNS_MOST, 1)
+  const standing = decisions.filter(({ withdrawal }) => withdrawal === null).length
+  if (standing === 0) return ''
+  return `; ${counted(standing, 'decision')}${decisions.length === RUNS_MOST ? ' or more' : ''} since`
+}
+
+const rowOf = (run: KeptRun, since: string): string[] => [
   run.id,
   run.created_at.slice(0, 16).replace('T', ' '),
   run.left_statement.name,
   run.right_statement.name,
-  run.is_clean === null ? run.status : run.is_clean ? 'clean' : findingsOf(run),
+  run.is_clean === null ? run.status : run.is_clean ? 'clean' : `${findingsOf(run)}${since}`,
 ]
 
 function findingsOf({ counts }: KeptRun): string {

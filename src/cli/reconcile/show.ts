@@ -3,6 +3,7 @@ import {
   BY_DATE,
   CLEAN_STATUSES,
   counted,
+  decidedInWords,
   type FileRun,
   leftOutInWords,
   type Names,
@@ -60,6 +61,7 @@ export function runJson(run: ShownRun, report: ReportedRun, out: string | null):
     key: run.key,
     out,
     ...(turned !== null && { hint: turnedHint(run, turned) }),
+    ...(report.decided && report.decided.rows.length > 0 && { decided_since: report.decided }),
     ...(without_id.pairs > 0 && { matched_without_id: without_id.pairs }),
     counts,
     sums: run.sums,
@@ -156,7 +158,7 @@ function totals({ sums }: ReportedRun, names: Names): string {
 }
 
 /** Counted in rows, as the report counts them: a pair that is discrepant is two. */
-function verdict({ sums, left, right }: ReportedRun): string[] {
+function verdict({ sums, left, right, decided }: ReportedRun): string[] {
   const open = STATUSES_SHOWN.filter(status => !CLEAN_STATUSES.includes(status))
   const kinds = [
     ...open.map(status => [status, rowsOf(sums, status)] as const),
@@ -167,7 +169,11 @@ function verdict({ sums, left, right }: ReportedRun): string[] {
   if (kinds.length > 0) {
     const rows = kinds.reduce((sum, [, of_kind]) => sum + of_kind, 0)
     const which = kinds.map(([kind, of_kind]) => `${shownCount(of_kind)} ${kind}`).join(', ')
-    return [`✗ ${counted(rows, 'row needs', 'rows need')} somebody: ${which}${failing && `; ${failing}`}.`]
+    const since = decidedInWords(decided, rows, open)
+    const settled = since && (kinds.length === 1 ? `, ${since}` : `; ${since}`)
+    return [
+      `✗ ${counted(rows, 'row needs', 'rows need')} somebody: ${which}${settled}${failing && `; ${failing}`}.`,
+    ]
   }
   return [failing === '' ? '✓ Clean.' : `✗ Every row that was read matches, but ${failing}:`]
 }

@@ -32,6 +32,7 @@ export {
   type ReportedRun,
   rowsOf,
 } from './report/report.ts'
+export { type Decided, decidedByInWords, decidedInWords } from './report/decided.ts'
 export { fitInWords, type Fit } from './report/fit.ts'
 export type { Turned } from './report/turned.ts'
 export { withTotalHint } from './report/totals.ts'

@@ -15,6 +15,7 @@ import {
   pageEndpoint,
 } from '#http'
 import { findSucceeded, runPath } from '../runs/object.ts'
+import { STATUSES } from '../rules.ts'
 import { wideAmount } from '../wide-amount.ts'
 import { hintsOf } from './kept-hints.ts'
 import { reportOfKept } from './of-kept.ts'
@@ -55,6 +56,12 @@ const ReconciliationHints = object('reconciliation_hints', null, {
   matched_without_id: z
     .strictObject({ pairs: integer, is_all: z.boolean().describe('False: there are more.') })
     .describe('Pairs that met by amount, currency and date, without a common id.'),
+  decided_since: z
+    .strictObject({
+      rows: z.array(z.strictObject({ status: z.enum(STATUSES), rows: integer })),
+      is_all: z.boolean().describe('False: there are more.'),
+    })
+    .describe('Rows of the run that were decided after it, by the status that they have in it.'),
   suspense: nullable(
     z.array(
       z.strictObject({
@@ -77,18 +84,19 @@ const ReconciliationHints = object('reconciliation_hints', null, {
 export const showHints: Endpoint = endpoint({
   route: 'GET /v1/reconciliation_runs/:id/hints',
   summary:
-    'What to know before looking at single findings: turned signs, pairs without an id, rows that fit suspense.',
+    'What to know before looking at single findings: turned signs, pairs without an id, what was decided since, rows that fit suspense.',
   resource: 'reconciliation_runs',
   path: runPath,
   params: z.strictObject({}),
   returns: ReconciliationHints,
   async run(context, _params, { id: run_id }) {
     const run = await findSucceeded(context.db, context.tenant, run_id)
-    const { turned, without_id, fits } = await hintsOf(context.db, run, lookingOf(context.caller))
+    const { turned, without_id, fits, decided } = await hintsOf(context.db, run, lookingOf(context.caller))
     return context.answer({
       run_id,
       turned: turned && { ids: turned.ids, of: turned.of, is_sample: turned.is_sample ?? false },
       matched_without_id: without_id,
+      decided_since: { rows: [...decided.rows], is_all: decided.is_all },
       suspense: fits && [...fits],
     })
   },

@@ -1,12 +1,14 @@
 /**
  * What somebody should know of a run that is kept before looking at single findings: whether one side is written with the
- * other's signs, how many pairs met without a common id, and which rows fit what waits in suspense. It is read when
- * somebody looks and is no part of the result; each question reads a bounded part of the run.
+ * other's signs, how many pairs met without a common id, which rows fit what waits in suspense, and what was decided since.
+ * It is read when somebody looks and is no part of the result; each question reads a bounded part of the run.
  */
 import type { Queries } from '#db'
 import { assert } from '#kernel'
 import type { Side } from '../line.ts'
 import type { RunRow } from '../runs/object.ts'
+import type { Decided } from './decided.ts'
+import { decidedSince } from './decided-since.ts'
 import type { Fit } from './fit.ts'
 import { findFits } from './suspense.ts'
 import { type Turned, turnedAmong } from './turned.ts'
@@ -23,6 +25,7 @@ export interface KeptHints {
   without_id: WithoutId
   /** Null for whoever may not read decisions. */
   fits: readonly Fit[] | null
+  decided: Decided
 }
 
 export interface Looking {
@@ -37,6 +40,8 @@ export const hintsOf = async (
   turned: await turnedOf(db, run),
   without_id: await withoutIdOf(db, run),
   fits: may_read_decisions ? await findFits(db, run) : null,
+  // Items name these decisions to whoever may read the run.
+  decided: await decidedSince(db, run),
 })
 
 const rowsOf = ({ totals }: RunRow, side: Side, status: string): number => {

@@ -8,6 +8,7 @@ import { type Pass, type Status, STATUSES } from '../rules.ts'
 import { rulesOf, type RunRow } from '../runs/object.ts'
 import { findStatement, type StatementRow } from '../statements/object.ts'
 import { type NamedItem, namedAmong } from './candidates.ts'
+import { decidedByInWords } from './decided.ts'
 import { hintsOf, type Looking } from './kept-hints.ts'
 import { mappingInWords } from './mapping.ts'
 import type { ReportedGroup, ReportedRun, ReportedSide, ReportedSuggestion } from './report.ts'
@@ -34,6 +35,7 @@ const SIDES = ['left', 'right'] as const satisfies Side[]
 interface FoundItem extends Omit<Item, 'line'> {
   line: number
   more: number
+  decided_by: string | null
 }
 
 /** Throws when the run has not ended well. */
@@ -56,12 +58,12 @@ export async function reportOfKept(db: Queries, run: RunRow, looking: Looking): 
   const shown = STATUSES.filter(status => status !== 'matched' && sums.some(sum => sum.status === status))
   const samples = new Map<Status, ReportedGroup[]>()
   for (const status of shown) samples.set(status, await groupsOf(db, run, status))
-  const { turned, without_id, fits } = await hintsOf(db, run, looking)
+  const { turned, without_id, fits, decided } = await hintsOf(db, run, looking)
   if (without_id.pairs > 0) samples.set('matched', await groupsOf(db, run, 'matched'))
   const candidatesOf = await namingOf(db, run, samples.get('ambiguous') ?? [])
-  const told = (item: Item): NamedItem => {
+  const told = (item: NamedItem): NamedItem => {
     const named = item.status === 'ambiguous' ? candidatesOf(item) : item
-    const hints = hintsOfFits(fits ?? [], item)
+    const hints = [...(item.hints ?? []), ...hintsOfFits(fits ?? [], item)]
     return withTotalHint(sayingHow(hints.length === 0 ? named : { ...named, hints }), sums)
   }
   for (const [status, groups] of samples) {
@@ -81,6 +83,7 @@ export async function reportOfKept(db: Queries, run: RunRow, looking: Looking): 
     suggestions: await suggestionsOf(db, run),
     turned,
     without_id,
+    decided,
     knows_suspense: fits !== null,
   }
 }
@@ -134,7 +137,7 @@ async function groupsOf(db: Queries, run: RunRow, status: Status): Promise<Repor
       from heads
     )
     select sized."group", first.side, first.row, first.status, first.pass, first.reason, first.decision_id,
-      greatest(0, sized.size - ${ROWS_OF_GROUP_MOST}) as more, ${lineColumns}
+      decided.decision_id as decided_by, greatest(0, sized.size - ${ROWS_OF_GROUP_MOST}) as more, ${lineColumns}
     from sized
     cross join lateral (
       select side, row, status, pass, reason, decision_id
@@ -153,9 +156,18 @@ async function groupsOf(db: Queries, run: RunRow, status: Status): Promise<Repor
       )
       limit 1
     ) as line
+    left join lateral (
+      select taken.decision_id
+      from reconciliation_decided_rows taken
+      where taken.account_id = ${account_id} and taken.livemode = ${livemode} and taken.run_id = ${id}
+        and taken.side = first.side and taken.row = first.row
+      limit 1
+    ) as decided on true
     order by left(sized."group", 1), substr(sized."group", 2)::bigint, first.side, first.row`
   return [...Map.groupBy(items, ({ group }) => group).values()].map(of => ({
-    items: of,
+    items: of.map(({ decided_by, more: _more, ...item }) =>
+      decided_by === null ? item : { ...item, hints: [decidedByInWords(encodeId('rdc_', decided_by))] },
+    ),
     more: of[0]?.more ?? 0,
   }))
 }
@@ -183,7 +195,7 @@ async function namingOf(
   db: Queries,
   run: RunRow,
   groups: readonly ReportedGroup[],
-): Promise<(item: Item) => NamedItem> {
+): Promise<(item: NamedItem) => NamedItem> {
   if (groups.length === 0) return item => item
   const { account_id, livemode, id } = run
   const rows = await db.many<Item>`

@@ -73,6 +73,7 @@ export async function reportOf(
     suggestions: wanted.suggestions(),
     turned: turned.found(run.counts.left.matched + run.counts.left.matched_with_tolerance),
     without_id,
+    decided: null,
     knows_suspense: false,
   }
 }

@@ -6,6 +6,7 @@ import type { StatusSum } from '../engine/face.ts'
 import type { Side } from '../line.ts'
 import { CLEAN_STATUSES, type Status } from '../rules.ts'
 import { counted, shownAmount, shownCount } from './amounts.ts'
+import { decidedInWords } from './decided.ts'
 import { groupsTable, suggestionsSection } from './findings.ts'
 import { type Html, html } from './html.ts'
 import {
@@ -53,9 +54,9 @@ ${withoutId(run, short, files)}
 ${suggestionsSection(run.suggestions, short)}
 ${inputs(run, names)}
 <footer>Run ${run.id}. Amounts are exact: they were read as text and added as whole numbers. ${
-    run.knows_suspense
-      ? 'What may clear suspense is as it was when this page was made; all else is the same for the same inputs and rules.'
-      : 'The same inputs and rules give this page again, to the byte.'
+    run.decided === null
+      ? 'The same inputs and rules give this page again, to the byte.'
+      : `What was decided since${run.knows_suspense ? ', and what may clear suspense,' : ''} is as it was when this page was made; all else is the same for the same inputs and rules.`
   }</footer>
 </main></body>
 </html>
@@ -78,9 +79,10 @@ function head(run: ReportedRun, names: Names): Html {
   const controls = [...left.controls, ...right.controls].filter(({ is_met }) => !is_met).length
   const open = STATUSES_SHOWN.filter(status => !CLEAN_STATUSES.includes(status))
   const rows = open.reduce((sum, status) => sum + rowsOf(sums, status), 0) + bad_rows
+  const decided = decidedInWords(run.decided, rows, open)
   const verdict = is_clean
     ? `✓ Clean: every row of both sides is explained.`
-    : `✗ ${rows === 0 ? '' : `${counted(rows, 'row needs', 'rows need')} somebody`}${
+    : `✗ ${rows === 0 ? '' : `${counted(rows, 'row needs', 'rows need')} somebody${decided && `, ${decided}`}`}${
         controls === 0
           ? ''
           : `${rows === 0 ? '' : ', and '}${counted(controls, 'control fails', 'controls fail')}`
@@ -159,6 +161,7 @@ function statusSection(run: ReportedRun, names: Names, status: Status, files: Pa
   const groups = run.samples.get(status) ?? []
   const file = CLEAN_STATUSES.includes(status) ? files.items_file : files.findings_file
   const { label, meaning } = statusWords[status]
+  const decided = decidedInWords(run.decided, rows, [status])
   const lists: { title: string | null; rows: number; groups: readonly ReportedGroup[] }[] =
     status === 'unmatched'
       ? (['left', 'right'] as const).map(side => ({
@@ -167,7 +170,7 @@ function statusSection(run: ReportedRun, names: Names, status: Status, files: Pa
           groups: groups.filter(({ items }) => items[0]?.side === side),
         }))
       : [{ title: null, rows, groups }]
-  return html`<section id="${status}"><h2>${label} <span class="soft">${counted(rows, 'row')}</span></h2>
+  return html`<section id="${status}"><h2>${label} <span class="soft">${counted(rows, 'row')}${decided && `, ${decided}`}</span></h2>
 <p class="soft">${meaning}</p>
 ${lists
   .filter(list => list.rows > 0)

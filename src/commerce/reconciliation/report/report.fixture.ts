@@ -65,6 +65,7 @@ export function runOf(items: readonly Item[], more: Partial<ReportedRun> = {}): 
     samples: sampler.samples(),
     suggestions: [],
     turned: null,
+    decided: null,
     knows_suspense: false,
     without_id: { pairs: items.filter(one => one.side === 'left' && metWithoutId(one)).length, is_all: true },
     ...more,

@@ -4,6 +4,7 @@
  */
 import type { Control, Item, StatusSum } from '../engine/face.ts'
 import type { NamedItem } from './candidates.ts'
+import type { Decided } from './decided.ts'
 import type { BadRow, Side } from '../line.ts'
 import type { Rules, Status } from '../rules.ts'
 import type { Turned } from './turned.ts'
@@ -56,6 +57,8 @@ export interface ReportedRun {
   turned: Turned | null
   /** How many pairs met by amount and date alone. */
   without_id: WithoutId
+  /** What was decided about its findings since: as it was when somebody looked. Null of a run by files, which decisions are part of. */
+  decided: Decided | null
   /** Whether rows are told what they may clear, also where none may: that is as it was when somebody looked, and no part of the run. */
   knows_suspense: boolean
 }
