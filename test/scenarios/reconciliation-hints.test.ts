@@ -29,6 +29,7 @@ test('a side that is written with the other’s signs is told, and turning it wh
   expect(hints).toEqual({
     object: 'reconciliation_hints',
     run_id: made.id,
+    decided_since: { rows: [], is_all: true },
     ...NONE,
     turned: { ids: 11, of: 12, is_sample: false },
   })
