@@ -152,24 +152,32 @@ const watch = async () => (await import('./reconcile/progress.ts')).watchRun()
 async function tell(
   error: unknown,
   paths: Paths | null,
-  { json = false }: { json?: boolean },
+  options: { json?: boolean } & ReconcileOptions,
 ): Promise<void> {
-  const [{ redactText }, { StatementError, visible }, { sentenceOf }, { hintFor }, { namesOfFiles }] =
-    await Promise.all([
-      import('#metrics'),
-      import('#reconciliation/files'),
-      import('./reconcile/trouble.ts'),
-      import('./reconcile/hints.ts'),
-      import('./reconcile/inputs.ts'),
-    ])
+  const [
+    { redactText },
+    { StatementError, visible },
+    { sentenceOf },
+    { hintFor },
+    { namesOfFiles },
+    { saidOf },
+  ] = await Promise.all([
+    import('#metrics'),
+    import('#reconciliation/files'),
+    import('./reconcile/trouble.ts'),
+    import('./reconcile/hints.ts'),
+    import('./reconcile/inputs.ts'),
+    import('./reconcile/options.ts'),
+  ])
   const message = visible(redactText(sentenceOf(error)))
   const place = error instanceof StatementError ? { file: error.file, line: error.line } : {}
-  const unsaid = error instanceof StatementError ? error.unsaid : null
+  const { unsaid, choices } = error instanceof StatementError ? error : { unsaid: null, choices: [] }
   const side =
     paths !== null && 'file' in place && place.file === namesOfFiles(paths).right ? 'right' : 'left'
-  const hint = unsaid === null ? {} : { hint: hintFor(unsaid, side) }
+  const hint =
+    unsaid === null ? {} : { hint: hintFor({ unsaid, choices, said: saidOf(options, side, unsaid) }, side) }
   process.stderr.write(`bursar: ${[message, ...Object.values(hint)].join('\n        ')}\n`)
-  if (json) process.stdout.write(`${JSON.stringify({ error: { message, ...hint, ...place } })}\n`)
+  if (options.json) process.stdout.write(`${JSON.stringify({ error: { message, ...hint, ...place } })}\n`)
   if (process.env.BURSAR_LOG_LEVEL === 'debug' && error instanceof Error) {
     process.stderr.write(`${redactText(error.stack ?? '')}\n`)
   }

@@ -1,4 +1,6 @@
 /** What a file leaves open is asked for in the words of the command line, and saying it in those words settles it. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeFolder } from './command.fixture.ts'
 
@@ -82,6 +84,50 @@ test(
     folder.write('two.csv', 'Ref,Amount,What\na,1.00,EUR\n')
     const one = await folder.run('reconcile', 'plain.csv', 'two.csv', '--right-map', 'currency=What')
     expect(one).toMatchObject({ code: 0, err: '' })
+  },
+  TEST_MS,
+)
+
+test.each([
+  [
+    '--right-decimal point',
+    /none of 2 rows can be read, the first for this: "1\.234" has more decimals than eur/,
+  ],
+  [
+    '--date-format YYYY-MM-DD',
+    /none of 2 rows can be read, the first for this: "21\.11\.2026" is not a date/,
+  ],
+])(
+  'a file of which no row can be read by %s is refused, names the option and keeps no result',
+  async (option, sentence) => {
+    folder.write('unread.csv', 'Ref;Betrag;Datum\na;1.234;21.11.2026\nb;2.001;21.11.2026\n')
+    folder.write('books.csv', 'id,amount,currency\na,123400,eur\n')
+    const args = ['--right-currency', 'eur', '--right-decimal', 'comma', ...option.split(' ')]
+    const ran = await folder.run('reconcile', 'books.csv', 'unread.csv', ...args, '--out', 'unread')
+    expect(ran).toMatchObject({ code: 2, out: '' })
+    expect(ran.err).toMatch(sentence)
+    expect(ran.err).toContain(
+      `\n        ${option} was given: leave it away to have it told from the file, or say it as the file is.\n`,
+    )
+    expect(existsSync(join(folder.path, 'unread'))).toBe(false)
+  },
+  TEST_MS,
+)
+
+test(
+  'a date that may be two is asked for with both, and two ways of writing it are shown without an option that reads one',
+  async () => {
+    folder.write('books.csv', 'id,amount,currency\na,123400,eur\n')
+    folder.write('two.csv', 'Ref,Amount,Date\na,1.00,21.11.2026\nb,1.00,24.11.26\n')
+    const hint = async (name: string) =>
+      (await folder.run('reconcile', 'books.csv', name, '--right-currency', 'eur')).err
+    expect(await hint('days.csv')).toContain(
+      '\n        Say it with --right-date-format DD/MM/YYYY or MM/DD/YYYY.\n',
+    )
+    expect(await hint('two.csv')).toBe(
+      'bursar: two.csv:3: dates are written in two ways, "21.11.2026" in line 2 (DD.MM.YYYY) and "24.11.26" in line 3 ' +
+        '(DD.MM.YY), and no one format reads both: have them written in one way\n',
+    )
   },
   TEST_MS,
 )

@@ -10,13 +10,23 @@ import {
   type Side,
 } from '#reconciliation/files'
 
-export function hintFor(unsaid: Sayable, side: Side): string {
+interface Unsaid {
+  unsaid: Sayable
+  choices: readonly string[]
+  /** The option that settled it, and wrongly: nothing of the file can be read by it. */
+  said: string | null
+}
+
+export function hintFor({ unsaid, choices, said }: Unsaid, side: Side): string {
+  if (said !== null)
+    return `${said} was given: leave it away to have it told from the file, or say it as the file is.`
   const option = (name: string) => `--${side}-${name}`
+  const date = choices.length === 0 ? 'DD.MM.YYYY, or as they are' : choices.join(' or ')
   const hints: Readonly<Record<Sayable, string>> = {
     columns: `Say it with ${option('map')} id=…,amount=… (or debit=…,credit=…), and date=…, currency=…, text=… as you like.`,
     decimal: `Say it with ${option('decimal')} comma, point, or minor (whole minor units).`,
     delimiter: `Say it with ${option('delimiter')} ";" or another character; tab for tabs.`,
-    date_format: `Say it with ${option('date-format')} DD/MM/YYYY, or whatever it is.`,
+    date_format: `Say it with ${option('date-format')} ${date}.`,
     encoding: `Say it with ${option('encoding')} windows-1252, utf-16le, utf-16be or utf-8, whichever it is.`,
     currency: `Say it with ${option('currency')} eur, or ${option('map')} currency=… for a column.`,
     id_from: `Say it with ${option('id-from')}: ${ID_SOURCES.join(', ')}.`,

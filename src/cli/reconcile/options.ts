@@ -10,6 +10,7 @@ import {
   type Mapping,
   type Rules,
   type SaidMapping,
+  type Sayable,
   type Side,
   TOLERANCE_BASIS_POINTS_MOST,
 } from '#reconciliation/files'
@@ -197,6 +198,26 @@ export function sideOf(options: ReconcileOptions, side: Side, name: string): Omi
     ...(id_from && { id_from }),
     ...(options.allowEmpty && { is_empty_allowed: true }),
   } as Omit<FileSide, 'path'>
+}
+
+/** `--map` may be given in part, and rightly. */
+const OPTIONS: Partial<Record<Sayable, readonly [keyof FileOptions, string]>> = {
+  decimal: ['decimal', 'decimal'],
+  delimiter: ['delimiter', 'delimiter'],
+  date_format: ['dateFormat', 'date-format'],
+  encoding: ['encoding', 'encoding'],
+  currency: ['currency', 'currency'],
+  id_from: ['idFrom', 'id-from'],
+}
+
+/** The option that was given for it, as it was given: of this side, or of both. Null where none was. */
+export function saidOf(options: ReconcileOptions, side: Side, what: Sayable): string | null {
+  const [name, flag] = OPTIONS[what] ?? []
+  if (name === undefined) return null
+  const of_side = options[`${side}${name[0]?.toUpperCase()}${name.slice(1)}` as keyof ReconcileOptions]
+  const value = of_side ?? options[name]
+  if (value === undefined) return null
+  return `--${of_side === undefined ? '' : `${side}-`}${flag}${typeof value === 'string' ? ` ${value}` : ''}`
 }
 
 export function rulesOf(options: ReconcileOptions): Rules {

@@ -33,7 +33,7 @@ import {
 } from './write.ts'
 
 /** Raised whenever the same input would be written as other bytes. Part of every run's key. */
-const ENGINE_VERSION = 4
+const ENGINE_VERSION = 5
 
 /**
  * Throws `StatementError` when a file cannot be read as a whole and `RunFailed` when its result cannot be kept. The

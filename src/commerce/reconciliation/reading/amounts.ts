@@ -2,7 +2,7 @@
  * Amounts as banks and people write them, to minor units: from digits to an integer, never through a fraction. The
  * quick way is for the plain forms and reads bytes; whatever it does not know goes the slow way, which says why not.
  */
-import { type Currency, currency, INT64_MAX, INT64_MIN, MoneyError, parseAmount } from '#money'
+import { type Currency, currency, isCurrency, INT64_MAX, INT64_MIN, MoneyError, parseAmount } from '#money'
 import type { Decimal } from './statement.ts'
 
 /** So many digits a number holds exactly, ten times over. */
@@ -49,9 +49,10 @@ export function quickAmount(
 export function readAmount(text: string, decimal: Decimal, code: Currency): bigint | string {
   const bare = bareNumber(text, code)
   if (bare === null) {
-    return bareNumber(text, null) === null
-      ? notAnAmount(text, decimal)
-      : `${quote(text)} is in another currency than the row, which is in ${code}`
+    const is_other = bareNumber(text, null) !== null && /\d/.test(text)
+    return is_other
+      ? `${quote(text)} is in another currency than the row, which is in ${code}`
+      : notAnAmount(text, decimal)
   }
   const digits = decimal === 'minor' ? wholeDigits(bare.digits) : plainDecimal(bare.digits, decimal)
   if (digits === null) return notAnAmount(text, decimal)
@@ -122,6 +123,12 @@ const AFFIX =
 
 const isOf = (code: string, affix: string): boolean => (SIGNS[affix] ?? affix).split(' ').includes(code)
 
+/** Any three letters look like a code. */
+const isKnown = (affix: string): boolean => SIGNS[affix] !== undefined || isCurrency(affix)
+
+/** `12.-` and `5,–`: whole units, as the Swiss and the Germans write them. What stands before it is for the caller to read. */
+const NO_CENTS = /^(.*\d[.,])(?:--?|[\u2012-\u2015])$/s
+
 /** Without its sign (before it, behind it as SAP writes it, or brackets as accountants do) and its currency. */
 export function bareNumber(text: string, code: string | null): BareNumber | null {
   // No way of writing 64 bits is longer, and what follows looks at it more than once.
@@ -131,12 +138,15 @@ export function bareNumber(text: string, code: string | null): BareNumber | null
   const [, before, middle = '', after] = AFFIX.exec(leading.rest) ?? []
   // Both may say it, as `$5.00 USD` does.
   for (const affix of [before, after]) {
-    if (code !== null && affix !== undefined && !isOf(code, affix.toLowerCase())) return null
+    if (affix === undefined) continue
+    const sign = affix.toLowerCase()
+    if (code === null ? !isKnown(sign) : !isOf(code, sign)) return null
   }
   // Spreadsheets put the sign of the currency before the bracket.
   const inside = takeBrackets(middle)
   const inner = takeSign(inside.rest)
-  const trailing = /^(.*\S)\s*-$/.exec(inner.rest)
+  const rest = inner.rest.replace(NO_CENTS, (_, units: string) => `${units}0`)
+  const trailing = /^(.*\S)\s*-$/.exec(rest)
   const is_bracketed = outside.is_bracketed || inside.is_bracketed
   const signs = [
     outside.is_bracketed,
@@ -147,7 +157,7 @@ export function bareNumber(text: string, code: string | null): BareNumber | null
   ]
   if (signs.filter(Boolean).length > 1) return null
   return {
-    digits: (trailing?.[1] ?? inner.rest).trim(),
+    digits: (trailing?.[1] ?? rest).trim(),
     is_negative: is_bracketed || leading.sign === '-' || inner.sign === '-' || trailing !== null,
   }
 }

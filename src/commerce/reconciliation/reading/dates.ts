@@ -1,5 +1,6 @@
 /** Days as files write them, to `YYYY-MM-DD`. What follows a day (a time, a zone) is left alone: the day is as written. */
 import { quote } from './amounts.ts'
+import type { Fail } from './statement.ts'
 
 /** Longest first among those that begin alike. */
 export const DATE_FORMATS = [
@@ -66,27 +67,52 @@ export const notADate = (text: string, format: string) => `${quote(text)} is not
 export type DateGuess =
   | { kind: 'found'; format: DateFormat }
   | { kind: 'none' }
-  | { kind: 'unclear'; reason: string }
+  /** `formats`: those of which one is meant; none where no one of them reads all rows. */
+  | { kind: 'unclear'; line: number; reason: string; formats: readonly DateFormat[] }
+
+export interface SampleDate {
+  line: number
+  text: string
+}
 
 /**
  * The format that fits most of them, when no other fits one that it does not. Days that may be months in every row are
- * asked for.
+ * asked for; where rows are written in two ways, no answer would read both.
  */
-export function guessDateFormat(texts: readonly string[]): DateGuess {
-  const [first] = texts
+export function guessDateFormat(dates: readonly SampleDate[]): DateGuess {
+  const [first] = dates
   const candidates = DATE_FORMATS.map(format => ({
     format,
-    fits: texts.map(text => readDate(text, format) !== undefined),
+    fits: dates.map(({ text }) => readDate(text, format) !== undefined),
   }))
     .map(candidate => ({ ...candidate, count: candidate.fits.filter(Boolean).length }))
     .filter(candidate => candidate.count > 0)
     .sort((a, b) => b.count - a.count)
   const [best, ...others] = candidates
   if (best === undefined || first === undefined) return { kind: 'none' }
-  const rivals = others.filter(
-    ({ count, fits }) => count === best.count || fits.some((fit, index) => fit && best.fits[index] === false),
-  )
-  if (rivals.length === 0) return { kind: 'found', format: best.format }
-  const names = [best, ...rivals].map(({ format }) => format).join(' or ')
-  return { kind: 'unclear', reason: `dates may be ${names}, as ${quote(first)}: say how they are written` }
+  const otherwise = dates.findIndex((_, i) => best.fits[i] === false && others.some(({ fits }) => fits[i]))
+  if (otherwise !== -1) {
+    const example = (at: number) => {
+      const { line, text } = dates[at] as SampleDate
+      const names = candidates.filter(({ fits }) => fits[at]).map(({ format }) => format)
+      return `${quote(text)} in line ${line} (${names.join(' or ')})`
+    }
+    const both = `${example(best.fits.indexOf(true))} and ${example(otherwise)}`
+    return {
+      kind: 'unclear',
+      line: (dates[otherwise] as SampleDate).line,
+      reason: `dates are written in two ways, ${both}, and no one format reads both: have them written in one way`,
+      formats: [],
+    }
+  }
+  // Whatever fits as many fits the same ones.
+  const formats = candidates.filter(({ count }) => count === best.count).map(({ format }) => format)
+  if (formats.length === 1) return { kind: 'found', format: best.format }
+  const reason = `dates may be ${formats.join(' or ')}, as ${quote(first.text)}: say how they are written`
+  return { kind: 'unclear', line: first.line, reason, formats }
+}
+
+/** What is said about it settles it only where one format reads all rows. */
+export function failUndated({ line, reason, formats }: DateGuess & { kind: 'unclear' }, fail: Fail): never {
+  return formats.length === 0 ? fail(line, reason) : fail(line, reason, 'date_format', formats)
 }

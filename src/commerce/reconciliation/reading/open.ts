@@ -19,6 +19,7 @@ import {
   type Statement,
   StatementError,
   type Fail,
+  type Sayable,
 } from './statement.ts'
 
 /** What format and mapping are told from: some hundreds of rows. */
@@ -64,6 +65,8 @@ export async function openStatement(
         throw placed(options.name, error, reader.line)
       }
       reader.end()
+      // Banks' formats say what is what, and prove with their balances what is missing.
+      if (reader.mapping !== null) sink.demandReadable(isSaidIn(options), options.is_empty_allowed === true)
       yield { ...sink.take(), bytes_read: source.bytes_read }
       is_finished = true
     },
@@ -84,6 +87,11 @@ function placed(name: string, error: unknown, line: number): unknown {
     : error
 }
 
+function isSaidIn({ mapping, currency }: ReadOptions): (what: Sayable) => boolean {
+  const said: Partial<Record<Sayable, unknown>> = { currency, ...mapping }
+  return what => said[what] !== undefined
+}
+
 function readerOf(
   format: Format,
   sample: Buffer,
@@ -92,7 +100,7 @@ function readerOf(
   encoding: Encoding,
   sink: Sink,
 ): Reader {
-  const fail: Fail = (line, reason, unsaid) => sink.fail(line, reason, unsaid)
+  const fail: Fail = (...what) => sink.fail(...what)
   switch (format) {
     case 'csv':
       return new CsvReader(guessMapping(sample, is_whole, options, encoding, fail), sink)

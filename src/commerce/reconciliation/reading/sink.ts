@@ -29,10 +29,13 @@ export class Sink {
   readonly #is_flipped: boolean
   rows = 0
   bad_rows = 0
+  /** Of the bad rows, or left out. */
+  totals = 0
   /** Of our own form: a row without an id is a bad one, and gets none from `nameOf`. */
   is_id_promised = false
   #lines: Line[] = []
   #bad: BadRow[] = []
+  #first_bad: (BadRow & { about: Sayable | null }) | null = null
   readonly #controls: Control[] = []
   #controls_beyond = 0
   /** The line of the last row that had no id, and how many such rows stood in it: XML may be one line. */
@@ -60,9 +63,36 @@ export class Sink {
     return added
   }
 
-  bad(line: number, reason: string) {
+  /** `about` is what would have to be said otherwise if other rows were like this one, or that it is a total. */
+  bad(line: number, reason: string, about: Sayable | 'total' | null = null) {
     this.bad_rows += 1
     this.#bad.push({ line, reason })
+    if (about === 'total') this.totals += 1
+    else this.#first_bad ??= { line, reason, about }
+  }
+
+  /**
+   * A file of which no row at all was read was read in a wrong way, and says nothing of its rows; of totals alone it is
+   * empty. `isSaid`: what the caller said. Throws `StatementError`.
+   */
+  demandReadable(isSaid: (what: Sayable) => boolean, is_empty_allowed: boolean) {
+    if (this.rows > 0) return
+    const first = this.#first_bad
+    if (first !== null) {
+      const { about, line, reason } = first
+      const of =
+        this.bad_rows === 1
+          ? 'the only row cannot be read'
+          : `none of ${this.bad_rows} rows can be read, the first for this`
+      this.fail(line, `${of}: ${reason}`, about !== null || isSaid('columns') ? (about ?? 'columns') : null)
+    }
+    if (this.totals > 0 && !is_empty_allowed) {
+      this.fail(
+        null,
+        'there is a total and no row above it: an export that failed, or a day without movements',
+        'is_empty_allowed',
+      )
+    }
   }
 
   /**
@@ -118,9 +148,14 @@ export class Sink {
     else if (!control.is_met) this.#controls_beyond += 1
   }
 
-  /** `unsaid` is what the caller can say about it. */
-  fail(line: number | null, reason: string, unsaid: Sayable | null = null): never {
-    throw new StatementError(this.file, line, reason, unsaid)
+  /** `unsaid` is what the caller can say about it, `choices` what of it is possible. */
+  fail(
+    line: number | null,
+    reason: string,
+    unsaid: Sayable | null = null,
+    choices: readonly string[] = [],
+  ): never {
+    throw new StatementError(this.file, line, reason, unsaid, choices)
   }
 
   take(): { lines: Line[]; bad: BadRow[] } {

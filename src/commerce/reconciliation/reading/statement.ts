@@ -148,8 +148,13 @@ export interface Statement {
   finish(): Summary
 }
 
-/** Throws what it is given to fail with, and what the caller can say about it. */
-export type Fail = (line: number | null, reason: string, unsaid?: Sayable) => never
+/** Throws what it is given to fail with, what the caller can say about it, and which answers are possible. */
+export type Fail = (
+  line: number | null,
+  reason: string,
+  unsaid?: Sayable,
+  choices?: readonly string[],
+) => never
 
 /** Nothing read from the file may be used. */
 export class StatementError extends Error {
@@ -164,12 +169,21 @@ export class StatementError extends Error {
    * the message names none of their words.
    */
   readonly unsaid: Sayable | null
+  /** What it may be, where the file leaves only these. */
+  readonly choices: readonly string[]
 
-  constructor(file: string, line: number | null, reason: string, unsaid: Sayable | null = null) {
+  constructor(
+    file: string,
+    line: number | null,
+    reason: string,
+    unsaid: Sayable | null = null,
+    choices: readonly string[] = [],
+  ) {
     super(line === null ? `${file}: ${reason}` : `${file}:${line}: ${reason}`)
     this.file = file
     this.line = line
     this.reason = reason
     this.unsaid = unsaid
+    this.choices = choices
   }
 }

@@ -196,7 +196,7 @@ describe('how amounts are written', () => {
 
   test('what is said is not guessed', async () => {
     expect(amounts(await readWhole(bank(['1.234']), { mapping: { decimal: 'comma' } }))).toEqual([123400n])
-    expect((await readWhole(bank(['1.234']), { mapping: { decimal: 'point' } })).bad).toEqual([
+    expect((await readWhole(bank(['1.234', '1.23']), { mapping: { decimal: 'point' } })).bad).toEqual([
       { line: 2, reason: '"1.234" has more decimals than eur, which has 2' },
     ])
     expect(amounts(await readWhole(bank(['100']), { mapping: { decimal: 'minor' } }))).toEqual([100n])

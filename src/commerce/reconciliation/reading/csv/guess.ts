@@ -1,7 +1,7 @@
 /** The whole mapping of a CSV file: what the caller says, and what its first rows prove. What they do not is asked for. */
 import { currency as rulesOf, isCurrency } from '#money'
 import { bareNumber, quote } from '../amounts.ts'
-import { DATE_FORMATS, guessDateFormat, isDateFormat } from '../dates.ts'
+import { DATE_FORMATS, failUndated, guessDateFormat, isDateFormat } from '../dates.ts'
 import { findNumberStyle, type SampleAmount } from '../number-style.ts'
 import {
   type Columns,
@@ -205,11 +205,13 @@ function wholeUnits(
   return codes.every(each => isCurrency(each) && rulesOf(each).exponent === 0) ? 'minor' : null
 }
 
-function dateFormatOf({ header, rows, header_line }: Layout, { date }: Columns, fail: Fail): string | null {
+function dateFormatOf({ header, rows }: Layout, { date }: Columns, fail: Fail): string | null {
   if (date === undefined) return null
-  const texts = rows.map(row => cellOf(header, row, date)).filter(text => text !== '')
-  const guess = guessDateFormat(texts)
-  if (guess.kind === 'unclear') return fail(rows[0]?.line ?? header_line, guess.reason, 'date_format')
+  const dates = rows
+    .map(row => ({ line: row.line, text: cellOf(header, row, date) }))
+    .filter(({ text }) => text !== '')
+  const guess = guessDateFormat(dates)
+  if (guess.kind === 'unclear') return failUndated(guess, fail)
   // Nothing to tell it from: rows that have a date further down say so, as bad rows.
   return guess.kind === 'found' ? guess.format : DATE_FORMATS[0]
 }

@@ -50,10 +50,51 @@ describe('signs of currency beside an amount', () => {
     )
   })
 
+  test('are codes that are known: a word of three letters or six is no number and no currency', async () => {
+    const texts = ['twelve', 'abc', 'usd', 'xyz 5.00', '1.50']
+    const read = await readWhole(`id,betrag\n${quoted(texts)}`, { currency: 'eur' })
+    expect(read.bad.map(({ reason }) => reason)).toEqual(
+      texts
+        .slice(0, -1)
+        .map(
+          text => `"${text}" is not an amount: expected a number with a point for its decimals, as 1,234.56`,
+        ),
+    )
+  })
+
   test('that nobody knows are said to be no number, and not to want for decimals', async () => {
     expect(await refusal(`id,betrag\n${quoted(['@1.50', '@2.50'])}`, { currency: 'usd' })).toBe(
       '2: "@1.50" is no amount, nor is any other in the first 2 rows: say which column it is',
     )
+  })
+})
+
+describe('a dash for no cents', () => {
+  test.each([
+    [
+      'point',
+      ['12.-', '-5.–', "1'234.-", '(7.--)', 'CHF 8.—', '9.- CHF', '3.50'],
+      [1200n, -500n, 123400n, -700n, 800n, 900n, 350n],
+    ],
+    [
+      'comma',
+      ['12,-', '-5,–', '1.234,-', '(7,--)', '8,— CHF', '3,50'],
+      [1200n, -500n, 123400n, -700n, 800n, 350n],
+    ],
+  ])('is read behind a %s', async (decimal, texts, expected) => {
+    const read = await readWhole(`id,betrag\n${quoted(texts)}`, { currency: 'chf' })
+    expect(read.bad).toEqual([])
+    expect(read.mapping?.decimal).toBe(decimal)
+    expect(amounts(read)).toEqual(expected)
+  })
+
+  test('is no minus, and says as little of thousands as cents do', async () => {
+    const read = await readWhole(`id,betrag\n${quoted(['1.234.-', '12,-', '5-', '3.50'])}`, {
+      currency: 'chf',
+      mapping: { decimal: 'point' },
+    })
+    expect(read.bad.map(({ line }) => line)).toEqual([2, 3])
+    expect(amounts(read)).toEqual([-500n, 350n])
   })
 })
 

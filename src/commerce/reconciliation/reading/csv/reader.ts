@@ -9,7 +9,7 @@ import { type DateFormat, notADate, readDate } from '../dates.ts'
 import { countLineEnds, type Reader } from '../reader.ts'
 import { batchOf, idTrouble, shortText, type Sink } from '../sink.ts'
 import { isPlaceholder } from '../references.ts'
-import { type Decimal, isOwnForm, type Mapping } from '../statement.ts'
+import { type Decimal, isOwnForm, type Mapping, type Sayable } from '../statement.ts'
 import { type Guess, placeOf } from './guess.ts'
 import { LOOSE, ScanTrouble, Scanner, WIDE } from './scanner.ts'
 import { directionOf } from './signs.ts'
@@ -157,9 +157,10 @@ export class CsvReader implements Reader {
   }
 
   /** A row that has no day and begins as a total does is told to be one: whatever else is wrong comes of that. */
-  #bad(bytes: Buffer, reason: string): typeof BAD {
+  #bad(bytes: Buffer, reason: string, about: Sayable | null = null): typeof BAD {
     const word = this.#hasDay(bytes) ? null : this.#totalWord(bytes)
-    this.#sink.bad(this.#line, word === null ? reason : totalReason(word))
+    if (word === null) this.#sink.bad(this.#line, reason, about)
+    else this.#sink.bad(this.#line, totalReason(word), 'total')
     return BAD
   }
 
@@ -277,7 +278,7 @@ export class CsvReader implements Reader {
     const text = scanner.text(bytes, place)
     if (text === '') return this.#bad(bytes, 'the row has no amount')
     const value = readAmount(text, this.#decimal, this.#currency as Currency)
-    return typeof value === 'string' ? this.#bad(bytes, value) : value
+    return typeof value === 'string' ? this.#bad(bytes, value, 'decimal') : value
   }
 
   #date(bytes: Buffer): string | null | typeof BAD {
@@ -290,7 +291,7 @@ export class CsvReader implements Reader {
     const text = this.#scanner.text(bytes, place)
     if (text === '') return null
     const day = readDate(text, format)
-    if (day === undefined) return this.#bad(bytes, notADate(text, format))
+    if (day === undefined) return this.#bad(bytes, notADate(text, format), 'date_format')
     this.#day = day
     const is_plain = ((this.#scanner.flags[place] as number) & WIDE) === 0
     this.#day_bytes = is_plain ? Buffer.from(bytes.subarray(start, start + format.length)) : Buffer.alloc(0)

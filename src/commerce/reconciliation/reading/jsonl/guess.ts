@@ -1,7 +1,7 @@
 /** The mapping of JSON lines: our own keys unless the caller says others; how numbers and days are written, from rows. */
 import { isCurrency } from '#money'
 import { quote } from '../amounts.ts'
-import { DATE_FORMATS, guessDateFormat, isDateFormat } from '../dates.ts'
+import { DATE_FORMATS, failUndated, guessDateFormat, isDateFormat } from '../dates.ts'
 import { findNumberStyle } from '../number-style.ts'
 import {
   type Columns,
@@ -100,7 +100,12 @@ function dateFormatOf(
   if (given !== null && !isDateFormat(given))
     fail(null, `dates are written as one of ${DATE_FORMATS.join(', ')}`, 'date_format')
   if (given !== null || date === undefined) return given
-  const guess = guessDateFormat(rows.flatMap(({ values }) => textOf(values, date) || []))
-  if (guess.kind === 'unclear') return fail(rows[0]?.line ?? 1, guess.reason, 'date_format')
+  const guess = guessDateFormat(
+    rows.flatMap(({ line, values }) => {
+      const text = textOf(values, date)
+      return text ? [{ line, text }] : []
+    }),
+  )
+  if (guess.kind === 'unclear') return failUndated(guess, fail)
   return guess.kind === 'found' ? guess.format : DATE_FORMATS[0]
 }

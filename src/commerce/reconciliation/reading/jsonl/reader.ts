@@ -6,12 +6,19 @@ import { type DateFormat, notADate, readDate } from '../dates.ts'
 import type { Reader } from '../reader.ts'
 import { isPlaceholder } from '../references.ts'
 import type { Sink } from '../sink.ts'
-import { isOwnForm, type Mapping } from '../statement.ts'
+import { isOwnForm, type Mapping, type Sayable } from '../statement.ts'
 import { TextLines, TOO_LONG } from '../text-lines.ts'
 import { parseRow, type Row, textOf } from './values.ts'
 
 /** A row that cannot be used, and why. */
-class Refusal extends Error {}
+class Refusal extends Error {
+  readonly about: Sayable | null
+
+  constructor(reason: string, about: Sayable | null = null) {
+    super(reason)
+    this.about = about
+  }
+}
 
 export class JsonLinesReader implements Reader {
   readonly mapping: Mapping
@@ -46,7 +53,7 @@ export class JsonLinesReader implements Reader {
       this.#add(text, line)
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
-      this.#sink.bad(line, error.message)
+      this.#sink.bad(line, error.message, error.about)
     }
   }
 
@@ -87,7 +94,7 @@ export class JsonLinesReader implements Reader {
       const text = take(row, key)
       if (text === null || text === '') return null
       const value = readAmount(text, this.mapping.decimal, currency)
-      if (typeof value === 'string') throw new Refusal(value)
+      if (typeof value === 'string') throw new Refusal(value, 'decimal')
       return value
     }
     if (amount !== undefined) {
@@ -113,7 +120,7 @@ export class JsonLinesReader implements Reader {
     const format = this.mapping.date_format
     if (text === null || text === '' || format === null) return null
     const day = readDate(text, format as DateFormat)
-    if (day === undefined) throw new Refusal(notADate(text, format))
+    if (day === undefined) throw new Refusal(notADate(text, format), 'date_format')
     return day
   }
 }
