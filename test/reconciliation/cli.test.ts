@@ -355,6 +355,19 @@ test(
       matched: 2,
       is_clean: true,
     })
+    // The same rows again would meet themselves, and what waits goes on to no day before.
+    for (const [args, sentence] of [
+      [
+        ['l1.csv', 'r2.csv', ...carried],
+        'friday must be a run of other files: the rows of l1.csv were in it already, and would meet themselves',
+      ],
+      [
+        ['l2.csv', 'r2.csv', '--as-of', '2026-11-19', '--carry', 'friday', '--json'],
+        'friday looks from 2026-11-20, and this run from 2026-11-19: what waits is carried to the same day or a later one',
+      ],
+    ] as const) {
+      expect(await reconcile(...args)).toMatchObject({ code: 2, err: `bursar: ${sentence}\n` })
+    }
     const missed = json(await reconcile('l2.csv', 'r2-late.csv', ...carried))
     expect(missed).toMatchObject({ matched: 1, unmatched_left: 1, timing: 0 })
     expect(missed.findings).toMatchObject([{ status: 'unmatched', rows: [{ id: 'b' }] }])

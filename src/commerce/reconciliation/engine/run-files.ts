@@ -7,6 +7,7 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { decisionsFor } from '../decision.ts'
 import { type Rules, RULES_VERSION } from '../rules.ts'
+import { demandLater, demandOtherFiles } from './carry.ts'
 import { Crew } from './crew.ts'
 import type { Rest } from './decided.ts'
 import { Directory, FINDINGS } from './directory.ts'
@@ -43,6 +44,7 @@ export const runFiles: RunFiles = async options => {
   const directory = new Directory(options.directory)
   const found = await findStored(directory, options)
   if (found !== null) return found
+  if (options.carried !== undefined) demandLater(options, await openRun(options.carried))
   try {
     await directory.clear()
     const run = (await runPlain(directory, options)) ?? (await runCarefully(directory, options))
@@ -149,6 +151,10 @@ async function runCarefully(directory: Directory, options: RunFilesOptions): Pro
         tell(options, { stage: 'read', done: before + bytes, total }),
       )
     const [left, right] = [await load('left', 0), await load('right', left_size)]
+    if (options.carried !== undefined) {
+      const sides = { left: left.summary, right: right.summary }
+      demandOtherFiles(options, await openRun(options.carried), sides)
+    }
     const rows = left.summary.rows + right.summary.rows
     tell(options, { stage: 'match', done: 0, total: rows })
     const statements = { left: left.summary.sha256, right: right.summary.sha256 }
