@@ -16,6 +16,8 @@ export interface KeptStatement {
   source: string
   format: string | null
   mapping: ReadAs | null
+  /** Of a cut of the books. */
+  selection: Record<string, unknown> | null
   sha256: string
   rows: number
   bad_rows: number

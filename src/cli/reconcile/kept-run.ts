@@ -1,6 +1,8 @@
 /** What the server says of a run that it keeps, as a report shows it. */
 import {
   CLEAN_STATUSES,
+  CUT,
+  cutInWords,
   type Decided,
   decidedByInWords,
   type Fit,
@@ -80,12 +82,12 @@ export async function readKept(
     )
   }
   const sideOf = (side: Side, statement: KeptStatement) => {
-    const { name, format, source, mapping, sha256, rows, bad_rows, bad, left_out, controls } = statement
+    const { name, format, mapping, sha256, rows, bad_rows, bad, left_out, controls } = statement
     const homes = Object.values(counts[side]).reduce((all, count) => all + count, 0)
     return {
       name,
-      format: format ?? source,
-      mapping: mappingInWords(mapping),
+      format: format ?? CUT,
+      mapping: cutInWords(statement) ?? mappingInWords(mapping),
       sha256,
       rows,
       carried_rows: homes - rows,

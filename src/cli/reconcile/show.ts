@@ -1,5 +1,6 @@
 /** What the command says of a run: one object for scripts, totals and the first findings for people. */
 import {
+  absentInWords,
   BY_DATE,
   CLEAN_STATUSES,
   counted,
@@ -11,7 +12,9 @@ import {
   type ReportedGroup,
   type ReportedRun,
   rowsOf,
+  isNameless,
   shownAmount,
+  shownControl,
   shortNames,
   shownCount,
   type Side,
@@ -44,7 +47,7 @@ export function runJson(run: ShownRun, report: ReportedRun, out: string | null):
   const { counts, left, right } = run
   const both = (status: keyof (typeof counts)['left']) => counts.left[status] + counts.right[status]
   const { turned, without_id } = report
-  const shown = groupsOf(report).slice(0, FINDINGS_IN_JSON)
+  const shown = groupsOf(report, FINDINGS_IN_JSON)
   return {
     matched: counts.left.matched,
     unmatched_left: counts.left.unmatched,
@@ -182,44 +185,57 @@ function verdict({ sums, left, right, decided }: ReportedRun): string[] {
 function troubles(report: ReportedRun, names: Names): string[] {
   return (['left', 'right'] as const).flatMap(side => {
     const { bad, bad_rows, controls } = report[side]
-    const shown = bad.slice(0, BAD_ROWS_SHOWN)
+    // A line that says that one more is there could as well be that one.
+    const shown = bad.slice(0, bad_rows === BAD_ROWS_SHOWN + 1 ? bad_rows : BAD_ROWS_SHOWN)
     return [
       ...controls
         .filter(({ is_met }) => !is_met)
+        .map(control => shownControl(control, side, report.sums))
         .map(({ name, expected, found }) =>
           visible(`  ${names[side]}: ${name}: expected ${expected}, found ${found}`),
         ),
       ...shown.map(({ line, reason }) => visible(`  ${names[side]}:${line}: not readable: ${reason}`)),
       ...(bad_rows > shown.length
-        ? [`  ${names[side]}: ${shownCount(bad_rows - shown.length)} more rows that are not readable`]
+        ? [`  ${names[side]}: ${counted(bad_rows - shown.length, 'more row', 'more rows')} not readable`]
         : []),
     ]
   })
 }
 
-const groupsOf = ({ samples }: ReportedRun): ReportedGroup[] => {
-  const lists = STATUSES_SHOWN.filter(status => !CLEAN_STATUSES.includes(status)).map(
-    status => samples.get(status) ?? [],
-  )
+/** So many of the run, in the order of its report: of what only one side has each side is a list of its own. */
+function groupsOf({ samples }: ReportedRun, most: number): ReportedGroup[] {
+  const open = STATUSES_SHOWN.filter(status => !CLEAN_STATUSES.includes(status))
+  const lists = open.flatMap(status => {
+    const groups = samples.get(status) ?? []
+    const of = (side: Side) => groups.filter(({ items }) => items[0]?.side === side)
+    return status === 'unmatched' ? [of('left'), of('right')] : [groups]
+  })
   // A few of each kind say more than many of the first.
   const longest = Math.max(0, ...lists.map(list => list.length))
-  return Array.from({ length: longest }, (_, i) => lists.flatMap(list => list[i] ?? [])).flat()
+  return Array.from({ length: longest }, (_, i) =>
+    lists.flatMap((list, place) => {
+      const group = list[i]
+      return group === undefined ? [] : [{ place, group }]
+    }),
+  )
+    .flat()
+    .slice(0, most)
+    .toSorted((a, b) => a.place - b.place)
+    .map(({ group }) => group)
 }
 
 function findings(report: ReportedRun, names: Names): string[] {
-  const groups = groupsOf(report)
-  const lines = groups.slice(0, FINDINGS_SHOWN).map(({ items, more }) => {
+  const groups = groupsOf(report, FINDINGS_SHOWN + 1)
+  const lines = groupsOf(report, FINDINGS_SHOWN).map(({ items, more }) => {
     const [first] = items
     const rows = items
       .slice(0, 2)
       .map(
-        ({ side, line, id, amount, currency }) =>
-          `${names[side]}:${line} ${visible(id)} ${shownAmount(amount, currency)} ${visible(currency.toUpperCase())}`,
+        ({ side, line, id, amount, currency, date }) =>
+          `${names[side]}:${line} ${isNameless(id) ? `(none)${date === null ? '' : ` ${date}`}` : visible(id)} ${shownAmount(amount, currency)} ${visible(currency.toUpperCase())}`,
       )
     const others = items.length + more - rows.length
-    const absent =
-      first?.status === 'unmatched' ? `not in ${names[first.side === 'left' ? 'right' : 'left']}` : null
-    const why = first?.reason ?? absent
+    const why = first === undefined ? null : (first.reason ?? absentInWords(first, names))
     const candidates = items.flatMap(item => item.candidates ?? [])
     const could_be = candidates.map(({ side, line, id }) => `${names[side]}:${line} ${visible(id)}`)
     const unnamed = items.reduce((sum, item) => sum + unnamedOf(item), 0)

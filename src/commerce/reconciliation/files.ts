@@ -20,7 +20,13 @@ export { RunFailed } from './engine/trouble.ts'
 export { counted, shownAmount, shownCount } from './report/amounts.ts'
 export { type NamedItem, unnamedOf } from './report/candidates.ts'
 export { visible } from './report/html.ts'
-export { badRowLines, findingLine, findingsHeader, NOT_READABLE } from './report/findings-csv.ts'
+export {
+  absentInWords,
+  badRowLines,
+  findingLine,
+  findingsHeader,
+  NOT_READABLE,
+} from './report/findings-csv.ts'
 export { mappingInWords } from './report/mapping.ts'
 export { reportOf, runIdOf } from './report/of-run.ts'
 export { isClean, reportPage } from './report/page.ts'
@@ -32,10 +38,12 @@ export {
   type ReportedRun,
   rowsOf,
 } from './report/report.ts'
+export { shownControl } from './report/controls.ts'
+export { CUT, cutInWords } from './report/cut.ts'
 export { type Decided, decidedByInWords, decidedInWords } from './report/decided.ts'
 export { fitInWords, type Fit } from './report/fit.ts'
 export type { Turned } from './report/turned.ts'
-export { withTotalHint } from './report/totals.ts'
+export { isNameless, withTotalHint } from './report/totals.ts'
 export { BY_DATE, sayingHow } from './report/without-id.ts'
 export {
   leftOutInWords,

@@ -8,12 +8,13 @@ test('a finding has its file, its line, and its amount as people write it, exact
   const of = line(7, { amount: -123_456n, text: 'Invoice "17", May', batch: 'po_1' })
   const more = { group: 'l7', pass: 'id' as const, reason: 'amount -123456 != 5' }
   const [header, row] = [findingsHeader, findingLine(item('left', 'discrepant', of, more), names)]
+  expect(header).toMatch(/^\ufeffstatus,file,/)
   expect(header.trim().split(',')).toHaveLength(17)
   expect(row).toBe(
     'discrepant,ledger.csv,8,pay_000007,-1234.56,USD,2026-11-20,amount -123456 != 5,,,"Invoice ""17"", May",po_1,left,l7,id,,-123456\n',
   )
   const yen = findingLine(item('right', 'unmatched', line(1, { amount: 500n, currency: 'jpy' })), names)
-  expect(yen).toContain(',500,JPY,')
+  expect(yen).toContain(',500,JPY,2026-11-20,not in ledger.csv,')
 })
 
 test('the candidates of an ambiguous row are named by their ids, and those beyond them are counted', () => {

@@ -32,7 +32,10 @@ type Row = Partial<Record<(typeof COLUMNS)[number], string | number | bigint | n
 /** No status of a row that was read. */
 export const NOT_READABLE = 'not_readable'
 
-export const findingsHeader = `${COLUMNS.join(',')}\n`
+/** Excel takes a file for UTF-8 only by the mark at its beginning, and shows `MÃ¼ller` without it; readers of CSV drop it. */
+const BYTE_ORDER_MARK = '\ufeff'
+
+export const findingsHeader = `${BYTE_ORDER_MARK}${COLUMNS.join(',')}\n`
 
 export const findingLine = (item: NamedItem, names: Names): string => {
   const { side, status, pass, group, decision_id, line, id, amount, currency, date, reason, text, batch } =
@@ -45,7 +48,7 @@ export const findingLine = (item: NamedItem, names: Names): string => {
     amount: decimalText(amount, currency),
     currency: currency.toUpperCase(),
     date,
-    reason,
+    reason: reason ?? absentInWords(item, names),
     candidates: candidatesIn(item),
     hint: item.hints?.join('; ') ?? null,
     text,
@@ -57,6 +60,10 @@ export const findingLine = (item: NamedItem, names: Names): string => {
     amount_in_minor_units: amount,
   })
 }
+
+/** Of a row that only one side has, where it is not; null of any other. */
+export const absentInWords = ({ status, side }: Pick<NamedItem, 'status' | 'side'>, names: Names) =>
+  status === 'unmatched' ? `not in ${names[side === 'left' ? 'right' : 'left']}` : null
 
 /** Their ids, and how many more there are: `pay_1; pay_2; and 3 more`. */
 function candidatesIn(item: NamedItem): string {

@@ -8,6 +8,7 @@ import { type Pass, type Status, STATUSES } from '../rules.ts'
 import { rulesOf, type RunRow } from '../runs/object.ts'
 import { findStatement, type StatementRow } from '../statements/object.ts'
 import { type NamedItem, namedAmong } from './candidates.ts'
+import { CUT, cutInWords } from './cut.ts'
 import { decidedByInWords } from './decided.ts'
 import { hintsOf, type Looking } from './kept-hints.ts'
 import { mappingInWords } from './mapping.ts'
@@ -89,13 +90,13 @@ export async function reportOfKept(db: Queries, run: RunRow, looking: Looking): 
 }
 
 function sideOf(statement: StatementRow, side: Side, sums: readonly StatusSum[]): ReportedSide {
-  const { name, source, format, mapping, sha256, bad, controls } = statement
+  const { name, format, mapping, sha256, bad, controls } = statement
   const rows = Number(statement.rows)
   const found = sums.filter(sum => sum.side === side).reduce((all, { count }) => all + count, 0)
   return {
     name,
-    format: format ?? source,
-    mapping: mappingInWords(mapping as ReadAs | null),
+    format: format ?? CUT,
+    mapping: cutInWords(statement) ?? mappingInWords(mapping as ReadAs | null),
     sha256,
     rows,
     carried_rows: found - rows,

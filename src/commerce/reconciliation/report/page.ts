@@ -6,6 +6,7 @@ import type { StatusSum } from '../engine/face.ts'
 import type { Side } from '../line.ts'
 import { CLEAN_STATUSES, type Status } from '../rules.ts'
 import { counted, shownAmount, shownCount } from './amounts.ts'
+import { shownControl } from './controls.ts'
 import { decidedInWords } from './decided.ts'
 import { groupsTable, suggestionsSection } from './findings.ts'
 import { type Html, html } from './html.ts'
@@ -96,9 +97,11 @@ function head(run: ReportedRun, names: Names): Html {
 <p class="verdict">${verdict}</p>
 <ul class="counts">${shown.map(status => {
     const is_open = !CLEAN_STATUSES.includes(status)
-    return html`<li${is_open ? html` class="open"` : ''}><a href="#${status === 'matched' ? 'totals' : status}"><b>${shownCount(
-      rowsOf(sums, status),
-    )}</b><span>${statusWords[status].label}</span></a></li>`
+    return html`<li${is_open ? html` class="open"` : ''}><a href="#${status === 'matched' ? 'totals' : status}"><b>${
+      is_open
+        ? shownCount(rowsOf(sums, status))
+        : `${shownCount(rowsOf(sums, status, 'left'))} + ${shownCount(rowsOf(sums, status, 'right'))}`
+    }</b><span>${statusWords[status].label}${is_open ? '' : ', left + right'}</span></a></li>`
   })}${
     bad_rows === 0
       ? ''
@@ -211,7 +214,7 @@ function badRows({ left, right }: ReportedRun, names: Names): Html {
       ? ''
       : html`<h3>${name}: ${counted(side.bad_rows, 'row')}</h3><table><tbody>${side.bad.map(
           ({ line, reason }) =>
-            html`<tr><td class="soft">line ${line}</td><td class="why">${reason}</td></tr>`,
+            html`<tr><td class="line soft">line ${line}</td><td class="why">${reason}</td></tr>`,
         )}</tbody></table>
 ${side.bad.length < side.bad_rows ? html`<p class="more">${shownCount(side.bad_rows - side.bad.length)} more.</p>` : ''}`
   return html`<section id="bad_rows"><h2>Not readable <span class="soft">${counted(
@@ -223,11 +226,11 @@ ${list(left, names.left)}${list(right, names.right)}</section>
 `
 }
 
-function controlsFailed({ left, right }: ReportedRun, names: Names): Html {
-  const failed = [left, right].flatMap(side =>
-    side.controls
+function controlsFailed({ sums, ...run }: ReportedRun, names: Names): Html {
+  const failed = (['left', 'right'] as const).flatMap(side =>
+    run[side].controls
       .filter(control => !control.is_met)
-      .map(control => ({ ...control, file: side === left ? names.left : names.right })),
+      .map(control => ({ ...shownControl(control, side, sums), file: names[side] })),
   )
   if (failed.length === 0) return html``
   return html`<section id="controls"><h2>Controls that fail</h2>
@@ -243,6 +246,7 @@ the one that was sent.</p>
 
 function inputs(run: ReportedRun, names: Names): Html {
   const side = (
+    which: Side,
     { format, mapping, sha256, rows, carried_rows, bad_rows, left_out, controls }: ReportedSide,
     name: string,
   ) => html`<div>
@@ -254,15 +258,17 @@ function inputs(run: ReportedRun, names: Names): Html {
 <dt>SHA-256</dt><dd class="id">${sha256}</dd>${
     controls.length === 0
       ? ''
-      : html`<dt>Controls</dt><dd>${controls.map(
-          ({ name: control, is_met, expected, found }) =>
-            html`<span class="${is_met ? 'met' : 'unmet'}">${is_met ? '✓' : '✗'}</span> ${control}: ${
-              is_met ? found : `${found} and not ${expected}`
-            }<br>`,
-        )}</dd>`
+      : html`<dt>Controls</dt><dd>${controls
+          .map(control => shownControl(control, which, run.sums))
+          .map(
+            ({ name: control, is_met, expected, found }) =>
+              html`<span class="${is_met ? 'met' : 'unmet'}">${is_met ? '✓' : '✗'}</span> ${control}: ${
+                is_met ? found : `${found} and not ${expected}`
+              }<br>`,
+          )}</dd>`
   }</dl></div>`
   return html`<section id="inputs"><h2>What it was made from</h2>
-<div class="two">${side(run.left, names.left)}${side(run.right, names.right)}</div>
+<div class="two">${side('left', run.left, names.left)}${side('right', run.right, names.right)}</div>
 <h3>Rules</h3>${rulesInWords(run.rules).map(sentence => html`<p>${sentence}</p>`)}
 <h3>Key of the run</h3><p class="id soft">${run.key}</p></section>
 `

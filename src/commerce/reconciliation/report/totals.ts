@@ -9,6 +9,9 @@ import type { NamedItem } from './candidates.ts'
 /** What a row is called that has no id of its own: its place. */
 const NAMELESS = '(none) '
 
+/** Whether an id only says where its row stands and what it is. */
+export const isNameless = (id: string): boolean => id.startsWith(NAMELESS)
+
 /** Two rows that say the same are each the sum of all others. */
 const ROWS_LEAST = 3
 
@@ -18,7 +21,7 @@ export function totalHint(
   sums: readonly StatusSum[],
 ): string | null {
   if (status !== 'unmatched') return null
-  const is_nameless = id.startsWith(NAMELESS)
+  const is_nameless = isNameless(id)
   const word = [is_nameless ? '' : id, text ?? ''].find(isTotal)
   const of_side = sums.filter(sum => sum.side === side && sum.currency === currency)
   const rows = of_side.reduce((all, { count }) => all + count, 0)
