@@ -43,7 +43,8 @@ export async function main([command, ...args]) {
     else await handOver(node, COMMANDS[command](args))
   } catch (error) {
     console.error(`bursar: ${error instanceof Error ? error.message : String(error)}`)
-    process.exitCode = 1
+    // A reconciliation that ends with 1 has findings; this one could not run.
+    process.exitCode = command === 'bursar' && args[0] === 'reconcile' ? 2 : 1
   }
 }
 

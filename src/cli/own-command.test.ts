@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -24,6 +24,18 @@ test('the path runs from any folder', () => {
       encoding: 'utf8',
     })
     expect(said).toMatch(/^\d+\.\d+\.\d+\n$/)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test('a reconciliation whose packages cannot be installed could not run, and has no findings', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'bursar-own-command-'))
+  try {
+    cpSync(join(CHECKOUT, 'scripts'), join(folder, 'scripts'), { recursive: true })
+    const codeOf = (verb: string) =>
+      spawnSync(process.execPath, [join(folder, 'scripts', 'bursar.mjs'), verb], { stdio: 'ignore' }).status
+    expect([codeOf('reconcile'), codeOf('ledger')]).toEqual([2, 1])
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

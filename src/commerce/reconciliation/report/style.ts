@@ -36,7 +36,7 @@ th:first-child, td:first-child { padding-left: 0 } th:last-child, td:last-child 
 tbody th { font-size: inherit; font-weight: 500; color: inherit; vertical-align: top }
 tr.sum th, tr.sum td { font-weight: 650; border-top: 2px solid var(--soft) }
 tr.open th { color: var(--bad) } tr.quiet th, tr.quiet td { color: var(--soft) }
-.wrap { overflow-wrap: anywhere } td.line { white-space: nowrap }
+.wrap { overflow-wrap: anywhere } td.line { white-space: nowrap; width: 6em }
 .rows th.n, .rows td.n { padding-right: 10px }
 .at { overflow-wrap: anywhere; max-width: 15em; font-size: 13px } .at span, .why span { white-space: nowrap }
 .id { min-width: 12em; font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: 13px; overflow-wrap: anywhere }
