@@ -232,10 +232,11 @@ test.each<[string, object[], RegExp]>([
   async (_, lines, message) => {
     decisions(...lines)
     folder.write('left.csv', csv())
+    folder.write('right.csv', csv())
     const ran = await folder.run(
       'reconcile',
       'left.csv',
-      'left.csv',
+      'right.csv',
       '--allow-empty',
       '--decisions',
       'decisions.jsonl',
