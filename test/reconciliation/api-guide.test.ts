@@ -3,13 +3,15 @@
  * is run by a shell, in its order, against a server with a worker.
  */
 import { execFile } from 'node:child_process'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { encodeId } from '#kernel'
+import { writeCredentials } from '../support/credentials.ts'
 import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 import { makeFolder } from './command.fixture.ts'
+import { workOffRuns } from './worker.fixture.ts'
 
 const GUIDE_MS = 180_000
 const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'reconciliation-api.md'), 'utf8')
@@ -20,48 +22,25 @@ const blocks = [...page.matchAll(/^```(\w+) ?(\S*)\n([\s\S]*?)^```$/gm)].map(
 const folder = makeFolder()
 let world: World
 let account: TestAccount
-let is_over = false
-let working: Promise<void>
+let stopWorking: () => Promise<void>
 
 beforeAll(async () => {
   world = await startWorld()
   account = await world.account()
   const { port } = await world.server.listen({ port: 0 })
-  const unused = 'unused'
-  const credentials = {
+  writeCredentials(join(folder.path, '.bursar'), {
     api_url: `http://127.0.0.1:${port}`,
     account_id: encodeId('acct_', account.account_id),
     secret_key: account.secret_key,
-    publishable_key: unused,
-    dashboard_url: unused,
-    dashboard_email: unused,
-    dashboard_password: unused,
-    simulator_url: unused,
-  }
-  mkdirSync(join(folder.path, '.bursar'))
-  folder.write('.bursar/credentials.json', JSON.stringify(credentials))
-  working = work()
+  })
+  stopWorking = workOffRuns(world, account)
 })
 afterAll(async () => {
-  is_over = true
-  await working
+  await stopWorking?.()
   await world.verifyLedger()
   await world.close()
   folder.remove()
 })
-
-/** A worker, for the runs that are asked for. */
-async function work(): Promise<void> {
-  while (!is_over) {
-    const waiting = await world.db.many<{ id: string }>`
-      select id from reconciliation_runs where account_id = ${account.account_id} and status = 'queued'`
-    for (const { id } of waiting) {
-      const { account_id, livemode } = account
-      await world.runJob('reconciliation.run', { account_id, livemode, run_id: id })
-    }
-    await new Promise(resolve => setTimeout(resolve, 50))
-  }
-}
 
 test(
   'what the guide asks of the API is answered, and leaves what it says',

@@ -1,41 +1,32 @@
 /** `bursar reconcile` against a server: files uploaded, compared there, shown as files are, listed and shown again. */
 import { execFile } from 'node:child_process'
-import { mkdirSync, rmSync, unlinkSync } from 'node:fs'
+import { rmSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { encodeId } from '#kernel'
+import { writeCredentials } from '../support/credentials.ts'
 import { startWorld, type TestAccount, type World } from '../support/testing.ts'
 import { makeFolder, type Ran } from './command.fixture.ts'
+import { workOffRuns } from './worker.fixture.ts'
 
 const TEST_MS = 120_000
 
 const folder = makeFolder()
 let world: World
 let account: TestAccount
-let is_over = false
-let working: Promise<void>
+let stopWorking: () => Promise<void>
 
 beforeAll(async () => {
   world = await startWorld()
   account = await world.account()
   const { port } = await world.server.listen({ port: 0 })
-  const unused = 'unused'
-  mkdirSync(join(folder.path, '.bursar'))
-  folder.write(
-    '.bursar/credentials.json',
-    JSON.stringify({
-      api_url: `http://127.0.0.1:${port}`,
-      account_id: encodeId('acct_', account.account_id),
-      secret_key: account.secret_key,
-      publishable_key: unused,
-      dashboard_url: unused,
-      dashboard_email: unused,
-      dashboard_password: unused,
-      simulator_url: unused,
-    }),
-  )
-  working = work()
+  writeCredentials(join(folder.path, '.bursar'), {
+    api_url: `http://127.0.0.1:${port}`,
+    account_id: encodeId('acct_', account.account_id),
+    secret_key: account.secret_key,
+  })
+  stopWorking = workOffRuns(world, account)
   const csv = (...rows: string[]) => `id,amount,currency,date\n${rows.join('\n')}\n`
   folder.write('ledger.csv', csv('a,100,usd,2026-11-20', 'b,200,usd,2026-11-20', 'c,300,eur,2026-11-20'))
   folder.write(
@@ -45,24 +36,10 @@ beforeAll(async () => {
   folder.write('same.csv', csv('c,300,eur,2026-11-20', 'b,200,usd,2026-11-20', 'a,100,usd,2026-11-20'))
 })
 afterAll(async () => {
-  is_over = true
-  await working
+  await stopWorking?.()
   await world.close()
   folder.remove()
 })
-
-/** A worker, for the runs that are asked for. */
-async function work(): Promise<void> {
-  while (!is_over) {
-    const waiting = await world.db.many<{ id: string }>`
-      select id from reconciliation_runs where account_id = ${account.account_id} and status = 'queued'`
-    for (const { id } of waiting) {
-      const { account_id, livemode } = account
-      await world.runJob('reconciliation.run', { account_id, livemode, run_id: id })
-    }
-    await new Promise(resolve => setTimeout(resolve, 50))
-  }
-}
 
 const reconcile = (...args: string[]): Promise<Ran> => folder.run('reconcile', ...args)
 const MAPPED = ['--right-map', 'id=Ref,amount=Betrag,date=Tag', '--right-decimal', 'comma']

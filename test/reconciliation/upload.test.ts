@@ -1,10 +1,10 @@
 /** How a file goes to the server: with its length said before, and counted as it leaves. */
-import { mkdirSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openServer } from '../../src/cli/reconcile/api.ts'
+import { writeCredentials } from '../support/credentials.ts'
 import { makeFolder } from './command.fixture.ts'
 
 const folder = makeFolder()
@@ -25,21 +25,7 @@ beforeAll(async () => {
     server.listen(0, '127.0.0.1', resolve)
   })
   const { port } = server.address() as AddressInfo
-  mkdirSync(join(folder.path, '.bursar'))
-  const unused = 'unused'
-  folder.write(
-    '.bursar/credentials.json',
-    JSON.stringify({
-      api_url: `http://127.0.0.1:${port}`,
-      account_id: unused,
-      secret_key: unused,
-      publishable_key: unused,
-      dashboard_url: unused,
-      dashboard_email: unused,
-      dashboard_password: unused,
-      simulator_url: unused,
-    }),
-  )
+  writeCredentials(join(folder.path, '.bursar'), { api_url: `http://127.0.0.1:${port}` })
   folder.write('large.csv', Buffer.alloc(BYTES, 'x'))
   process.env.BURSAR_DATA_DIR = join(folder.path, '.bursar')
 })

@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -14,6 +14,7 @@ import { decodeId, encodeId, newId, systemClock } from '#kernel'
 import { createLog } from '#metrics'
 import { engineOf } from '#webhooks'
 import { consumersOf } from '../../src/reactions.ts'
+import { writeCredentials } from '../support/credentials.ts'
 import { eventually, type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 
 const PROJECT = join(import.meta.dirname, '..', '..')
@@ -57,20 +58,11 @@ beforeAll(async () => {
   receiver_url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`
   const { port } = await world.server.listen({ port: 0 })
   data_dir = mkdtempSync(join(tmpdir(), 'bursar-webhooks-cli-'))
-  const unused = 'unused'
-  writeFileSync(
-    join(data_dir, 'credentials.json'),
-    JSON.stringify({
-      api_url: `http://127.0.0.1:${port}`,
-      account_id: encodeId('acct_', account.account_id),
-      secret_key: account.secret_key,
-      publishable_key: unused,
-      dashboard_url: unused,
-      dashboard_email: unused,
-      dashboard_password: unused,
-      simulator_url: unused,
-    }),
-  )
+  writeCredentials(data_dir, {
+    api_url: `http://127.0.0.1:${port}`,
+    account_id: encodeId('acct_', account.account_id),
+    secret_key: account.secret_key,
+  })
 })
 afterAll(async () => {
   for (const child of children) child.kill('SIGKILL')
