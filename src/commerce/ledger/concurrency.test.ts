@@ -10,15 +10,17 @@ const db = useDatabase()
 const owners = Array.from({ length: 40 }, id)
 const pick = <T>(from: readonly T[]): T => from[Math.floor(Math.random() * from.length)] as T
 
-/** Eight callers at once, none of them retried by the database room: a deadlock would surface. */
+/** Eight callers at once, none of whom may meet a deadlock. */
 async function atOnce(batches: Transfer[][]): Promise<string[]> {
   const words: string[] = []
+  const before = db().pool.retries
   await Promise.all(
     Array.from({ length: 8 }, async () => {
       for (let batch = batches.pop(); batch !== undefined; batch = batches.pop())
         words.push(...(await post(db(), batch)))
     }),
   )
+  expect(db().pool.retries - before, 'deadlocks').toBe(0)
   return words
 }
 

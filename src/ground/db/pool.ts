@@ -124,6 +124,8 @@ export class ConnectionPool {
   readonly #pool: pg.Pool
   /** What everything together has cost; a test reads it before and after a request. */
   readonly totals: QueryStats = newQueryStats()
+  /** Transactions run again after a deadlock or a lost race: work that keeps its order of locks has none. */
+  retries = 0
 
   constructor(options: PoolOptions) {
     this.#pool = new pg.Pool({

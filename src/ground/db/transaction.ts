@@ -62,12 +62,14 @@ export function openDatabase(options: PoolOptions): Database {
 
 function scope(pool: ConnectionPool, tenant: Tenant | undefined, stats: QueryStats | undefined): Db {
   const transaction = <T>(fn: (tx: Tx) => Promise<T>, options: TransactionOptions = {}) =>
-    runTransaction(pool, tenant, stats, fn, options)
-  // A lone statement is its own transaction; seen as a tenant it needs one around it to carry the tenant.
+    retried(pool, connection => attemptTransaction(connection, tenant, stats, fn, options))
+  // A lone statement is its own transaction, retried like one; seen as a tenant it needs one around it to carry the tenant.
   const queries: Queries = tenant
     ? queriesOver(statement => transaction(tx => sendIn(tx, statement)))
     : queriesOver(statement =>
-        pool.use(connection => committing(connection, connection.send(statement, stats), statement.text)),
+        retried(pool, connection =>
+          committing(connection, connection.send(statement, stats), statement.text),
+        ),
       )
   return {
     ...queries,
@@ -103,19 +105,15 @@ function sendIn(tx: Tx, statement: Parameters<Send>[0]): ReturnType<Send> {
   return send(statement)
 }
 
-async function runTransaction<T>(
-  pool: ConnectionPool,
-  tenant: Tenant | undefined,
-  stats: QueryStats | undefined,
-  fn: (tx: Tx) => Promise<T>,
-  options: TransactionOptions,
-): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
+/** A transaction, whole, as often as the database asks for it; `attempt` does nothing but queries. */
+async function retried<T>(pool: ConnectionPool, attempt: (connection: Connection) => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
     try {
-      return await pool.use(connection => attemptTransaction(connection, tenant, stats, fn, options))
+      return await pool.use(attempt)
     } catch (error) {
-      if (!isRetryable(error) || attempt === TRIES) throw error
-      await sleep(backoffMs(RETRY, attempt))
+      if (!isRetryable(error) || tries === TRIES) throw error
+      pool.retries += 1
+      await sleep(backoffMs(RETRY, tries))
     }
   }
 }
