@@ -151,10 +151,13 @@ async function freePorts(): Promise<[number, number]> {
   return [ports[0] as number, ports[1] as number]
 }
 
+/** One that has ended lives no more, also while whoever is to collect it has not done so yet. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    return true
+    return (
+      process.platform !== 'linux' || !/^State:\s*[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+    )
   } catch {
     return false
   }

@@ -119,7 +119,7 @@ test('decisions are replayed as long as there is room for the rows that they nam
     insert into reconciliation_decisions (
       account_id, livemode, id, run_id, kind, "left", "right", author, reason, transfer_ids, created_at
     )
-    select account_id, livemode, ('fffff000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, id, 'write_off',
+    select account_id, livemode, ('ffffffff-ffff-7000-8000-' || lpad(n::text, 12, '0'))::uuid, id, 'write_off',
       (select jsonb_agg('{}'::jsonb) from generate_series(1, 10000)), '[]', 'Ada', 'A batch.', '{}', now()
     from reconciliation_runs
     cross join generate_series(1, 120) as n
@@ -127,7 +127,7 @@ test('decisions are replayed as long as there is room for the rows that they nam
   const replayed = await opened.db.transaction(tx => standingDecisions(tx, opened.tenant))
   expect([replayed.length, replayed[0], replayed.at(-1)]).toEqual([
     100,
-    'fffff000-0000-7000-8000-000000000021',
-    'fffff000-0000-7000-8000-000000000120',
+    'ffffffff-ffff-7000-8000-000000000021',
+    'ffffffff-ffff-7000-8000-000000000120',
   ])
 })

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import type { Fetcher, FetchResult } from '#fetch'
 import { sleep } from '#kernel'
 import { PROBES_AT_ONCE } from './fault.ts'
@@ -55,6 +55,7 @@ test('when nobody can be reached nothing is blamed on endpoints, and it goes on 
   for (const { endpoint } of endpoints) await room.emit(endpoint, 20)
   const way = cuttable(room.fetcher)
   const worker = room.another({ fetcher: way })
+  onTestFinished(() => worker.stop())
   worker.start()
   await until(() => worker.is_paused)
   await until(() => room.lines.some(line => line.includes('webhooks.gave_back')))
