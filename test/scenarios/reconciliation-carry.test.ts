@@ -111,6 +111,23 @@ test('a statement comes once in a line of runs, whatever it is called and howeve
   })
 })
 
+test('what waits is carried to the same day or a later one', async () => {
+  const empty = await upload([])
+  const first = await day({
+    left: await upload(['waits-1,5,usd,2026-11-19']),
+    right: empty,
+    as_of: '2026-11-20',
+  })
+  const next = { left: await upload(['waits-2,6,usd,2026-11-19']), right: empty, carry_from: first.id }
+  expect(await refusal({ ...next, as_of: '2026-11-19' })).toMatchObject({
+    code: 'parameter_invalid',
+    param: 'rules.as_of',
+    message: expect.stringContaining('looks from 2026-11-20, and this run from 2026-11-19'),
+  })
+  const { left } = await day({ ...next, as_of: '2026-11-20' })
+  expect(left).toEqual(['waits-2 timing', 'waits-1 timing'])
+})
+
 test('what waits is carried to one day; a day made good later is carried on through each day after it', async () => {
   const empty = await upload([])
   const ours = {

@@ -16,8 +16,11 @@ interface Asked {
   as_of: string | null
 }
 
-/** Throws `parameter_invalid` and `reconciliation_run_unexpected_state`, each at `carry_from`. */
+/**
+ * Throws `parameter_invalid`, at `rules.as_of` or `carry_from`, and `reconciliation_run_unexpected_state`, at `carry_from`.
+ */
 export async function demandCarriable(db: Queries, tenant: Tenant, asked: Asked): Promise<void> {
+  demandLater(asked)
   const before = await runOfSameRows(db, tenant, asked)
   if (before !== undefined) {
     throw new ApiError('parameter_invalid', {
@@ -37,6 +40,18 @@ export async function demandCarriable(db: Queries, tenant: Tenant, asked: Asked)
         'Carry from that run, or from one that looks from the same day in its place.',
     })
   }
+}
+
+/** What waits on one day had not been booked on an earlier one. */
+function demandLater({ earlier, as_of }: Asked): void {
+  const day = earlier.rules.as_of
+  if (day === null || as_of === null || as_of >= day) return
+  throw new ApiError('parameter_invalid', {
+    param: 'rules.as_of',
+    message:
+      `carry_from looks from ${day}, and this run from ${as_of}: what waits is carried to the same day or a later one. ` +
+      'Look from a later day, or carry from an earlier run.',
+  })
 }
 
 /** Of the line that would be carried on: a run that had rows of either statement. */
