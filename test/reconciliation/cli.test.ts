@@ -287,11 +287,35 @@ test(
     folder.write('booked.csv', csv('BOOK-1,100,usd'))
     const ran = await reconcile('booked.csv', 'pending.xml', '--out', 'pending')
     expect(ran).toMatchObject({ code: 0, err: '' })
-    expect(ran.out).toContain('pending.xml: 1 row, camt053; 1 entry left out: not booked\n')
-    expect(folder.read('pending/report.html')).toContain('1 entry left out: not booked')
-    expect(JSON.parse(folder.read('pending/run.json'))).toMatchObject({ right: { left_out: 1 } })
+    expect(ran.out).toContain('pending.xml: 1 row, camt053; 1 entry left out: pending\n')
+    expect(folder.read('pending/report.html')).toContain('1 entry left out: pending')
+    expect(JSON.parse(folder.read('pending/run.json'))).toMatchObject({
+      right: { left_out: [{ what: 'pending', entries: 1 }] },
+    })
     const said = json(await reconcile('booked.csv', 'pending.xml', '--json'))
-    expect(said).toMatchObject({ is_clean: true, left: { left_out: 0 }, right: { left_out: 1 } })
+    expect(said).toMatchObject({
+      is_clean: true,
+      left: { left_out: [] },
+      right: { left_out: [{ what: 'pending', entries: 1 }] },
+    })
+  },
+  TEST_MS,
+)
+
+test(
+  'a total below the rows is a row that cannot be read, until it is known to be there',
+  async () => {
+    folder.write('books.csv', csv('T-1,1250,eur'))
+    folder.write('export.csv', 'Datum;Beleg;Betrag EUR\n20.11.2026;T-1;12,50\nSumme;;12,50\n')
+    const ran = await reconcile('books.csv', 'export.csv')
+    expect(ran.code).toBe(1)
+    expect(ran.out).toContain('export.csv has totals among its rows: leave them out with --skip-totals\n')
+    expect(ran.out).toContain('export.csv:3: not readable: the row begins with "Summe"')
+    const skipped = await reconcile('books.csv', 'export.csv', '--skip-totals', '--out', 'totals')
+    expect(skipped).toMatchObject({ code: 0, err: '' })
+    expect(skipped.out).toMatch(/export\.csv: 1 row, csv: .*; totals left out; .*; 1 entry left out: total\n/)
+    expect(skipped.out).not.toContain('--skip-totals')
+    expect(folder.read('totals/report.html')).toContain('1 entry left out: total')
   },
   TEST_MS,
 )

@@ -76,6 +76,17 @@ test('a mapping says how columns are meant, and what was used is shown', async (
     sums: [{ currency: 'eur', amount: 123_450 }],
     mapping: { columns: { id: ['Ref'] } },
   })
+  const totals = encodeURIComponent(JSON.stringify({ skips_totals: true }))
+  const skipped = await upload(
+    'Tag;Ref;Betrag EUR\n20.11.2026;x;1,50\nSumme;;1,50\n',
+    `name=t&mapping=${totals}`,
+  )
+  expect(skipped.body).toMatchObject({
+    rows: 1,
+    bad_rows: 0,
+    left_out: [{ what: 'total', entries: 1 }],
+    mapping: { skips_totals: true },
+  })
 })
 
 test('the same key and file answer the stored statement; another file under the key is a conflict', async () => {

@@ -22,7 +22,7 @@ export interface KeptStatement {
   rows: number
   bad_rows: number
   bad: { line: number; reason: string }[]
-  left_out: { entries: number }[]
+  left_out: FileRun['left']['left_out']
   controls: FileRun['left']['controls']
 }
 

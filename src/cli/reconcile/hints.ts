@@ -3,6 +3,7 @@ import {
   type FileRun,
   ID_SOURCES,
   isOwnForm,
+  isTotalReason,
   type ReadAs,
   type ReportedRun,
   rowsOf,
@@ -57,6 +58,15 @@ export function flipFor({ left, right }: Record<Side, Turnable>): string {
   const flipped = (['left', 'right'] as const).find(each => ({ left, right })[each].mapping?.is_flipped)
   return flipped === undefined ? `add --flip ${side}` : `leave --flip ${flipped} away`
 }
+
+/** Of files whose only bad rows are totals. */
+export const totalHints = (report: Pick<ReportedRun, Side>): string[] =>
+  (['left', 'right'] as const).flatMap(side => {
+    const { bad, bad_rows, name } = report[side]
+    const are_totals =
+      bad_rows > 0 && bad_rows === bad.length && bad.every(({ reason }) => isTotalReason(reason))
+    return are_totals ? [`${name} has totals among its rows: leave them out with --skip-totals`] : []
+  })
 
 /**
  * Of files whose date was not found, where it would help: rows are left on both sides, and without dates they meet by their

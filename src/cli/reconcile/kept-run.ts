@@ -93,7 +93,7 @@ export async function readKept(
       carried_rows: homes - rows,
       bad_rows,
       bad,
-      left_out: left_out.reduce((all, { entries }) => all + entries, 0),
+      left_out,
       controls,
     }
   }

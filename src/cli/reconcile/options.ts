@@ -39,6 +39,7 @@ export interface ReconcileOptions extends FileOptions, OfSide<'left'>, OfSide<'r
   asOf?: string
   timingDays?: number
   allowEmpty?: boolean
+  skipTotals?: boolean
   flip?: Side
   keep?: boolean
   decisions?: string
@@ -81,6 +82,10 @@ export function declareOptions(command: Command): void {
         '--flip <side>',
         'turn every sign of this side, in whatever format: it shows the account from the other side',
       ).choices(['left', 'right']),
+    )
+    .option(
+      '--skip-totals',
+      'leave out rows that begin as a total does (Total, Saldo): they are known to be there',
     )
     .option('--allow-empty', 'take a file without rows for a day on which nothing happened')
     .option('--keep', 'have the server compare and keep them: both are uploaded; --carry is a run (rec_…)')
@@ -189,6 +194,7 @@ export function sideOf(options: ReconcileOptions, side: Side, name: string): Omi
     ...(said('dateFormat') && { date_format: said('dateFormat') }),
     ...(encoding && { encoding }),
     ...(options.flip === side && { is_flipped: true }),
+    ...(options.skipTotals && { skips_totals: true }),
   }
   return {
     name,

@@ -27,7 +27,7 @@ import {
   withoutIdInWords,
 } from '#reconciliation/files'
 import { table } from '../output.ts'
-import { flipFor, type Turnable, undatedHints } from './hints.ts'
+import { flipFor, totalHints, type Turnable, undatedHints } from './hints.ts'
 
 /** Enough to see what kind of day it was. */
 const FINDINGS_SHOWN = 10
@@ -101,6 +101,7 @@ export function runText(run: ShownRun, report: ReportedRun, files: readonly stri
       ? []
       : [`  ${withoutIdInWords(report.without_id)} ${BY_DATE}`]),
     ...undatedHints(run, report).map(hint => `  ${visible(hint)}`),
+    ...totalHints(report).map(hint => `  ${visible(hint)}`),
     ...troubles(report, shortNames(names)),
     ...findings(report, shortNames(names)),
     ...files,
@@ -122,7 +123,8 @@ function readAs(report: ReportedRun, names: Names): string[] {
     const { rows, carried_rows, left_out, format, mapping } = report[side]
     const carried = carried_rows === 0 ? '' : ` and ${counted(carried_rows, 'row')} of the run before`
     const read = mapping === null ? '' : `: ${visible(mapping)}`
-    return `${names[side]}: ${counted(rows, 'row')}${carried}, ${format}${read}${left_out === 0 ? '' : `; ${leftOutInWords(left_out)}`}`
+    const beside = leftOutInWords(left_out)
+    return `${names[side]}: ${counted(rows, 'row')}${carried}, ${format}${read}${beside === null ? '' : `; ${beside}`}`
   })
 }
 

@@ -20,6 +20,7 @@ export { RunFailed } from './engine/trouble.ts'
 export { counted, shownAmount, shownCount } from './report/amounts.ts'
 export { type NamedItem, unnamedOf } from './report/candidates.ts'
 export { visible } from './report/html.ts'
+export { isTotalReason } from './reading/csv/totals.ts'
 export {
   absentInWords,
   badRowLines,

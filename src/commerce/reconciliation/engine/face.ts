@@ -5,7 +5,7 @@
 import type { Decision } from '../decision.ts'
 import type { Suggestion } from '../home.ts'
 import type { BadRow, Line, Side } from '../line.ts'
-import type { Format, ReadAs, ReadOptions, SaidMapping } from '../reading/statement.ts'
+import type { Format, LeftOut, ReadAs, ReadOptions, SaidMapping } from '../reading/statement.ts'
 import type { Pass, Rules, Status } from '../rules.ts'
 
 /** One side of a run, as a file. What is absent is guessed by the reader, and said in the answer. */
@@ -80,8 +80,8 @@ export interface SideSummary {
   bad_rows: number
   /** The first of the bad rows, in the order of the file. */
   bad: readonly BadRow[]
-  /** Entries of a bank's statement that take no part, because it has not booked them: pending, for information. */
-  left_out: number
+  /** What takes no part: entries that a bank has not booked, totals that were to be left out. */
+  left_out: LeftOut
   controls: readonly Control[]
 }
 

@@ -136,8 +136,7 @@ async function loadCarefully(
       }
     }
     append(kept)
-    const { rows, bad_rows, sha256, controls, ...more } = statement.finish()
-    const left_out = more.left_out.reduce((sum, { entries }) => sum + entries, 0)
+    const { rows, bad_rows, sha256, left_out, controls } = statement.finish()
     const { name } = file
     const { format, mapping } = statement
     return {

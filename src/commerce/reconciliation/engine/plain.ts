@@ -81,9 +81,11 @@ function isPlainMapping({
   date_format,
   columns,
   is_flipped,
+  skips_totals,
 }: Mapping) {
   return (
     is_flipped === undefined &&
+    skips_totals === undefined &&
     preset === null &&
     encoding === 'utf-8' &&
     delimiter === ',' &&

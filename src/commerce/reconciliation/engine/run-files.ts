@@ -34,7 +34,7 @@ import {
 } from './write.ts'
 
 /** Raised whenever the same input would be written as other bytes. Part of every run's key. */
-const ENGINE_VERSION = 5
+const ENGINE_VERSION = 6
 
 /**
  * Throws `StatementError` when a file cannot be read as a whole and `RunFailed` when its result cannot be kept. The
@@ -105,7 +105,7 @@ async function runPlain(directory: Directory, options: RunFilesOptions): Promise
       carried_rows: 0,
       bad_rows: 0,
       bad: [],
-      left_out: 0,
+      left_out: [],
       controls: [],
     })
     const sides = { left: summaryOf('left', left.mapping), right: summaryOf('right', right.mapping) }

@@ -37,7 +37,7 @@ export async function openStatement(
   const source = new ByteSource(input, piece_bytes)
   const utf8 = new Utf8Source(options.mapping?.encoding ?? null)
   const is_flipped = options.mapping?.is_flipped === true
-  const sink = new Sink(options.name, is_flipped)
+  const sink = new Sink(options.name, options.mapping)
   const { head, is_whole, failure, all } = await peek(utf8.pieces(source.pieces()), SAMPLE_BYTES)
   if (failure !== null) throw placed(options.name, failure, 1 + countLineEnds(head))
   if (head.toString('utf8', 0, SAMPLE_BYTES).trim() === '') sink.fail(null, 'the file is empty')

@@ -33,6 +33,7 @@ const schema = z.strictObject({
   date_format: z.string().refine(isDateFormat).nullable().optional(),
   currency: z.string().refine(isCurrency).nullable().optional(),
   is_flipped: z.literal(true).optional(),
+  skips_totals: z.literal(true).optional(),
 })
 
 const A_COLUMN = 'the name of a column, or its place, as #3'
@@ -51,6 +52,7 @@ const WANTED: Readonly<Record<string, string>> = {
   date_format: `one of ${DATE_FORMATS.join(', ')}`,
   currency: 'a code of ISO 4217 in lower case, as "eur"',
   is_flipped: 'true, where every sign is to be turned',
+  skips_totals: 'true, where rows that begin as a total does are to be left out',
 }
 
 /** For documentation. */
@@ -58,7 +60,8 @@ export const MAPPING_DESCRIBED =
   'JSON text: how columns are meant, as an earlier statement of this kind shows it. What is absent is guessed. ' +
   'Members: columns (id: a list of columns; amount, with sign or without, or debit and credit; currency, date, batch, ' +
   'text: a column each, by its name or its place, as #3), ' +
-  `decimal (${DECIMALS.join(', ')}), delimiter, date_format (as DD.MM.YYYY), header_line, encoding, currency, is_flipped (true turns every sign). ` +
+  `decimal (${DECIMALS.join(', ')}), delimiter, date_format (as DD.MM.YYYY), header_line, encoding, currency, is_flipped (true turns every sign), ` +
+  'skips_totals (true leaves out rows of CSV that begin as a total does: Total, Saldo). ' +
   'Example: {"decimal":"comma","columns":{"id":["Ref"],"amount":"Betrag"}}'
 
 /** The mapping, or a sentence that says what is wrong with it: `must be …`, behind `mapping`. */

@@ -3,7 +3,7 @@ import { INT64_MAX } from '#money'
 import { type BadRow, ID_BYTES_MOST, type Line, TEXT_LENGTH_MOST } from '../line.ts'
 import { FLIPPED_TOO_FAR } from './amounts.ts'
 import { isPlaceholder } from './references.ts'
-import { type Control, type Sayable, StatementError } from './statement.ts'
+import { type Control, type SaidMapping, type Sayable, StatementError } from './statement.ts'
 
 /**
  * A file of ten thousand statements whose every control fails is one finding, not forty thousand; what is beyond is
@@ -27,6 +27,7 @@ export interface NewLine {
 export class Sink {
   readonly file: string
   readonly #is_flipped: boolean
+  readonly #skips_totals: boolean
   rows = 0
   bad_rows = 0
   /** Of the bad rows, or left out. */
@@ -43,10 +44,14 @@ export class Sink {
   #nameless_in_line = 0
   readonly #left_out = new Map<string, number>()
 
-  /** `is_flipped`: every row is turned, because the file shows the account from its other side; balances and totals are not. */
-  constructor(file: string, is_flipped = false) {
+  /** Of the caller's mapping: of `is_flipped` every row is turned, and no balance and no total. */
+  constructor(
+    file: string,
+    { is_flipped, skips_totals }: Pick<SaidMapping, 'is_flipped' | 'skips_totals'> = {},
+  ) {
     this.file = file
-    this.#is_flipped = is_flipped
+    this.#is_flipped = is_flipped === true
+    this.#skips_totals = skips_totals === true
   }
 
   /** The amount as it is compared; a text that says why it cannot be turned. */
@@ -63,12 +68,22 @@ export class Sink {
     return added
   }
 
-  /** `about` is what would have to be said otherwise if other rows were like this one, or that it is a total. */
-  bad(line: number, reason: string, about: Sayable | 'total' | null = null) {
+  /** `about` is what would have to be said otherwise if other rows were like this one. */
+  bad(line: number, reason: string, about: Sayable | null = null) {
     this.bad_rows += 1
     this.#bad.push({ line, reason })
-    if (about === 'total') this.totals += 1
-    else this.#first_bad ??= { line, reason, about }
+    this.#first_bad ??= { line, reason, about }
+  }
+
+  /** A row that is a total: a bad one, unless the caller knows of it. */
+  total(line: number, reason: string) {
+    this.totals += 1
+    if (this.#skips_totals) {
+      this.leaveOut('total')
+      return
+    }
+    this.bad_rows += 1
+    this.#bad.push({ line, reason })
   }
 
   /**

@@ -56,6 +56,8 @@ export interface Mapping {
   currency: string | null
   /** Only when it was said: every amount is turned, because the file shows the account from its other side. */
   is_flipped?: true
+  /** Only when it was said: rows of CSV that begin as a total does are known to be there, and are left out. */
+  skips_totals?: true
 }
 
 /** Of a format that says itself what is what: null, or that its signs were turned. */
@@ -125,12 +127,14 @@ export interface Control {
   line: number | null
 }
 
+/** Entries that are no movements, by what they are: `pending`, `for information`, `total`. */
+export type LeftOut = { what: string; entries: number }[]
+
 export interface Summary {
   /** Of good rows. */
   rows: number
   bad_rows: number
-  /** Entries that are no movements, by what they are: `pending`, `for information`. */
-  left_out: { what: string; entries: number }[]
+  left_out: LeftOut
   /** Of the file as it lies there, in hex. */
   sha256: string
   bytes: number

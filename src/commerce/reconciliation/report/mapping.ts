@@ -23,6 +23,7 @@ export function mappingInWords(mapping: ReadAs | null): string | null {
     (is_plain ? named.map(([what]) => what) : sources).join(', '),
     `amounts ${written}`,
     ...turned,
+    ...(mapping.skips_totals ? [SKIPPED] : []),
     ...(delimiter === null ? [] : [`columns divided by ${DELIMITERS[delimiter] ?? `"${delimiter}"`}`]),
     ...(date_format === null ? [] : [`dates as ${date_format}`]),
     ...(currency === null ? [] : [`currency ${currency}`]),
@@ -31,6 +32,8 @@ export function mappingInWords(mapping: ReadAs | null): string | null {
 }
 
 const TURNED = 'every sign turned'
+
+const SKIPPED = 'totals left out'
 
 const ROLES = ['id', 'amount', 'sign', 'debit', 'credit', 'currency', 'date', 'batch', 'text'] as const
 

@@ -90,7 +90,7 @@ export async function reportOfKept(db: Queries, run: RunRow, looking: Looking): 
 }
 
 function sideOf(statement: StatementRow, side: Side, sums: readonly StatusSum[]): ReportedSide {
-  const { name, format, mapping, sha256, bad, controls } = statement
+  const { name, format, mapping, sha256, bad, left_out, controls } = statement
   const rows = Number(statement.rows)
   const found = sums.filter(sum => sum.side === side).reduce((all, { count }) => all + count, 0)
   return {
@@ -102,7 +102,7 @@ function sideOf(statement: StatementRow, side: Side, sums: readonly StatusSum[])
     carried_rows: found - rows,
     bad_rows: Number(statement.bad_rows),
     bad,
-    left_out: statement.left_out.reduce((all, { entries }) => all + entries, 0),
+    left_out,
     controls,
   }
 }

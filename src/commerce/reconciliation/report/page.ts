@@ -249,24 +249,27 @@ function inputs(run: ReportedRun, names: Names): Html {
     which: Side,
     { format, mapping, sha256, rows, carried_rows, bad_rows, left_out, controls }: ReportedSide,
     name: string,
-  ) => html`<div>
+  ) => {
+    const beside = leftOutInWords(left_out)
+    return html`<div>
 <h3>${name}</h3><dl><dt>Format</dt><dd>${format}</dd>${
-    mapping === null ? '' : html`<dt>Read as</dt><dd>${mapping}</dd>`
-  }<dt>Rows</dt><dd>${shownCount(rows)}${carried_rows === 0 ? '' : `, and ${shownCount(carried_rows)} from the run before`}${bad_rows === 0 ? '' : `, and ${shownCount(bad_rows)} not readable`}</dd>${
-    left_out === 0 ? '' : html`<dt>Beside them</dt><dd>${leftOutInWords(left_out)}</dd>`
-  }
+      mapping === null ? '' : html`<dt>Read as</dt><dd>${mapping}</dd>`
+    }<dt>Rows</dt><dd>${shownCount(rows)}${carried_rows === 0 ? '' : `, and ${shownCount(carried_rows)} from the run before`}${bad_rows === 0 ? '' : `, and ${shownCount(bad_rows)} not readable`}</dd>${
+      beside === null ? '' : html`<dt>Beside them</dt><dd>${beside}</dd>`
+    }
 <dt>SHA-256</dt><dd class="id">${sha256}</dd>${
-    controls.length === 0
-      ? ''
-      : html`<dt>Controls</dt><dd>${controls
-          .map(control => shownControl(control, which, run.sums))
-          .map(
-            ({ name: control, is_met, expected, found }) =>
-              html`<span class="${is_met ? 'met' : 'unmet'}">${is_met ? '✓' : '✗'}</span> ${control}: ${
-                is_met ? found : `${found} and not ${expected}`
-              }<br>`,
-          )}</dd>`
-  }</dl></div>`
+      controls.length === 0
+        ? ''
+        : html`<dt>Controls</dt><dd>${controls
+            .map(control => shownControl(control, which, run.sums))
+            .map(
+              ({ name: control, is_met, expected, found }) =>
+                html`<span class="${is_met ? 'met' : 'unmet'}">${is_met ? '✓' : '✗'}</span> ${control}: ${
+                  is_met ? found : `${found} and not ${expected}`
+                }<br>`,
+            )}</dd>`
+    }</dl></div>`
+  }
   return html`<section id="inputs"><h2>What it was made from</h2>
 <div class="two">${side('left', run.left, names.left)}${side('right', run.right, names.right)}</div>
 <h3>Rules</h3>${rulesInWords(run.rules).map(sentence => html`<p>${sentence}</p>`)}

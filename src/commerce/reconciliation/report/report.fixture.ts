@@ -38,7 +38,7 @@ export const side = (name: string, more: Partial<ReportedSide> = {}): ReportedSi
   carried_rows: 0,
   bad_rows: 0,
   bad: [],
-  left_out: 0,
+  left_out: [],
   controls: [],
   ...more,
 })

@@ -6,6 +6,7 @@ import type { Control, Item, StatusSum } from '../engine/face.ts'
 import type { NamedItem } from './candidates.ts'
 import type { Decided } from './decided.ts'
 import type { BadRow, Side } from '../line.ts'
+import type { LeftOut } from '../reading/statement.ts'
 import type { Rules, Status } from '../rules.ts'
 import type { Turned } from './turned.ts'
 import type { WithoutId } from './without-id.ts'
@@ -25,8 +26,8 @@ export interface ReportedSide {
   bad_rows: number
   /** The first of them. */
   bad: readonly BadRow[]
-  /** Entries that the bank had not booked: they take no part. */
-  left_out: number
+  /** They take no part. */
+  left_out: LeftOut
   controls: readonly Control[]
 }
 

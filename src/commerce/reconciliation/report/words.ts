@@ -1,4 +1,5 @@
 /** How a report speaks of statuses and rules: one place, so that page, console and documentation say the same. */
+import type { LeftOut } from '../reading/statement.ts'
 import { type Rules, STATUSES, type Status } from '../rules.ts'
 import { counted, shownCount } from './amounts.ts'
 import type { Turned } from './turned.ts'
@@ -57,8 +58,15 @@ export const STATUSES_SHOWN: readonly Status[] = [
 if (STATUSES_SHOWN.length !== STATUSES.length) throw new Error('every status is shown')
 
 /** Entries of a statement that are no movements, so that a clean run says what it did not look at. */
-export const leftOutInWords = (entries: number): string =>
-  `${counted(entries, 'entry', 'entries')} left out: not booked`
+/** `3 entries left out: 2 pending, 1 total`; null where there are none. */
+export function leftOutInWords(left_out: LeftOut): string | null {
+  if (left_out.length === 0) return null
+  const all = left_out.reduce((sum, { entries }) => sum + entries, 0)
+  const each = left_out.map(({ what, entries }) =>
+    left_out.length === 1 ? what : `${shownCount(entries)} ${what}`,
+  )
+  return `${counted(all, 'entry', 'entries')} left out: ${each.join(', ')}`
+}
 
 export const turnedInWords = ({ ids, of, is_sample }: Turned): string =>
   is_sample

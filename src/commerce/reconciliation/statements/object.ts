@@ -5,7 +5,7 @@ import { id, integer, loads, nullable, object, timestamp } from '#http'
 import { ApiError, type Tenant } from '#kernel'
 import type * as rows from '#rows'
 import type { BadRow } from '../line.ts'
-import { type Control, FORMATS, type Summary } from '../reading/statement.ts'
+import { type Control, FORMATS, type LeftOut } from '../reading/statement.ts'
 import { wideAmount } from '../wide-amount.ts'
 
 export const SOURCES = ['file', 'balance_transactions', 'payouts', 'ledger'] as const
@@ -30,7 +30,7 @@ export type StatementRow = Omit<
   mapping: Record<string, unknown> | null
   selection: Record<string, unknown> | null
   bad: BadRow[]
-  left_out: Summary['left_out']
+  left_out: LeftOut
   controls: Control[]
   sums: StoredSum[]
 }
@@ -58,11 +58,11 @@ export const ReconciliationStatement = object('reconciliation_statement', 'rst_'
   left_out: z
     .array(
       z.strictObject({
-        what: z.string().describe('What they are: `pending`, `for information`.'),
+        what: z.string().describe('What they are: `pending`, `for information`, `total`.'),
         entries: z.int(),
       }),
     )
-    .describe('Entries of a bank statement that are no movements. They are no rows, and are not compared.'),
+    .describe('Entries that are no movements. They are no rows, and are not compared.'),
   controls: z
     .array(
       z.strictObject({

@@ -58,6 +58,7 @@ export function guessMapping(
       date_format,
       currency: code,
       ...(given.is_flipped === true && { is_flipped: true }),
+      ...(given.skips_totals === true && { skips_totals: true }),
     },
     header,
   }

@@ -119,6 +119,21 @@ describe('a total below the rows', () => {
     ])
   })
 
+  test('is left out where it is known to be there, and alone it is an empty file', async () => {
+    const mapping = { skips_totals: true } as const
+    const rows = 'Datum;Beleg;Betrag EUR\n21.11.2026;R-1;-12,50\nSumme;;-12,50\nEndsaldo;;\n'
+    const read = await readWhole(rows, { mapping })
+    expect(short(read)).toEqual(['R-1 -1250 eur'])
+    expect(read.bad).toEqual([])
+    expect(read.summary).toMatchObject({ bad_rows: 0, left_out: [{ what: 'total', entries: 2 }] })
+    expect(read.mapping).toMatchObject(mapping)
+    const undated = 'Beleg;Betrag EUR\nR-1;-12,50\nSumme;-12,50\n'
+    expect(short(await readWhole(undated, { mapping }))).toEqual(['R-1 -1250 eur'])
+    expect(short(await readWhole(undated))).toEqual(['R-1 -1250 eur', 'Summe -1250 eur'])
+    const alone = readWhole('id,amount,currency,date\nTotal,,,\n', { mapping })
+    await expect(alone).rejects.toThrow('there is a total and no row above it')
+  })
+
   test('is none where the row has a day, or begins with another word', async () => {
     const read = await readWhole(
       'Text;Beleg;Datum;Betrag EUR\nSaldo;;21.11.2026;1,00\nSummer;R-2;x;2,00\nTotal;R-3;;3,00\n',

@@ -160,7 +160,7 @@ export class CsvReader implements Reader {
   #bad(bytes: Buffer, reason: string, about: Sayable | null = null): typeof BAD {
     const word = this.#hasDay(bytes) ? null : this.#totalWord(bytes)
     if (word === null) this.#sink.bad(this.#line, reason, about)
-    else this.#sink.bad(this.#line, totalReason(word), 'total')
+    else this.#sink.total(this.#line, totalReason(word))
     return BAD
   }
 
@@ -180,9 +180,13 @@ export class CsvReader implements Reader {
     return isTotal(word) ? word : null
   }
 
-  /** A total that reads like a movement: no id but that word, and no day where other rows have one. */
+  /**
+   * A total that reads like a movement: no id but that word, and no day where other rows have one. Where none has, it is
+   * one for whoever knows that there are totals.
+   */
   #isTotalRow(bytes: Buffer, id: string, date: string | null): boolean {
-    if (date !== null || this.#places.date === -1 || this.#sink.is_id_promised) return false
+    const is_dated = this.#places.date !== -1 || this.mapping.skips_totals === true
+    if (date !== null || !is_dated || this.#sink.is_id_promised) return false
     return (id === '' || isTotal(id)) && this.#totalWord(bytes) !== null
   }
 

@@ -64,5 +64,8 @@ export const isTotal = (cell: string): boolean =>
 /** Such a word and a day behind it; what is longer is a sentence. */
 const TOTAL_LENGTH_MOST = 60
 
-export const totalReason = (word: string): string =>
-  `the row begins with ${quote(word)}, as a total does: it is not compared`
+export const totalReason = (word: string): string => `the row begins with ${quote(word)}${AS_A_TOTAL}`
+
+export const isTotalReason = (reason: string): boolean => reason.endsWith(AS_A_TOTAL)
+
+const AS_A_TOTAL = ', as a total does: it is not compared'
