@@ -1,12 +1,13 @@
 /** What endpoints do to a call, each fault by a real socket that has exactly this fault. */
 import { afterEach, describe, expect, test } from 'vitest'
 import * as misbehaving from '../../../test/support/misbehaving.ts'
+import { onQuietPort } from '../../../test/support/ports.ts'
 import { createFetcher, type Fetcher, type FetchResult, type PostRequest } from './index.ts'
 
 /** What a test needs to be sure that a call ended by its own deadline: no endpoint here lets go earlier than never. */
 const DEADLINE_MS = 1_000
 /** A machine may be busy. */
-const GENEROUS_MS = 8_000
+const GENEROUS_MS = 20_000
 
 const open: { close(): Promise<void> }[] = []
 afterEach(async () => {
@@ -154,7 +155,7 @@ describe('a connection', () => {
   })
 
   test('is refused by nobody that listens: the failure is connect', async () => {
-    const endpoint = await misbehaving.answer(200)
+    const endpoint = await onQuietPort(port => misbehaving.answer(200, {}, '', { port }))
     await endpoint.close()
     const result = failed(await post(loopback(), endpoint.url))
     expect(result).toMatchObject({ failure: 'connect', address: '127.0.0.1', is_reused: null })

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import * as misbehaving from '../../../test/support/misbehaving.ts'
 import { type NameServer, startNameServer } from '../../../test/support/name-server.ts'
+import { onQuietPort } from '../../../test/support/ports.ts'
 import { createFetcher, type Fetcher } from './index.ts'
 
 const GENEROUS_MS = 8_000
@@ -24,6 +25,10 @@ beforeEach(async () => {
   // One address stands for the public internet, and its neighbour for what is private.
   fetcher = keep(createFetcher({ allowed_networks: ['127.0.0.1/32'], dns_servers: [names.server] }))
 })
+
+/** What is private, at a port at which something can listen outside too. */
+const inside = async () =>
+  keep(await onQuietPort(port => misbehaving.answer(200, {}, '', { address: '127.0.0.2', port })))
 
 const call = (url: string, deadline_ms = 10_000) =>
   fetcher.post({ url, headers: {}, body: '{}', deadline_ms })
@@ -131,7 +136,7 @@ describe('a name that leads inside', () => {
 
   test('and outside is called outside alone', async () => {
     names.say('half.test', { addresses: ['127.0.0.2', '127.0.0.1'] })
-    const secret = keep(await misbehaving.answer(200, {}, '', { address: '127.0.0.2' }))
+    const secret = await inside()
     const outside = keep(await misbehaving.answer(200, {}, '', { host: 'half.test', port: secret.port }))
     expect(await call(outside.url)).toMatchObject({ kind: 'answered', address: '127.0.0.1' })
     expect(secret.connections).toBe(0)
@@ -139,12 +144,12 @@ describe('a name that leads inside', () => {
 
   test('after it led outside (rebinding) is blocked as soon as it is dialled again', async () => {
     names.say('rebind.test', { addresses: ['127.0.0.1'], ttl: 0 }, { addresses: ['127.0.0.2'], ttl: 0 })
-    const secret = keep(await misbehaving.answer(200, {}, '', { address: '127.0.0.2' }))
+    const secret = await inside()
     const outside = keep(await misbehaving.answer(200, close, '', { host: 'rebind.test', port: secret.port }))
     expect(await call(outside.url)).toMatchObject({ kind: 'answered', address: '127.0.0.1' })
     // Within its shortest time to live the old address, which was checked, goes on being called.
     await expect
-      .poll(async () => (await call(outside.url)).kind, { timeout: 10_000, interval: 100 })
+      .poll(async () => (await call(outside.url)).kind, { timeout: 30_000, interval: 100 })
       .toBe('failed')
     expect(await call(outside.url)).toMatchObject({ failure: 'blocked', address: null })
     expect(secret.connections).toBe(0)
@@ -152,7 +157,7 @@ describe('a name that leads inside', () => {
 
   test('while a connection to where it led before is kept: that one goes on, to the address that was checked', async () => {
     names.say('rebind.test', { addresses: ['127.0.0.1'], ttl: 0 }, { addresses: ['127.0.0.2'], ttl: 0 })
-    const secret = keep(await misbehaving.answer(200, {}, '', { address: '127.0.0.2' }))
+    const secret = await inside()
     const outside = keep(await misbehaving.answer(200, {}, '', { host: 'rebind.test', port: secret.port }))
     for (let i = 0; i < 3; i++) {
       expect(await call(outside.url)).toMatchObject({ kind: 'answered', address: '127.0.0.1' })

@@ -1,0 +1,21 @@
+/**
+ * Ports that are still free when a test comes back to them. One that the system chooses is of the range from which every
+ * connection of this machine takes its own end, too: given up for a moment, it may be somebody's when it is wanted again.
+ */
+import { randomInt } from 'node:crypto'
+
+/** Below the ranges of Linux (32768) and of macOS (49152), above what is often in use. */
+const [FIRST, END] = [20_000, 30_000]
+/** One in use is a rare chance, so that a few tries are enough. */
+const TRIES = 20
+
+/** Listens, by `listen`, on a port that nobody is given by chance. */
+export async function onQuietPort<Server>(listen: (port: number) => Promise<Server>): Promise<Server> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await listen(randomInt(FIRST, END))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || tries === TRIES) throw error
+    }
+  }
+}
