@@ -92,7 +92,8 @@ test('what is queued while another hangs is sent meanwhile', async () => {
   const held: ServerResponse[] = []
   receiver.answer = (_request, response) => void held.push(response)
   const endpoint = await room.endpoint(receiver.url)
-  const worker = room.another({ timing: { lease_ms: 1_000 } })
+  // Looked for with each renewal of the lease, which is to outlast a pause of this process.
+  const worker = room.another({ timing: { lease_ms: 10_000 } })
   worker.start()
   const [hangs] = await room.emit(endpoint)
   await until(() => held.length === 1)

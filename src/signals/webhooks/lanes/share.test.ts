@@ -4,14 +4,14 @@ import { encodeId, newId, sleep, systemClock } from '#kernel'
 import { startProxy } from '../../../../test/support/proxy.ts'
 import { answers, useReceivers } from '../../../../test/support/receiver.ts'
 import { newLane } from './lane.ts'
-import { useEngine } from './testing.ts'
+import { useEngine, withDeadline } from './testing.ts'
 import { createWriter, type Item } from './write.ts'
 
 const room = useEngine()
 const receivers = useReceivers()
 
 const until = async (met: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let i = 0; i < 3_000; i++) {
+  for (let i = 0; i < 10_000; i++) {
     if (await met()) return
     await sleep(10)
   }
@@ -29,7 +29,7 @@ test('who hangs, and who floods, holds up nobody else', async () => {
   const hangs = await room.endpoint(hanging.url, { max_concurrency: 100 })
   const floods = await room.endpoint(flooded.url, { max_concurrency: 4 })
   await room.emit(hangs, 300)
-  await room.emit(floods, 900)
+  await room.emit(floods, 600)
   const endpoints = []
   for (let i = 0; i < 10; i++) endpoints.push(await room.endpoint(well.url))
   for (const endpoint of endpoints) await room.emit(endpoint, 2)
@@ -37,12 +37,12 @@ test('who hangs, and who floods, holds up nobody else', async () => {
   worker.start()
   await until(() => well.received.length === 20)
   // All others have theirs, while hardly any of the flood is through.
-  expect(flooded.received.length).toBeLessThan(450)
+  expect(flooded.received.length).toBeLessThan(300)
   expect(hanging.received.length).toBeLessThanOrEqual(100)
   await hanging.close()
-  await until(() => flooded.received.length === 900)
+  await until(() => flooded.received.length === 600)
   await worker.stop()
-}, 60_000)
+}, 180_000)
 
 test('while an endpoint recovers, what is fresh has at least every second slot', async () => {
   const receiver = await receivers.open()
@@ -50,6 +50,9 @@ test('while an endpoint recovers, what is fresh has at least every second slot',
   const endpoint = await room.endpoint(receiver.url, { max_concurrency: 8 })
   const backlog = new Set(await room.emit(endpoint, 200))
   await room.drain()
+  // It recovers for seconds, and not for as long as a quick machine needs to send the thirty.
+  await room.db.run`
+    update webhook_endpoints set max_concurrency = 100, version = version + 1 where id = ${endpoint.id}`
   const fresh = new Set(await room.emit(endpoint, 30))
   receiver.received.length = 0
   receiver.answer = answers(200)
@@ -96,6 +99,8 @@ test('while callers wait without a pause deliveries go on in small pieces, and a
   }
   const endpoint = await room.endpoint(receiver.url, { max_concurrency: 100 })
   await room.emit(endpoint, 300)
+  // None is late, which would give way less the busier this machine is: only first tries are.
+  await room.db.run`update webhook_queue set attempts = 1 where endpoint_id = ${endpoint.id}`
   const pieces: number[] = []
   const db = openDatabase({ url: room.url })
   const many: typeof db.many = (strings, ...values) => {
@@ -105,6 +110,7 @@ test('while callers wait without a pause deliveries go on in small pieces, and a
   }
   const worker = room.another({
     db: { ...db, many },
+    fetcher: withDeadline(room.fetcher, 180_000),
     foreground: { during: work => work, share: 1 },
   })
   worker.start()
@@ -112,9 +118,8 @@ test('while callers wait without a pause deliveries go on in small pieces, and a
   await worker.stop()
   await db.close()
   expect(receiver.received).toHaveLength(300)
-  // What waited for seconds already gives way a little less: 32, and some.
-  expect(Math.max(...pieces)).toBeLessThan(100)
-}, 60_000)
+  expect(Math.max(...pieces)).toBeLessThanOrEqual(32)
+}, 180_000)
 
 test('what was sent while the database was away is written when it is back, and not sent again', async () => {
   const proxy = await startProxy(room.url)
@@ -139,7 +144,7 @@ test('what was sent while the database was away is written when it is back, and 
   await worker.stop()
   await db.close()
   await proxy.close()
-}, 60_000)
+}, 180_000)
 
 test('a result that cannot be stored holds up none of those written with it', async () => {
   const endpoint = await room.endpoint('http://127.0.0.1:9/')

@@ -1,5 +1,5 @@
 /** For tests of the engine: the room over a database of its own, and events that are fanned out. */
-import { afterAll, afterEach, beforeAll } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import { type Database, openDatabase } from '#db'
 import { testDatabase } from '#db/testing'
 import { emit, eventOf } from '#events'
@@ -94,9 +94,17 @@ interface AttemptRow {
   is_retried: boolean
 }
 
+/** Who answers late is waited for all the same, however long a machine that is busy takes. */
+export const withDeadline = (fetcher: Fetcher, deadline_ms: number): Fetcher => ({
+  ...fetcher,
+  post: request => fetcher.post({ ...request, deadline_ms }),
+})
+
 export function useEngine(timing: Partial<Timing> = {}): TestEngine {
   const opened = {} as TestEngine
   let close = async () => {}
+  /** Of this test, which may have failed before it stopped them. */
+  const others: Engine[] = []
   beforeAll(async () => {
     const database = await testDatabase()
     const db = openDatabase({ url: database.url })
@@ -122,7 +130,11 @@ export function useEngine(timing: Partial<Timing> = {}): TestEngine {
       vault,
       fetcher,
       engine: make(),
-      another: make,
+      another: (more: Parameters<TestEngine['another']>[0]) => {
+        const engine = make(more)
+        others.push(engine)
+        return engine
+      },
     })
     close = async () => {
       await opened.engine.stop()
@@ -131,8 +143,13 @@ export function useEngine(timing: Partial<Timing> = {}): TestEngine {
       await database.drop()
     }
   })
+  beforeEach(() => {
+    // Made before any test, for all of them.
+    others.length = 0
+  })
   afterEach(async () => {
     // What a test left behind is nobody else's.
+    await Promise.all(others.map(engine => engine.stop()))
     await opened.db.run`delete from webhook_queue`
     await opened.db.run`update webhook_lanes set due_at = 'infinity'`
   })
