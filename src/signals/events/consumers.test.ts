@@ -64,7 +64,7 @@ async function notebook(handle: Consumer['handle'] = async () => {}) {
 }
 
 /** Waits for what happens by itself; a busy machine may take long. */
-const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 15_000, interval: 20 })
+const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 40_000, interval: 20 })
 
 test('a new consumer begins now, or with all that is kept', async () => {
   const writer = await room.writer()

@@ -1,5 +1,4 @@
 import { afterEach, expect, test } from 'vitest'
-import { sleep } from '#kernel'
 import { bankNews } from './bank.fixture.ts'
 import { useInbound } from './testing.ts'
 
@@ -109,14 +108,15 @@ test('a run that was held up while another read on does not move the cursor back
   const told = Array.from({ length: 5 }, () => bankNews())
   room.bank.told.push(...told)
   const events = room.bank.events?.bind(room.bank)
-  const woken = Promise.withResolvers<void>()
+  const [reached, woken] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   room.bank.events = async (after, deadline_ms) => {
     const page = await events?.(after, deadline_ms)
+    reached.resolve()
     await woken.promise
     return page ?? { kind: 'unknown', reason: 'no feed' }
   }
   const held = room.run('inbound.catch_up')
-  await sleep(50)
+  await reached.promise
   if (events) room.bank.events = events
   await room.run('inbound.catch_up')
   const end = await cursor()

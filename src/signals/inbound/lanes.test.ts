@@ -189,7 +189,7 @@ test('news of a worker that was killed is taken over, and the worker that was on
 test('a lease is kept for as long as its holder works', async () => {
   const news = bankNews()
   await room.tell(news)
-  const holder = room.another({ lease_ms: 3_000 })
+  const holder = room.another({ lease_ms: 10_000 })
   const hung = hanging(news.about)
   room.deed.current = hung.deed
   holder.lanes.start()
@@ -236,7 +236,7 @@ test('while news comes in and three workers work, all of it is handled once and 
   const subjects = Array.from({ length: 5 }, () => bankNews().about)
   const told = Array.from({ length: 60 }, () => subjects.map(about => bankNews({ about })))
   for (const wave of told) await Promise.all(wave.map(news => room.tell(news)))
-  for (let tries = 0; room.handled.length < before + 300 && tries < 1_000; tries++) await sleep(10)
+  for (let tries = 0; room.handled.length < before + 300 && tries < 4_000; tries++) await sleep(10)
   for (const { lanes } of workers.slice(1)) await lanes.stop()
   const ids = room.handled.slice(before).map(event => event.event_id)
   expect(ids.toSorted()).toEqual(
@@ -275,7 +275,7 @@ test('when the database ends every connection, what was acknowledged is handled 
     select count(id) as rows, count(id) filter (where status = 'applied') as applied
     from inbound_events
     where subject = any (${subjects}::text[])`
-  for (let tries = 0; (await done()).applied < 200n && tries < 500; tries++) await sleep(20)
+  for (let tries = 0; (await done()).applied < 200n && tries < 2_000; tries++) await sleep(20)
   expect(await done()).toEqual({ rows: 200n, applied: 200n })
   await worker.lanes.stop()
 })

@@ -73,7 +73,7 @@ export function useInbound(timing: InboundOptions['timing'] = {}): TestInbound {
       log,
       secret,
       check_answers: true,
-      timeouts: { headers_ms: 1_000, request_ms: 1_500 },
+      timeouts: { headers_ms: 3_000, request_ms: 4_000 },
     })
     Object.assign(opened, {
       db,
