@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { systemClock, type Tenant } from '#kernel'
 import { createLog } from '#metrics'
 import { type Completer, createCompleter, startCompleter } from './completer.ts'
@@ -169,6 +169,6 @@ test('a started completer finds the work by itself and stops after what is under
   await die(shop)
   await age('21 seconds')
   const started = startCompleter({ endpoints: noteEndpoints(hooks), db: api.db, clock: systemClock, log })
-  await expect.poll(async () => (await keyOf(shop)).status, { timeout: 5_000 }).toBe(200)
-  await started.stop()
+  onTestFinished(() => started.stop())
+  await expect.poll(async () => (await keyOf(shop)).status).toBe(200)
 })

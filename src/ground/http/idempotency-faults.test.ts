@@ -84,7 +84,7 @@ test('a connection that breaks inside the transaction is a 503 to retry, and the
     await api.db.transaction(async tx => {
       await tx.run`set local role none`
       await tx.run`
-        select pg_terminate_backend(pid)
+        select pg_terminate_backend(pid, 10000)
         from pg_stat_activity
         where datname = current_database() and state like 'idle in transaction%'`
     })

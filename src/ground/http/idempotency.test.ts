@@ -43,6 +43,16 @@ const letLeaseLapse = ({ account_id }: Tenant) => api.db.run`
   set lease_until = now() - interval '1 second'
   where account_id = ${account_id} and finished_at is null`
 
+/** Whether somebody waits for a transaction to end. */
+const isWaitedFor = async () =>
+  (
+    await api.db.one<{ waits: boolean }>`
+      select exists (
+        select from pg_locks
+        where not granted and pid in (select pid from pg_stat_activity where datname = current_database())
+      ) as waits`
+  ).waits
+
 /** A promise with its handle outside. */
 const gate = () => Promise.withResolvers<void>()
 
@@ -241,13 +251,14 @@ test('a twin inside its first transaction is waited for as well', async () => {
   const first = create(shop, 'k')
   await reached.promise
   const second = create(shop, 'k')
-  setTimeout(released.resolve, 200)
+  await expect.poll(isWaitedFor).toBe(true)
+  released.resolve()
   expect((await second).body).toBe((await first).body)
   expect(await notesOf(shop)).toHaveLength(1)
 })
 
 test('a twin that stays inside its first transaction is waited for two seconds in all, then it is 409', async () => {
-  const shop = await api.account()
+  const [shop, beside] = [await api.account(), await api.account()]
   const [reached, released] = [gate(), gate()]
   hooks.inside = async () => {
     delete hooks.inside
@@ -256,15 +267,27 @@ test('a twin that stays inside its first transaction is waited for two seconds i
   }
   const first = create(shop, 'k')
   await reached.promise
+  // The twin of one that is between its transactions waits for the key alone, on the same machine at the same time.
+  const between = gate()
+  hooks.between = async () => {
+    between.resolve()
+    await released.promise
+  }
+  const first_beside = sendNote(beside, 'k')
+  await between.promise
   const started_ms = performance.now()
-  const second = await create(shop, 'k')
-  const waited_ms = performance.now() - started_ms
+  const waitedSince = () => performance.now() - started_ms
+  const [[second, waited_ms], waited_beside_ms] = await Promise.all([
+    create(shop, 'k').then(answer => [answer, waitedSince()] as const),
+    sendNote(beside, 'k').then(waitedSince),
+  ])
   released.resolve()
+  await first_beside
   expect([second.status, errorOf(second).code]).toEqual([409, 'idempotency_in_progress'])
   expect(second.headers['retry-after']).toBe('1')
   expect(waited_ms).toBeGreaterThanOrEqual(JOIN_WAIT_MS)
   // In all, and not for the transaction and the key each.
-  expect(waited_ms).toBeLessThan(2 * JOIN_WAIT_MS)
+  expect(waited_ms - waited_beside_ms).toBeLessThan(JOIN_WAIT_MS)
   expect((await create(shop, 'k')).body).toBe((await first).body)
   expect(await notesOf(shop)).toHaveLength(1)
 })
