@@ -78,9 +78,10 @@ test('a group that gives way takes little at once, and lets time pass after each
   })
   await Promise.all(Array.from({ length: 150 }, (_, i) => group.submit(i)))
   expect(runs.map(({ items }) => items)).toEqual([32, 32, 32, 32, 22])
-  // Longer than the work itself, however slow the machine is.
+  // Longer than the work itself, however slow the machine is, but for work so long that a rest is cut short.
   for (const [i, run] of runs.entries()) {
     const former = runs[i - 1]
-    if (former) expect(run.from_ms - former.until_ms).toBeGreaterThan(former.until_ms - former.from_ms)
+    if (former)
+      expect(run.from_ms - former.until_ms).toBeGreaterThan(Math.min(400, former.until_ms - former.from_ms))
   }
 })

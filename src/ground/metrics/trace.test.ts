@@ -108,14 +108,12 @@ test('spans really arrive at an OTLP receiver, those of the last moment too', as
     expect(received[0]).toContain(word)
 })
 
-test('a dead collector is told in the log and does not hold up the shutdown', {
-  timeout: 10_000,
-}, async () => {
+test('a dead collector is told in the log and does not hold up the shutdown', async () => {
   const { log, lines } = logTo()
   const { stop } = await startTracing({ ...about, log, endpoint: 'http://127.0.0.1:9' })
   span('lost', {}, () => undefined)
   const before = performance.now()
   await stop()
-  expect(performance.now() - before).toBeLessThan(4_000)
+  expect(performance.now() - before).toBeLessThan(8_000)
   expect(lines.map(line => line.event)).toContainEqual(expect.stringMatching(/^tracing\./))
 })
