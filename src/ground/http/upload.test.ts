@@ -74,7 +74,9 @@ async function post(
   }
 }
 /** The answer may be there before the file is given back. */
-const expectNothingLeft = () => expect.poll(() => readdirSync(directory)).toEqual([])
+const expectNothingLeft = async () => {
+  await expect.poll(() => readdirSync(directory)).toEqual([])
+}
 
 interface Body {
   bytes: number
