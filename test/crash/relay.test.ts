@@ -2,12 +2,13 @@
  * The crash matrix for those who work without being asked: the job that gives lapsed holds back, the resolver that
  * carries it out and asks about open outcomes, and the clock they go by. Each test cuts the worker off at a named point.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type TestDatabase, testDatabase } from '#db/testing'
 import type { FailpointOrder } from '../../src/main/failpoints.ts'
 import type { Merchant } from '../support/merchant.ts'
 import { audit, recovered } from '../support/outside.ts'
 import { type Plant, type ServerHandle, startPlant } from '../support/processes.ts'
+import { freeJobsOfTheDead, holdSchedule } from '../support/schedule.ts'
 import { paying } from './works.ts'
 
 const TEST_MS = 180_000
@@ -23,6 +24,7 @@ const at = () => api.url
 
 beforeAll(async () => {
   database = await testDatabase()
+  await holdSchedule(database.url)
   plant = await startPlant({ database_url: database.url })
   ;[api, worker] = await Promise.all([plant.start({ role: 'api' }), plant.start({ role: 'worker' })])
 }, TEST_MS)
@@ -35,10 +37,15 @@ beforeEach(async () => {
   // A test that failed before it restarted what it killed fails alone.
   if (!worker.is_alive) await restartWorker()
 })
+/** What a test that failed had armed is not for the next one. */
+afterEach(async ({ task }) => {
+  if (task.result?.state === 'fail') await worker.kill()
+})
 
 type Arming = Extract<FailpointOrder, { arm: unknown }>
 
 const restartWorker = async () => {
+  await freeJobsOfTheDead(plant)
   worker = await plant.start({ role: 'worker' })
 }
 
@@ -47,17 +54,17 @@ const runJob = (name: string) => plant.db.one`
   select job_enqueue(${name}, '{"payload":{}}', null, null, 21, null) as id`
 const runExpiry = () => runJob('payment_intents.expire_holds')
 
-/** Holds whose time is over since a minute, or will be after `in_interval`. */
-async function lapsedHolds(in_interval = '-1 minute'): Promise<void> {
-  await Promise.all(
+const makeHolds = () =>
+  Promise.all(
     Array.from({ length: HOLDS }, () =>
       merchant.post(at, '/v1/payment_intents', paying({ confirm: true, capture_method: 'manual' })),
     ),
   )
-  await plant.db.run`
-    update payment_intents set capture_before = now() + ${in_interval}::interval
-    where account_id = ${merchant.account_id}`
-}
+
+/** Their time is over since a minute, or will be after `in_interval`. */
+const lapse = (in_interval = '-1 minute') => plant.db.run`
+  update payment_intents set capture_before = now() + ${in_interval}::interval
+  where account_id = ${merchant.account_id}`
 
 async function statuses(): Promise<string[]> {
   const rows = await plant.db.many<{ status: string }>`
@@ -74,10 +81,14 @@ async function expectVoided(): Promise<void> {
   expect(await audit(plant, [merchant], at)).toEqual([])
 }
 
-/** Lets the worker be struck while it gives three lapsed holds back. */
+/**
+ * Lets the worker be struck while it gives three lapsed holds back. Armed before they lapse: a job of the test before,
+ * whose worker was killed, is run again some seconds later, and would give them back unstruck.
+ */
 async function strikeExpiry(order: Arming): Promise<void> {
-  await lapsedHolds()
+  await makeHolds()
   const { struck } = await worker.arm(order)
+  await lapse()
   await runExpiry()
   await struck
 }
@@ -90,8 +101,9 @@ async function strikeCommitAfter(
   point: 'attempt.prepared' | 'attempt.sent',
   action: Arming['action'],
 ): Promise<void> {
-  await lapsedHolds()
+  await makeHolds()
   const gathered = await worker.arm({ arm: point, match: 'void', action: 'hang', together: HOLDS })
+  await lapse()
   await runExpiry()
   await gathered.struck
   const { struck } = await worker.arm({ arm: 'commit.sent', match: 'payments_record', action })
@@ -116,7 +128,8 @@ describe('a relay', () => {
     [9, 'job.done'],
     [14, 'job.batch'],
   ] as const)('row %i: killed at %s', { timeout: TEST_MS }, async ([, arm]) => {
-    await strikeExpiry({ arm, action: 'kill' })
+    const match = arm.startsWith('job.') ? 'payment_intents.expire_holds' : ''
+    await strikeExpiry({ arm, match, action: 'kill' })
     await restartWorker()
     await expectVoided()
   })
@@ -199,9 +212,10 @@ describe('a relay', () => {
   })
 
   test.for([1, 2])('row 9: done %i times without being marked', { timeout: TEST_MS }, async times => {
-    await lapsedHolds()
+    await makeHolds()
     for (let time = 0; time < times; time++) {
       const { struck } = await worker.arm({ arm: 'job.done', match: 'expire_holds', action: 'error' })
+      await lapse()
       await runExpiry()
       await struck
     }
@@ -230,18 +244,17 @@ describe('a relay', () => {
     'row 15: the clock is wrong by %i ms',
     { timeout: TEST_MS },
     async offset_ms => {
+      onTestFinished(async () => void (await Promise.all([api.shiftClock(0), worker.shiftClock(0)])))
       await Promise.all([api.shiftClock(offset_ms), worker.shiftClock(offset_ms)])
+      await makeHolds()
       // Half a day from now is early, whatever the worker's clock says.
-      await lapsedHolds('12 hours')
+      await lapse('12 hours')
       const { struck } = await worker.arm({ arm: 'job.done', match: 'expire_holds', action: 'tell' })
       await runExpiry()
       await struck
       expect(await statuses()).toEqual(Array.from({ length: HOLDS }, () => 'requires_capture'))
-      await plant.db.run`
-      update payment_intents set capture_before = now() - interval '1 minute'
-      where account_id = ${merchant.account_id}`
+      await lapse()
       await expectVoided()
-      await Promise.all([api.shiftClock(0), worker.shiftClock(0)])
     },
   )
 })
