@@ -55,7 +55,10 @@ beforeEach(async () => {
   if (status !== 200) throw new Error(`no endpoint was made: ${status}`)
   endpoint = body
 })
-afterEach(() => receiver.close())
+afterEach(() => {
+  proxy.heal()
+  return receiver.close()
+})
 
 const makeCustomers = async (count: number): Promise<Json[]> => {
   const made: Json[] = []
@@ -103,7 +106,9 @@ describe('engine 4: the database is away', { timeout: TEST_MS }, () => {
   test('while deliveries are under way: what came of them is kept and written when it is back', async () => {
     const hold = holding()
     await makeCustomers(6)
-    await expect.poll(() => hold.held.length, POLL).toBe(6)
+    // On a slow machine the first one's deadline is over before the last one comes, and it is sent again.
+    await expect.poll(received, POLL).toBe(6)
+    const { length } = receiver.received
     proxy.strike({ kind: 'reset' })
     receiver.answer = answers(200)
     hold.release(200)
@@ -114,7 +119,7 @@ describe('engine 4: the database is away', { timeout: TEST_MS }, () => {
     await expect.poll(became, POLL).toEqual(times(6))
     expect(received()).toBe(6)
     // Held and written, or, where the lease had lapsed meanwhile, sent once more under the same id.
-    expect(receiver.received.length).toBeLessThanOrEqual(12)
+    expect(receiver.received.length).toBeLessThanOrEqual(length + 6)
   })
 
   test('for the API: it refuses, commits nothing by halves, and all that was asked for is told once', async () => {
@@ -162,7 +167,8 @@ test('engine 4: PostgreSQL is stopped while deliveries are under way, and starte
   const hold = holding()
   const count = 12
   for (let i = 0; i < count; i++) await shop.post(() => own_api.url, '/v1/customers', { name: `No ${i}` })
-  await expect.poll(() => hold.held.length, POLL).toBe(count)
+  await expect.poll(received, POLL).toBe(count)
+  const { length } = receiver.received
   await server.stop()
   receiver.answer = answers(200)
   hold.release(200)
@@ -180,7 +186,7 @@ test('engine 4: PostgreSQL is stopped while deliveries are under way, and starte
   await expect.poll(() => done().catch(() => -1), POLL).toBe(count)
   expect(received()).toBe(count)
   // Twice came at most what was under way.
-  expect(receiver.received.length).toBeLessThanOrEqual(2 * count)
+  expect(receiver.received.length).toBeLessThanOrEqual(length + count)
   expect([own_api.is_alive, own_worker.is_alive]).toEqual([true, true])
 })
 
@@ -193,7 +199,7 @@ describe('engine 6: the clock of a worker is wrong', { timeout: TEST_MS }, () =>
       await worker.shiftClock(offset_ms)
       receiver.answer = answers(500)
       await makeCustomers(1)
-      await expect.poll(() => receiver.received.length, POLL).toBe(1)
+      await expect.poll(received, POLL).toBe(1)
       const [first] = receiver.received
       const [, t = '0', v1] =
         /^t=(\d+),v1=([0-9a-f]+)$/.exec(String(first?.headers['bursar-signature'])) ?? []
@@ -206,7 +212,10 @@ describe('engine 6: the clock of a worker is wrong', { timeout: TEST_MS }, () =>
           - ('x' || left(replace(attempt.id::text, '-', ''), 12))::bit(48)::bigint / 1000.0 as tried_s
       from webhook_queue as queue
       join webhook_attempts as attempt on attempt.delivery_id = queue.id
-      where queue.account_id = ${merchant.account_id} and queue.tries = 1`
+      where queue.account_id = ${merchant.account_id}
+      -- Five seconds later there is a second one.
+      order by attempt.id
+      limit 1`
       await expect.poll(waiting, POLL).toBeDefined()
       const { in_s, signed_s, tried_s } = (await waiting()) as NonNullable<
         Awaited<ReturnType<typeof waiting>>
@@ -216,8 +225,12 @@ describe('engine 6: the clock of a worker is wrong', { timeout: TEST_MS }, () =>
       expect(Math.abs(Number(tried_s))).toBeLessThan(120)
       expect(Math.abs(in_s)).toBeLessThan(120)
       receiver.answer = answers(200)
-      await hurry()
-      await expect.poll(became, POLL).toEqual(times(1))
+      await expect
+        .poll(async () => {
+          await hurry()
+          return became()
+        }, POLL)
+        .toEqual(times(1))
       expect(received()).toBe(1)
     },
   )
@@ -230,7 +243,7 @@ describe('engine 14: an endpoint that changes in the middle', { timeout: TEST_MS
     receiver.answer = answers(500)
     await makeCustomers(1)
     await expect.poll(became, POLL).toEqual(['waiting'])
-    await expect.poll(() => receiver.received.length, POLL).toBe(1)
+    await expect.poll(received, POLL).toBe(1)
     const rotated = await merchant.post(at, `${path()}/rotate_secret`, {})
     receiver.answer = answers(200)
     await expect
@@ -274,11 +287,14 @@ describe('engine 14: an endpoint that changes in the middle', { timeout: TEST_MS
   })
 
   test('it is deleted while it is sent to: what waits and what is under way is canceled, and visible', async () => {
+    const at_once = 2
+    expect((await merchant.post(at, path(), { max_concurrency: at_once })).status).toBe(200)
     const hold = holding()
     await makeCustomers(20)
     // An event that is told later than the endpoint goes is for nobody.
     await expect.poll(became, POLL).toHaveLength(20)
-    await expect.poll(() => hold.held.length, POLL).toBeGreaterThan(0)
+    // As many as there may be: no other is on its way to it.
+    await expect.poll(() => hold.held.length, POLL).toBeGreaterThanOrEqual(at_once)
     const deleted = await fetch(`${api.url}${path()}`, {
       method: 'DELETE',
       headers: { authorization: `Bearer ${merchant.secret_key}`, 'idempotency-key': 'delete it' },
@@ -290,7 +306,8 @@ describe('engine 14: an endpoint that changes in the middle', { timeout: TEST_MS
     await expect.poll(became, POLL).toEqual(times(20, 'canceled'))
     await makeCustomers(1)
     expect(await became()).toEqual(times(20, 'canceled'))
-    expect(receiver.received.length).toBeLessThanOrEqual(length + 1)
+    // In place of each that was answered one more, which had been read before.
+    expect(receiver.received.length).toBeLessThanOrEqual(length + at_once)
     const shown = await merchant.get(at, `/v1/webhook_deliveries?endpoint_id=${endpoint.id}&limit=100`)
     expect(shown.data.map(({ status }: Json) => status)).toEqual(times(20, 'canceled'))
   })
