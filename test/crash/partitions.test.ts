@@ -119,13 +119,11 @@ describe('what never heals', () => {
     'connections to the database that lead nowhere are given up, and new ones serve',
     async () => {
       const merchant = await plant.account()
-      const began_ms = performance.now()
       const asked = await askByMany(merchant, () => proxies.database.freeze())
-      // One client that waits as long as it takes: it is answered, whatever the answer.
+      // One client that waits as long as the server may take: it is answered, whatever the answer.
       const patient = merchant.postOnce(at, '/v1/customers', {}, 'a patient one', ANSWERED_MOST_MS)
       expect((await patient).status).toBeGreaterThan(0)
       await expectHealed(merchant, asked)
-      expect(performance.now() - began_ms).toBeLessThan(ANSWERED_MOST_MS)
     },
     TEST_MS,
   )

@@ -8,6 +8,7 @@ import { type TestDatabase, testDatabase } from '#db/testing'
 import type { FailpointOrder } from '../../src/main/failpoints.ts'
 import type { Merchant } from '../support/merchant.ts'
 import { type Plant, type ServerHandle, startPlant } from '../support/processes.ts'
+import { freeJobsOfTheDead } from '../support/schedule.ts'
 
 const TEST_MS = 180_000
 
@@ -84,6 +85,7 @@ describe('a run', () => {
     const { struck } = await worker.arm(order)
     const id = await ask()
     await struck
+    await expect.poll(() => freeJobsOfTheDead(plant)).toBe(1)
     worker = await plant.start({ role: 'worker' })
     const read = () => merchant.get(at, `/v1/reconciliation_runs/${id}`)
     await expect

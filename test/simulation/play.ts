@@ -184,8 +184,8 @@ const resultOf = (plan: Plan, stories: readonly Story[], problems: string[]): Re
   kills: plan.troubles.filter(({ trouble }) => trouble.what === 'kill_server').length,
 })
 
-/** The simulator may be restarting: its port is back in a second. */
-const TRIES = 100
+/** The simulator may be restarting: its port is back in a second, or when the machine has time for it. */
+const TRIES = 600
 const PAUSE_MS = 100
 /** A plan cuts connections a few times at most, and a start takes as long as several cuts are apart. */
 const STARTS = 10

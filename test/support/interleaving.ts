@@ -8,7 +8,7 @@ import { assert } from '#kernel'
 import { gated, type Gates } from './stops.ts'
 
 /** A step that takes longer than this waits for one that is not its turn: a lock held between steps, which is a bug. */
-const STEP_MOST_MS = 15_000
+const STEP_MOST_MS = 30_000
 
 type Work<Result> = () => Promise<Result>
 

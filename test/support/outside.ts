@@ -3,7 +3,7 @@
  * says what clients were told, the ledger is verified row by row. Every disagreement is a sentence.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { isConnectionLost } from '#db'
+import { isConnectionLost, sqlState } from '#db'
 import { encodeId, sleep } from '#kernel'
 import { verify } from '#ledger'
 import type { Address, Json, Merchant } from './merchant.ts'
@@ -54,12 +54,19 @@ export async function recovered(
   }
 }
 
-/** What is open, with time made to pass before; the database itself may be away for a moment. */
+/** PostgreSQL's: a lock was not had in time. */
+const LOCK_NOT_AVAILABLE = '55P03'
+
+/**
+ * What is open, with time made to pass before; the database itself may be away for a moment, and a runner that was
+ * stopped in the middle of a transaction keeps its rows for 15 s.
+ */
 async function look(plant: Plant, merchants: readonly Merchant[], hurry: boolean): Promise<string[]> {
   try {
     if (hurry) await plant.hurry(IDLE_MS)
     return await openWork(plant, merchants)
   } catch (error) {
+    if (sqlState(error) === LOCK_NOT_AVAILABLE) return ['somebody keeps a row to himself']
     if (!isConnectionLost(error)) throw error
     return ['the database is away']
   }

@@ -37,6 +37,8 @@ const STRUCK_MS = 120_000
 const CONNECTIONS = 4
 const PORTS_FROM = 20_000
 const PORTS = 12_000
+/** A dozen plants at once on as many thousand ports: two draws are hardly ever needed. */
+const DRAWS_MOST = 5
 
 export interface PlantOptions {
   /** Migrated or empty; as its owner. */
@@ -277,8 +279,17 @@ async function startSimulatorProcess(scratch: string, launch: Launch): Promise<S
     )
     return handleOf(child, line.slice(READY.length))
   }
-  // A port below those the system deals out: nobody else is given it while the simulator is being started again.
-  let current = await begin(String(PORTS_FROM + Math.floor(Math.random() * PORTS)))
+  // A port below those the system deals out: nobody else is given it while the simulator is being started again. Another
+  // plant may have drawn it, though.
+  const beginSomewhere = async (draws = 1): Promise<ProcessHandle> => {
+    try {
+      return await begin(String(PORTS_FROM + Math.floor(Math.random() * PORTS)))
+    } catch (error) {
+      if (draws === DRAWS_MOST || !String(error).includes('EADDRINUSE')) throw error
+      return beginSomewhere(draws + 1)
+    }
+  }
+  let current = await beginSomewhere()
   const { url } = current
   const post = (path: string, body: object) =>
     fetch(`${url}${path}`, {
