@@ -93,11 +93,13 @@ export interface ConnectorHarness {
 }
 
 /** Far more than any answer on one machine takes, so only what hangs runs into it. */
-export const DEADLINE_MS = 5_000
+export const DEADLINE_MS = 30_000
 /** Whose the operations are. */
 const OWNER = { account_id: 'acct_1', payment_intent_id: 'pi_1' }
-/** Short, for what is expected to hang. */
-export const SHORT_DEADLINE_MS = 250
+/** For what is expected to hang: long enough that a busy machine has sent it by then, or nothing would be done there. */
+export const SHORT_DEADLINE_MS = 750
+/** How late a success is: somebody who gave up at the short deadline has time to ask for it, or to take it back. */
+export const LATE_MS = 2_500
 
 export function makeCalls(harness: () => ConnectorHarness, facts: ConnectorFacts) {
   const makeReference = () => `att_${randomUUID().replaceAll('-', '')}`

@@ -4,12 +4,11 @@ import {
   type ConnectorHarness,
   DEADLINE_MS,
   makeCalls,
+  LATE_MS,
   SHORT_DEADLINE_MS,
   type Traits,
 } from './conformance-calls.ts'
 import type { ConnectorFacts, PayOut } from './connector.ts'
-
-const LATE_MS = 600
 
 export function describeMoney(
   name: string,

@@ -7,6 +7,7 @@ import {
   type ConnectorHarness,
   DEADLINE_MS,
   makeCalls,
+  LATE_MS,
   SHORT_DEADLINE_MS,
   type Traits,
 } from './conformance-calls.ts'
@@ -14,8 +15,6 @@ import { describeCards } from './conformance-cards.ts'
 import { describeMoney } from './conformance-money.ts'
 import { describeNews } from './conformance-news.ts'
 import type { ConnectorFacts, LookupOutcome } from './connector.ts'
-
-const LATE_MS = 600
 
 /**
  * Runs the contract; `harness` is called inside each test, after the suite's own `beforeAll`. What the facts say the

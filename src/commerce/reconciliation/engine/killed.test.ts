@@ -58,4 +58,4 @@ test('a run whose result does not fit on the disk says so, and keeps nothing of 
   expect(status).toBe(1)
   expect(stderr).toContain('RunFailed: no space is left on the disk of the run')
   expect(readdirSync(directory)).toEqual([])
-}, 60_000)
+}, 180_000)
