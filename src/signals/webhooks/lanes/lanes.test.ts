@@ -340,7 +340,7 @@ test('a lease is kept for as long as its holder lives, and lapses when it does n
   hold.release()
   await worker.stop()
   expect(await room.attempts(endpoint)).toHaveLength(1)
-}, 60_000)
+}, 180_000)
 
 test('what is refused by 429 all day keeps the text of the first answer alone', async () => {
   const receiver = await receivers.open()
