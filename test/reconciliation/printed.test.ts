@@ -59,3 +59,60 @@ test(
   },
   TEST_MS,
 )
+
+test(
+  'an entry that the bank has not booked takes no part, and nobody is left to think that it did',
+  async () => {
+    const entry = (
+      status: string,
+    ) => `<Ntry><Amt Ccy="USD">1.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>${status}</Sts>
+      <BookgDt><Dt>2026-11-20</Dt></BookgDt><AcctSvcrRef>${status}-1</AcctSvcrRef></Ntry>`
+    folder.write(
+      'pending.xml',
+      `<?xml version="1.0" encoding="UTF-8"?>
+      <Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><BkToCstmrStmt><Stmt><Id>S-1</Id>
+      <Acct><Id><IBAN>XX00TEST0000000001</IBAN></Id><Ccy>USD</Ccy></Acct>
+      ${entry('BOOK')}${entry('PDNG')}</Stmt></BkToCstmrStmt></Document>`,
+    )
+    folder.write('booked.csv', 'id,amount,currency\nBOOK-1,100,usd\n')
+    const ran = await folder.run('reconcile', 'booked.csv', 'pending.xml', '--out', 'pending')
+    expect(ran).toMatchObject({ code: 0, err: '' })
+    expect(ran.out).toContain('pending.xml: 1 row, camt053; 1 entry left out: pending\n')
+    expect(folder.read('pending/report.html')).toContain('1 entry left out: pending')
+    expect(JSON.parse(folder.read('pending/run.json'))).toMatchObject({
+      right: { left_out: [{ what: 'pending', entries: 1 }] },
+    })
+    const said = JSON.parse((await folder.run('reconcile', 'booked.csv', 'pending.xml', '--json')).out)
+    expect(said).toMatchObject({
+      is_clean: true,
+      left: { left_out: [] },
+      right: { left_out: [{ what: 'pending', entries: 1 }] },
+    })
+  },
+  TEST_MS,
+)
+
+test(
+  'a total below the rows is a row that cannot be read, until it is known to be there',
+  async () => {
+    folder.write('books.csv', 'id,amount,currency\nT-1,1250,eur\n')
+    folder.write('export.csv', 'Datum;Beleg;Betrag EUR\n20.11.2026;T-1;12,50\nSumme;;12,50\n')
+    const ran = await folder.run('reconcile', 'books.csv', 'export.csv')
+    expect(ran.code).toBe(1)
+    expect(ran.out).toContain('export.csv has totals among its rows: leave them out with --skip-totals\n')
+    expect(ran.out).toContain('export.csv:3: not readable: the row begins with "Summe"')
+    const skipped = await folder.run(
+      'reconcile',
+      'books.csv',
+      'export.csv',
+      '--skip-totals',
+      '--out',
+      'totals',
+    )
+    expect(skipped).toMatchObject({ code: 0, err: '' })
+    expect(skipped.out).toMatch(/export\.csv: 1 row, csv: .*; totals left out; .*; 1 entry left out: total\n/)
+    expect(skipped.out).not.toContain('--skip-totals')
+    expect(folder.read('totals/report.html')).toContain('1 entry left out: total')
+  },
+  TEST_MS,
+)
