@@ -183,16 +183,18 @@ function lineOf(told: Told): string {
   return `${time}  ✓ ${told.type.padEnd(36)}  ${object.padEnd(36)}  ${told.id}${again}${forwarded}\n`
 }
 
-/** Null when it is too large; what is left of it is not read. */
+/**
+ * Null when it is too large. What is left of it is read and thrown away: who leaves a body unread closes the connection
+ * on its sender, who then hears of that in place of the answer.
+ */
 async function bodyOf(request: IncomingMessage): Promise<Buffer | null> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > BODY_BYTES_MAX) return null
-    chunks.push(chunk)
+    if (bytes <= BODY_BYTES_MAX) chunks.push(chunk)
   }
-  return Buffer.concat(chunks)
+  return bytes > BODY_BYTES_MAX ? null : Buffer.concat(chunks)
 }
 
 const headersOf = ({ headers }: IncomingMessage): Record<string, string> =>
