@@ -16,6 +16,7 @@ import { systemClock } from '#kernel'
 import { createLog } from '#metrics'
 import { engineOf, failures } from '#webhooks'
 import { consumersOf } from '../../src/reactions.ts'
+import { freePort } from '../support/ports.ts'
 import { eventually, type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 
 const PROJECT = join(import.meta.dirname, '..', '..')
@@ -128,15 +129,6 @@ async function startReceiver(port: number, secret: string): Promise<Receiver> {
   const url = `http://127.0.0.1:${port}/`
   await eventually(async () => expect((await fetch(url, { method: 'POST' })).status).toBe(400))
   return { url, lines: () => output.split('\n').filter(line => line !== '') }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 test('the receiver of the page takes what is ours once, and nothing else', async () => {

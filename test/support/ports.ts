@@ -3,6 +3,8 @@
  * connection of this machine takes its own end, too: given up for a moment, it may be somebody's when it is wanted again.
  */
 import { randomInt } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 
 /** Below the ranges of Linux (32768) and of macOS (49152), above what is often in use. */
 const [FIRST, END] = [20_000, 30_000]
@@ -18,4 +20,15 @@ export async function onQuietPort<Server>(listen: (port: number) => Promise<Serv
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || tries === TRIES) throw error
     }
   }
+}
+
+/** For a process that must be told its port before it begins; it was free a moment ago, and others are given others. */
+export function freePort(): Promise<number> {
+  return onQuietPort(async port => {
+    const server = createServer().listen(port, '127.0.0.1')
+    await once(server, 'listening')
+    server.close()
+    await once(server, 'close')
+    return port
+  })
 }
