@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { startStripe, type StripeStandIn } from '../support/stripe/server.ts'
 import { type Installation, install, type Running } from './processes.fixture.ts'
 
-const TEST_MS = 120_000
+const TEST_MS = 600_000
 const SECRET = 'whsec_of_the_start'
 
 let bursar: Installation
