@@ -35,7 +35,6 @@ const rowsOf = async ({ account_id }: TestAccount, name: string): Promise<string
 }
 
 describe('a cut of payouts', () => {
-  const today = new Date().toISOString().slice(0, 10)
   let account: TestAccount
   const payouts: Record<string, Json> = {}
   beforeAll(async () => {
@@ -61,43 +60,47 @@ describe('a cut of payouts', () => {
         await applyProcessorEvent(world.payments, 'simulator', eventOf(news))
       }
     }
-    await payOut('first', 100, '2026-12-01', 'in_transit', 'paid')
-    await payOut('second', 200, '2026-12-02', 'in_transit')
+    await payOut('first', 100, '2099-12-01', 'in_transit', 'paid')
+    await payOut('second', 200, '2099-12-02', 'in_transit')
     // What the processor expects is known from its news; here it was told before the answer to the request was.
     await world.db.run`
-      update payouts set arrival_date = '2026-12-02T00:00:00Z'
+      update payouts set arrival_date = '2099-12-02T00:00:00Z'
       where account_id = ${account.account_id} and amount = 200`
-    await payOut('some day', 600, '2026-12-02')
-    await payOut('returned', 300, '2026-12-02', 'in_transit', 'paid', 'returned')
-    await payOut('failed', 400, '2026-12-02', 'in_transit', 'failed')
-    await payOut('late', 500, '2026-12-03', 'in_transit', 'paid')
+    await payOut('some day', 600, '2099-12-02')
+    await payOut('returned', 300, '2099-12-02', 'in_transit', 'paid', 'returned')
+    await payOut('failed', 400, '2099-12-02', 'in_transit', 'failed')
+    await payOut('late', 500, '2099-12-03', 'in_transit', 'paid')
   })
   const row = (name: string, amount: number, day: string) =>
     `${payouts[name]?.id}${amount < 0 ? ':reversal' : ''} ${amount} ${day}`
 
   test('has what arrives on the days that are asked for, and none that failed on its way', async () => {
-    const body = await cut(account, { source: 'payouts', name: 'day', from: '2026-12-02', to: '2026-12-03' })
-    expect(body.selection).toMatchObject({ from: '2026-12-02T00:00:00.000Z', to: '2026-12-03T00:00:00.000Z' })
-    const second = [row('second', 200, '2026-12-02'), row('returned', 300, '2026-12-02')]
+    const body = await cut(account, { source: 'payouts', name: 'day', from: '2099-12-02', to: '2099-12-03' })
+    expect(body.selection).toMatchObject({ from: '2099-12-02T00:00:00.000Z', to: '2099-12-03T00:00:00.000Z' })
+    const second = [row('second', 200, '2099-12-02'), row('returned', 300, '2099-12-02')]
     expect(await rowsOf(account, 'day')).toEqual(second)
   })
 
   test('has what the bank sent back as a row of its own, on the day on which that was told', async () => {
     await cut(account, { source: 'payouts', name: 'all' })
+    const { body } = await account.api.get(
+      `/v1/payouts/${payouts.returned?.id}?expand[]=failure_balance_transaction`,
+    )
+    const told_on = body.failure_balance_transaction.created_at.slice(0, 10)
     expect(await rowsOf(account, 'all')).toEqual(
       [
-        row('returned', -300, today),
-        row('first', 100, '2026-12-01'),
-        row('second', 200, '2026-12-02'),
-        row('returned', 300, '2026-12-02'),
-        row('late', 500, '2026-12-03'),
+        row('returned', -300, told_on),
+        row('first', 100, '2099-12-01'),
+        row('second', 200, '2099-12-02'),
+        row('returned', 300, '2099-12-02'),
+        row('late', 500, '2099-12-03'),
       ].toSorted((a, b) => (a.slice(-10) < b.slice(-10) ? -1 : 1)),
     )
   })
 
   test("agrees with the bank's statement of that day", async () => {
-    const left = await cut(account, { source: 'payouts', from: '2026-12-02', to: '2026-12-03' })
-    const bank = `id,amount,currency,date\n${payouts.second?.id},200,usd,2026-12-02\n${payouts.returned?.id},300,usd,2026-12-02\n`
+    const left = await cut(account, { source: 'payouts', from: '2099-12-02', to: '2099-12-03' })
+    const bank = `id,amount,currency,date\n${payouts.second?.id},200,usd,2099-12-02\n${payouts.returned?.id},300,usd,2099-12-02\n`
     const right = await account.api.upload('/v1/reconciliation_statements?name=bank.csv', bank)
     const sides = { left_statement_id: left.id, right_statement_id: right.body.id }
     const { body: run } = await account.api.post('/v1/reconciliation_runs', sides)
@@ -113,7 +116,7 @@ describe('a cut of payouts', () => {
 
   test('is what arrives at the bank: what did not is missed there, and nowhere else', async () => {
     const { run, decide, balances } = team(world, account)
-    const left = await cut(account, { source: 'payouts', from: '2026-12-01', to: '2026-12-02' })
+    const left = await cut(account, { source: 'payouts', from: '2099-12-01', to: '2099-12-02' })
     const found = await run([], [], { left_statement_id: left.id })
     const suspend = (more: object = {}) => decide(found, { kind: 'suspense', left: [1], ...more })
     expect((await suspend({ ledger_code: 'processor_clearing' })).body.error).toMatchObject({
