@@ -8,9 +8,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { decodeId } from '#kernel'
 import { otherProcessor } from '../support/processors.ts'
 import { createStops } from '../support/stops.ts'
-import { eventually, startWorld, type World } from '../support/testing.ts'
+import { startWorld, type World } from '../support/testing.ts'
 
-const processor = otherProcessor(createStops())
+const stops = createStops()
+const processor = otherProcessor(stops)
 let world: World
 beforeAll(async () => {
   world = await startWorld({ stops: processor })
@@ -37,15 +38,14 @@ test('who meets a held row waits alone: the payments beside it go on, and it end
   const holder = new pg.Client(world.url)
   await holder.connect()
   try {
-    await world.fault({ operation: 'authorize', kind: 'delay', rate: 1, count: 1, ms: 1_000 })
+    const stop = stops.at('done')
     const held = api.post(`/v1/payment_intents/${intent.id}/confirm`)
-    await eventually(async () => {
-      expect((await api.get(`/v1/payment_intents/${intent.id}`)).body.status).toBe('processing')
-    })
+    await stop.reached
     await holder.query('begin')
     await holder.query('select id from payment_intents where id = $1 for update', [
       decodeId('pi_', intent.id),
     ])
+    stop.wake()
     let rounds_beside = 0
     for (let round = 0; rounds_beside < 3; round++) {
       expect(round).toBeLessThan(200)
@@ -60,7 +60,6 @@ test('who meets a held row waits alone: the payments beside it go on, and it end
     expect((await held).body).toMatchObject({ id: intent.id, status: 'succeeded' })
   } finally {
     await holder.end()
-    await world.clearFaults()
   }
 })
 
