@@ -7,6 +7,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { decodeId, newId, systemClock } from '#kernel'
 import { versionFlaws } from '../support/event-versions.ts'
+import { insist } from '../support/insist.ts'
 import { eventually, type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 
 let world: World
@@ -59,7 +60,7 @@ test('refunds that are made at once tell of their charge one after the other', a
   const account = await world.account()
   const { latest_charge_id: charge_id } = await pay(account)
   await Promise.all(
-    Array.from({ length: 8 }, () => account.api.post('/v1/refunds', { charge_id, amount: 100 })),
+    Array.from({ length: 8 }, () => insist(account.api, '/v1/refunds', { charge_id, amount: 100 })),
   )
   expect(await toldOf(charge_id)).toHaveLength(17)
   expect(await versionFlaws(world.db)).toEqual([])

@@ -3,11 +3,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { applyProcessorEvent, type News } from '#payments'
 import { heldBy, openWork } from '../support/audit.ts'
 import { eventOf, newsOf } from '../support/news.ts'
+import { createStops } from '../support/stops.ts'
 import { eventually, startWorld, type World } from '../support/testing.ts'
 
+const stops = createStops()
 let world: World
 beforeAll(async () => {
-  world = await startWorld()
+  world = await startWorld({ stops })
 })
 afterAll(async () => {
   await world.verifyLedger()
@@ -27,6 +29,7 @@ test('an orphan of a capture ends the payment it was for: its hold is used up', 
   })
   await world.fault({ operation: 'capture', kind: 'drop_response', count: 1 })
   await world.fault({ operation: 'lookup', kind: 'error', moment: 'before', count: 1 })
+  stops.giveUpNext()
   await account.api.post(`/v1/payment_intents/${intent.id}/capture`, { amount_to_capture: 600 })
   const news = await newsOf(world, account, 'capture', { captured: true })
   const decline = { code: 'card_declined', decline_code: 'generic_decline', message: 'No.' }

@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { decodeId } from '#kernel'
+import { insist } from '../support/insist.ts'
 import { type Json, startWorld, type TestAccount, type World } from '../support/testing.ts'
 
 let world: World
@@ -126,7 +127,7 @@ describe('an endpoint', () => {
 
   test('may be one of fifty of an account and mode', async () => {
     const shop = await world.account()
-    const answers = await Promise.all(Array.from({ length: 55 }, () => shop.api.post(PATH, wanted)))
+    const answers = await Promise.all(Array.from({ length: 55 }, () => insist(shop.api, PATH, wanted)))
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(50)
     expect(answers.find(({ status }) => status !== 200)?.body.error.code).toBe('webhook_endpoints_too_many')
     const { body } = await shop.api.get(`${PATH}?limit=100`)

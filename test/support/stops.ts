@@ -26,11 +26,13 @@ export interface Stops extends Gates {
   /** The next runner that comes to the point hangs there; only that one. */
   at(point: Point): Stop
   /** The next operation asked of the processor is given up so soon, for one that keeps silent; only that one. */
-  giveUpNext(patience_ms: number): void
+  giveUpNext(patience_ms?: number): void
 }
 
 /** As long as any call may take. */
 const PATIENT_MS = 15_000
+/** Of a call that is never answered: longer than any answer takes, so that only silence is given up. */
+const SILENCE_MS = 1_000
 
 /** Has every runner pass the points; `patience` shortens each operation, and `patience_ms` every call. */
 export function gated(
@@ -60,6 +62,8 @@ export function gated(
       capture: call((request, deadline_ms) => connector.capture(request, deadline_ms)),
       void: call((request, deadline_ms) => connector.void(request, deadline_ms)),
       refund: call((request, deadline_ms) => connector.refund(request, deadline_ms)),
+      // Who makes a payout is made to hang at failpoints.
+      payOut: (request, deadline_ms) => connector.payOut(request, Math.min(deadline_ms, patience())),
       lookup: (reference, deadline_ms) => connector.lookup(reference, Math.min(deadline_ms, patience_ms)),
     }),
   }
@@ -91,7 +95,7 @@ export function createStops({ patience_ms = PATIENT_MS } = {}): Stops {
       armed = { point, reached: reached.resolve, woken: woken.promise }
       return { reached: reached.promise, wake: woken.resolve }
     },
-    giveUpNext(most_ms) {
+    giveUpNext(most_ms = SILENCE_MS) {
       next_ms = most_ms
     },
     ...gated(pass, patience_ms, patience),
