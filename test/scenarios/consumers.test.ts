@@ -8,7 +8,7 @@ import { systemClock } from '#kernel'
 import { createLog } from '#metrics'
 import { type Json, startWorld, type World } from '../support/testing.ts'
 
-const TEST_MS = 180_000
+const TEST_MS = 600_000
 
 let world: World
 let is_broken = false

@@ -85,40 +85,36 @@ describe('a payout that is being made', () => {
       .reduce((sum, { amount }) => sum + amount, 0)
   }
 
-  test.each(Object.keys(acts))(
-    'is made once and booked once, whenever there is %s',
-    async name => {
-      const orders = await explore(ORDERS_MOST, async (choose: Choose) => {
-        const account = await funded()
-        await interleaving.play(
-          [
-            () => account.api.post('/v1/payouts', usd(AMOUNT, { destination: 'btok_us_slow' })),
-            () => (acts[name] as Act)(account),
-          ],
-          choose,
-        )
-        await eventually(async () => {
-          await world.follow()
-          await world.lapseLeases()
-          await world.complete()
-          expect(await openWork(world, account)).toEqual([])
-        })
-        const { data: payouts } = (await account.api.get('/v1/payouts')).body
-        const statuses = payouts.map((payout: Json) => payout.status)
-        expect(statuses).not.toContain('pending')
-        const left = payouts.filter((payout: Json) => !['canceled', 'failed'].includes(payout.status))
-        expect(left.length).toBeLessThanOrEqual(1)
-        expect(await heldBy(world, account)).toBe(0n)
-        const out = left.length * AMOUNT
-        expect((await account.api.get('/v1/balance')).body.available[0].amount).toBe(AVAILABLE - out)
-        // What came back by news that a test makes up is still away in the simulator's own book.
-        if (name !== 'news that it came back') expect(await sentAway(account)).toBe(out)
-        await expectBooksAgree(world, account)
+  test.each(Object.keys(acts))('is made once and booked once, whenever there is %s', async name => {
+    const orders = await explore(ORDERS_MOST, async (choose: Choose) => {
+      const account = await funded()
+      await interleaving.play(
+        [
+          () => account.api.post('/v1/payouts', usd(AMOUNT, { destination: 'btok_us_slow' })),
+          () => (acts[name] as Act)(account),
+        ],
+        choose,
+      )
+      await eventually(async () => {
+        await world.follow()
+        await world.lapseLeases()
+        await world.complete()
+        expect(await openWork(world, account)).toEqual([])
       })
-      expect(orders).toBeGreaterThan(1)
-    },
-    240_000,
-  )
+      const { data: payouts } = (await account.api.get('/v1/payouts')).body
+      const statuses = payouts.map((payout: Json) => payout.status)
+      expect(statuses).not.toContain('pending')
+      const left = payouts.filter((payout: Json) => !['canceled', 'failed'].includes(payout.status))
+      expect(left.length).toBeLessThanOrEqual(1)
+      expect(await heldBy(world, account)).toBe(0n)
+      const out = left.length * AMOUNT
+      expect((await account.api.get('/v1/balance')).body.available[0].amount).toBe(AVAILABLE - out)
+      // What came back by news that a test makes up is still away in the simulator's own book.
+      if (name !== 'news that it came back') expect(await sentAway(account)).toBe(out)
+      await expectBooksAgree(world, account)
+    })
+    expect(orders).toBeGreaterThan(1)
+  })
 })
 
 describe('a dispute that is told', () => {
@@ -154,7 +150,7 @@ describe('a dispute that is told', () => {
       await expectBooksAgree(world, account)
     })
     expect(orders).toBeGreaterThan(1)
-  }, 120_000)
+  })
 
   test('while the payment is captured: it is taken in when the capture is booked', async () => {
     const orders = await explore(ORDERS_MOST, async choose => {
@@ -180,7 +176,7 @@ describe('a dispute that is told', () => {
       await expectBooksAgree(world, account)
     })
     expect(orders).toBeGreaterThan(1)
-  }, 120_000)
+  })
 
   test('while a refund that had succeeded bounces: the money comes back once, and is withheld once', async () => {
     for (let round = 0; round < 6; round++) {
@@ -204,7 +200,7 @@ describe('a dispute that is told', () => {
       })
       await expectBooksAgree(world, account)
     }
-  }, 60_000)
+  })
 })
 
 describe('an orphan capture on its way back', () => {
@@ -270,5 +266,5 @@ describe('an orphan capture on its way back', () => {
       expect(await booksOf(world, account)).toEqual({})
     })
     expect(orders).toBeGreaterThan(1)
-  }, 240_000)
+  })
 })

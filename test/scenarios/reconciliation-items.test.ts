@@ -286,7 +286,7 @@ test('every list of a large run costs a page, also by what is rare in it, and wi
       }
     }
   }
-}, 180_000)
+})
 
 /** Pages of a request for candidates: a hundred rows looked up in two tables by indexes of three levels, and some besides. */
 const PAGES_OF_CANDIDATES_MOST = 1_000
@@ -339,7 +339,7 @@ test('candidates cost what is near, and not what is ambiguous or what the statem
       expect.soft(pages, `row ${row} with the statistics ${statistics}`).toBeLessThan(most)
     }
   }
-}, 180_000)
+})
 
 test('candidates say when a tolerance takes in more than is looked at', async () => {
   const rules = { tolerance: { basis_points: 1_000 } }

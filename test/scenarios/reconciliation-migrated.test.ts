@@ -118,4 +118,4 @@ test('decisions and ambiguous rows of the version before are found by name and b
     await database.drop()
     rmSync(project, { recursive: true })
   }
-}, 60_000)
+})

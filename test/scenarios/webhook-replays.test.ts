@@ -183,7 +183,10 @@ describe('a replay', () => {
     const id = await made(shop, { url: receiver.url, event_types: ['customer.created'] })
     await shop.api.post('/v1/customers', {})
     await world.deliver()
-    const { id: replay_id } = await started(shop, id, { delivery_status: 'succeeded', created_from: ago(60) })
+    const { id: replay_id } = await started(shop, id, {
+      delivery_status: 'succeeded',
+      created_from: ago(3_600),
+    })
     await run(shop, replay_id)
     const { data } = (await shop.api.get('/v1/webhook_deliveries')).body
     expect(data).toEqual([expect.objectContaining({ status: 'pending', replay_id })])
