@@ -53,7 +53,9 @@ export async function install(): Promise<Installation> {
   const data_dir = mkdtempSync(join(tmpdir(), 'bursar-start-'))
   // Passable: PostgreSQL has an account of its own when we are root.
   chmodSync(data_dir, 0o711)
-  const [port, simulator_port] = [await freePort(), await freePort()]
+  const port = await freePort()
+  let simulator_port = port
+  while (simulator_port === port) simulator_port = await freePort()
   const children: ChildProcess[] = []
 
   const launch = (args: readonly string[], env: Record<string, string>): ChildProcess => {
