@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type TestDatabase, testDatabase } from '#db/testing'
 import { type Plant, type ServerHandle, startPlant } from '../support/processes.ts'
 
-const TEST_MS = 180_000
+const TEST_MS = 300_000
 const CUSTOMERS = 20
 
 let database: TestDatabase

@@ -6,7 +6,7 @@ import { systemClock } from '#kernel'
 import { type Installation, install } from '../scenarios/processes.fixture.ts'
 import { type Plant, startPlant } from '../support/processes.ts'
 
-const TEST_MS = 180_000
+const TEST_MS = 300_000
 
 let database: TestDatabase
 let plant: Plant

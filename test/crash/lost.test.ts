@@ -17,7 +17,7 @@ import { type Plant, type ServerHandle, startPlant } from '../support/processes.
 import { outlive } from '../setup/server.ts'
 import { paying, startAll } from './works.ts'
 
-const TEST_MS = 180_000
+const TEST_MS = 300_000
 const MANY = 60
 /** How long each payment of the batch is made to take inside the database: 12 s in all, unless it is killed as it should. */
 const ROW_SECONDS = 0.2

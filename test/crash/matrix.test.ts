@@ -12,7 +12,7 @@ import { audit, recovered } from '../support/outside.ts'
 import { type Plant, type ServerHandle, startPlant } from '../support/processes.ts'
 import { startAll, type Started } from './works.ts'
 
-const TEST_MS = 180_000
+const TEST_MS = 300_000
 const ALL = 5
 const MANY = 60
 /** What a completer takes at once. */

@@ -13,7 +13,7 @@ import { type Plant, type ServerHandle, startPlant } from '../support/processes.
 import { freeJobsOfTheDead, holdSchedule, jobsDone } from '../support/schedule.ts'
 import { paying } from './works.ts'
 
-const TEST_MS = 180_000
+const TEST_MS = 300_000
 const SECRET = 'what the bank signs with, for one test'
 const PAYMENTS = 12
 

@@ -12,7 +12,7 @@ import { type Plant, type ServerHandle, startPlant } from '../support/processes.
 import { type Fault, type Proxy, startProxy } from '../support/proxy.ts'
 import { works } from './works.ts'
 
-const TEST_MS = 180_000
+const TEST_MS = 300_000
 /** Long enough that tries of clients and calls to the processor fail, short enough to wait for. */
 const FAULT_MS = 1_500
 const TRY_MS = 1_000

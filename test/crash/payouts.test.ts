@@ -10,7 +10,7 @@ import type { Merchant } from '../support/merchant.ts'
 import { recovered } from '../support/outside.ts'
 import { type Plant, type ServerHandle, startPlant } from '../support/processes.ts'
 
-const TEST_MS = 180_000
+const TEST_MS = 300_000
 /** Four times what it takes on a machine that has nothing else to do. */
 const UNHURRIED_MOST_MS = 100_000
 

@@ -10,7 +10,7 @@ import type { Merchant } from '../support/merchant.ts'
 import { type Plant, type ServerHandle, startPlant } from '../support/processes.ts'
 import { freeJobsOfTheDead } from '../support/schedule.ts'
 
-const TEST_MS = 180_000
+const TEST_MS = 300_000
 
 let database: TestDatabase
 let plant: Plant

@@ -11,7 +11,7 @@ import { type Plant, type ServerHandle, startPlant } from '../support/processes.
 import { freeJobsOfTheDead, holdSchedule } from '../support/schedule.ts'
 import { paying } from './works.ts'
 
-const TEST_MS = 180_000
+const TEST_MS = 300_000
 const HOLDS = 3
 const DAY_MS = 86_400_000
 

@@ -18,7 +18,7 @@ import { type Plant, type ServerHandle, startPlant } from '../support/processes.
 import { type Proxy, startProxy } from '../support/proxy.ts'
 import { answers, openReceiver, type Receiver } from '../support/receiver.ts'
 
-const TEST_MS = 180_000
+const TEST_MS = 300_000
 const POLL = { timeout: TEST_MS / 3, interval: 100 }
 
 let database: TestDatabase

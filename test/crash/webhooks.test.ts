@@ -8,7 +8,7 @@ import type { Merchant } from '../support/merchant.ts'
 import { type Plant, type ServerHandle, startPlant } from '../support/processes.ts'
 import { openReceiver, type Receiver } from '../support/receiver.ts'
 
-const TEST_MS = 180_000
+const TEST_MS = 300_000
 const CUSTOMERS = 8
 
 let database: TestDatabase

@@ -10,7 +10,7 @@ import { disagreements, type Ending } from './model.ts'
 import { openStage, type Stage, WEBHOOK_SECRET } from './play.ts'
 import { planOf, type Purchase } from './plan.ts'
 
-const TEST_MS = 240_000
+const TEST_MS = 300_000
 /** Chosen for what they have in them: kills of both programs, cut connections, wrong clocks, lost webhooks. */
 const SEEDS = [2, 9, 12, 16, 24, 25]
 

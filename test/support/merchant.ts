@@ -49,7 +49,7 @@ export interface Merchant extends Tenant {
 }
 
 /** Longer than a lease, a resolver's wait and a start after a crash on a machine that is busy with other things. */
-const PATIENCE_MS = 120_000
+const PATIENCE_MS = 240_000
 /** A try is given up after the server's own deadline (60 s). */
 const TRY_MS = 65_000
 const PAUSE_MS = 100

@@ -13,7 +13,7 @@ import type { Movement, Plant } from './processes.ts'
 const OPEN = ['prepared', 'sent', 'unknown', 'pending']
 
 /** Longer than anything that recovers by itself: a lease (20 s), the wait for an absence (15 s), a busy machine. */
-const RECOVERY_MOST_MS = 120_000
+const RECOVERY_MOST_MS = 180_000
 const LOOK_EVERY_MS = 50
 /** A runner on a busy machine takes less for its call and its commits. */
 const IDLE_MS = 300
