@@ -5,7 +5,6 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { applyProcessorEvent, type ProcessorEvent } from '#payments'
-import { movementsOf } from '../support/audit.ts'
 import { answerChallenge } from '../support/challenge.ts'
 import { expectConsistent, expectDocumented } from '../support/consistency.ts'
 import { dice } from '../support/dice.ts'
@@ -21,16 +20,20 @@ import {
 
 const interleaving = createInterleaving()
 let world: World
-beforeAll(async () => {
-  world = await startWorld({ stops: interleaving })
-})
-afterAll(async () => {
-  await world.verifyLedger()
-  await world.close()
-})
-
 /** Where the feed of the processor had ended before the race. */
 let feed_at: string | null = null
+
+/** One for each state in which races begin: every race reads the whole book, which a single world would fill with all. */
+function useWorld(): void {
+  beforeAll(async () => {
+    world = await startWorld({ stops: interleaving })
+    feed_at = null
+  })
+  afterAll(async () => {
+    await world.verifyLedger()
+    await world.close()
+  })
+}
 
 async function readFeed(): Promise<{ events: ProcessorEvent[]; end: string | null }> {
   const connector = world.payments.connectorNamed('simulator')
@@ -138,7 +141,7 @@ async function race(
   choose: (running: readonly number[]) => number,
 ) {
   const account = await world.account()
-  await skipFeed()
+  if (names.includes(TELLING)) await skipFeed()
   const { body: intent } = await account.api.post('/v1/payment_intents', {
     amount: 1000,
     currency: 'usd',
@@ -160,12 +163,13 @@ async function race(
       await tell(await newsOf(intent))
     })
   }
-  await expectConsistent(world, account)
-  const movements = await movementsOf(world, account)
+  const movements = await expectConsistent(world, account)
   expect(movements.filter(movement => movement.startsWith('capture')).length).toBeLessThanOrEqual(1)
 }
 
 describe.each(Object.entries(starts))('a payment that %s', (_state, { create, racers }) => {
+  useWorld()
+
   test.each(pairsOf(racers))('is consistent after %s and %s in every order', async (a, b) => {
     const orders = await explore(ORDERS_MOST, async choose => {
       await race(create, [a, b], choose)
@@ -189,25 +193,29 @@ describe.each(Object.entries(starts))('a payment that %s', (_state, { create, ra
   })
 })
 
-test('a hundred refunds at once give back what was captured and not a cent more', async () => {
-  const account = await world.account()
-  const { body: paid } = await account.api.post('/v1/payment_intents', {
-    amount: 1000,
-    currency: 'usd',
-    payment_method_id: 'pm_card_visa',
-    confirm: true,
+describe('many at once', () => {
+  useWorld()
+
+  test('a hundred refunds at once give back what was captured and not a cent more', async () => {
+    const account = await world.account()
+    const { body: paid } = await account.api.post('/v1/payment_intents', {
+      amount: 1000,
+      currency: 'usd',
+      payment_method_id: 'pm_card_visa',
+      confirm: true,
+    })
+    const replies = await Promise.all(
+      Array.from({ length: 100 }, (_, n) =>
+        account.api.post('/v1/refunds', { payment_intent_id: paid.id, amount: 70 + (n % 3) }),
+      ),
+    )
+    expectDocumented(replies)
+    const given_back = replies
+      .filter(reply => reply.status === 200)
+      .reduce((sum, reply) => sum + reply.body.amount, 0)
+    // Fourteen fit; the smallest of the rest would be too much.
+    expect(given_back).toBeGreaterThan(1000 - 70)
+    expect(given_back).toBeLessThanOrEqual(1000)
+    await expectConsistent(world, account)
   })
-  const replies = await Promise.all(
-    Array.from({ length: 100 }, (_, n) =>
-      account.api.post('/v1/refunds', { payment_intent_id: paid.id, amount: 70 + (n % 3) }),
-    ),
-  )
-  expectDocumented(replies)
-  const given_back = replies
-    .filter(reply => reply.status === 200)
-    .reduce((sum, reply) => sum + reply.body.amount, 0)
-  // Fourteen fit; the smallest of the rest would be too much.
-  expect(given_back).toBeGreaterThan(1000 - 70)
-  expect(given_back).toBeLessThanOrEqual(1000)
-  await expectConsistent(world, account)
 })

@@ -3,8 +3,8 @@ import { expect } from 'vitest'
 import { heldBy, movementsOf, openWork } from './audit.ts'
 import { eventually, type Json, type Reply, type TestAccount, type World } from './testing.ts'
 
-/** What is still open is settled, and then nothing is held and the books of both sides agree. */
-export async function expectConsistent(world: World, account: TestAccount): Promise<void> {
+/** What is still open is settled, and then nothing is held and the books of both sides agree. Answers what moved. */
+export async function expectConsistent(world: World, account: TestAccount): Promise<string[]> {
   await eventually(async () => {
     await world.resolve()
     expect(await openWork(world, account)).toEqual([])
@@ -16,7 +16,8 @@ export async function expectConsistent(world: World, account: TestAccount): Prom
   const { data: charges } = (await account.api.get('/v1/charges?limit=100')).body
   const { data: refunds } = (await account.api.get('/v1/refunds?limit=100')).body
   const sum = (values: number[]) => values.reduce((total, value) => total + value, 0)
-  const moved = (await movementsOf(world, account)).map(movement => movement.split(' ') as [string, string])
+  const in_book = await movementsOf(world, account)
+  const moved = in_book.map(movement => movement.split(' ') as [string, string])
   const bookOf = (type: string) =>
     sum(moved.filter(([name]) => name === type).map(([, amount]) => Number(amount)))
   expect(sum(charges.map((charge: Json) => charge.amount_captured))).toBe(bookOf('capture'))
@@ -33,6 +34,7 @@ export async function expectConsistent(world: World, account: TestAccount): Prom
   const { data: movements } = (await account.api.get('/v1/balance_transactions?limit=100')).body
   const { pending } = (await account.api.get('/v1/balance')).body
   expect(pending[0]?.amount ?? 0).toBe(sum(movements.map((movement: Json) => movement.net)))
+  return in_book
 }
 
 /** Every answer is a success or a refusal that tells what to do. */
