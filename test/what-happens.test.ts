@@ -138,7 +138,7 @@ test('the page names no other times', () => {
   const text = story.replaceAll(/\[[^\]]+\]\([^()\s]+\.test\.ts\)/g, '')
   const unknown = [...text.matchAll(DURATION)].filter(([time]) => !known.has(durationsIn(time)[0] as number))
   expect(unknown.map(([time]) => time)).toEqual([])
-  expect(read('test/crash/payouts.test.ts')).toContain(
-    `toBeLessThan(${RECOVERED_WITHIN.toLocaleString('en').replace(',', '_')})`,
-  )
+  // How soon something is due is the database's to say; how soon it is done then, the machine's.
+  const [, due_s] = /expect\(due_in_s\)\.toBeLessThan\((\d+)\)/.exec(read('test/crash/payouts.test.ts')) ?? []
+  expect(Number(due_s) * 1_000).toBeLessThan(RECOVERED_WITHIN)
 })
