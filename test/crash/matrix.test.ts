@@ -10,6 +10,7 @@ import { sleep } from '#kernel'
 import type { Merchant } from '../support/merchant.ts'
 import { audit, recovered } from '../support/outside.ts'
 import { type Plant, type ServerHandle, startPlant } from '../support/processes.ts'
+import { holdSchedule } from '../support/schedule.ts'
 import { startAll, type Started } from './works.ts'
 
 const TEST_MS = 300_000
@@ -29,6 +30,8 @@ const at = () => api.url
 
 beforeAll(async () => {
   database = await testDatabase()
+  // Every five minutes it releases what is available at once, a refund's part: that is written, and by nobody who woke.
+  await holdSchedule(database.url)
   plant = await startPlant({ database_url: database.url })
   ;[api, worker] = await Promise.all([plant.start({ role: 'api' }), plant.start({ role: 'worker' })])
 }, TEST_MS)
