@@ -289,7 +289,13 @@ test('stop waits for the job that runs and leaves the rest for later', async () 
   await enqueue(db, job, { what: 'one' })
   await enqueue(db, job, { what: 'two' })
   await until(() => began.length === 1)
-  const stopped = Promise.all([worker.stop(), worker.stop()])
+  let is_over = false
+  const stopped = Promise.all([worker.stop(), worker.stop()]).then(() => {
+    is_over = true
+  })
+  // Long enough for a stop that does not wait: on a busy machine it may be over later, and then goes unseen.
+  await sleep(300)
+  expect([is_over, ended]).toEqual([false, []])
   released.resolve()
   await stopped
   expect(ended).toEqual(['one'])
