@@ -318,7 +318,8 @@ test('a lease is kept for as long as its holder lives, and lapses when it does n
   const endpoint = await room.endpoint(receiver.url)
   await room.emit(endpoint)
   const db = openDatabase({ url: room.url })
-  const worker = room.another({ timing: { lease_ms: 10_000 }, db })
+  const lease_ms = 10_000
+  const worker = room.another({ timing: { lease_ms }, db })
   worker.start()
   await hold.arrived
   const { epoch } = await room.lane(endpoint)
@@ -333,6 +334,12 @@ test('a lease is kept for as long as its holder lives, and lapses when it does n
   expect(await room.lane(endpoint)).toMatchObject({ is_leased: true, epoch })
   // From here on it is as good as dead to the database.
   await db.close()
+  // Nobody has to wait for longer than a lease.
+  const { is_near } = await room.db.one<{ is_near: boolean }>`
+    select leased_until <= now() + ${lease_ms} * interval '1 millisecond' as is_near
+    from webhook_lanes
+    where endpoint_id = ${endpoint.id}`
+  expect(is_near).toBe(true)
   await lapse()
   receiver.answer = answers(200)
   await room.engine.runOnce()
