@@ -88,11 +88,13 @@ describe('a run', () => {
     ['after the rest', { arm: 'job.batch', match: 'reconciliation.run sums', action: 'kill' }],
     ['when it has ended', { arm: 'job.done', match: 'reconciliation.run', action: 'kill' }],
   ]
-  test.for(places)('killed %s ends as if nothing had been', { timeout: TEST_MS }, async ([, order]) => {
+  /** Here nobody frees what the dead one held: that the next worker finds it by itself is to be seen once, too. */
+  const UNHURRIED = 'after the ids'
+  test.for(places)('killed %s ends as if nothing had been', { timeout: TEST_MS }, async ([place, order]) => {
     const { struck } = await worker.arm(order)
     const id = await ask()
     await struck
-    await expect.poll(() => freeJobsOfTheDead(plant)).toBeGreaterThan(0)
+    if (place !== UNHURRIED) await expect.poll(() => freeJobsOfTheDead(plant)).toBeGreaterThan(0)
     worker = await plant.start({ role: 'worker' })
     const read = () => merchant.get(at, `/v1/reconciliation_runs/${id}`)
     await expect
