@@ -14,6 +14,7 @@
  * Nothing outlives it: not when a test fails, and not when the whole run is killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -23,6 +24,7 @@ import { type Database, openDatabase } from '#db'
 import type { FailpointNews, FailpointOrder } from '../../src/main/failpoints.ts'
 import type { Role } from '../../src/settings.ts'
 import { createMerchant, type Merchant } from './merchant.ts'
+import { PLANT_PORTS } from './ports.ts'
 
 const PROJECT = join(import.meta.dirname, '..', '..')
 const CLI = join(PROJECT, 'src', 'cli.ts')
@@ -35,9 +37,7 @@ const ORDER_MS = 60_000
 /** What is armed is struck within seconds; where the code takes another way it never is, and that is to be said. */
 const STRUCK_MS = 180_000
 const CONNECTIONS = 4
-const PORTS_FROM = 20_000
-const PORTS = 12_000
-/** A dozen plants at once on as many thousand ports: two draws are hardly ever needed. */
+/** A dozen plants at once on some thousand ports: two draws are hardly ever needed. */
 const DRAWS_MOST = 5
 
 export interface PlantOptions {
@@ -283,7 +283,7 @@ async function startSimulatorProcess(scratch: string, launch: Launch): Promise<S
   // plant may have drawn it, though.
   const beginSomewhere = async (draws = 1): Promise<ProcessHandle> => {
     try {
-      return await begin(String(PORTS_FROM + Math.floor(Math.random() * PORTS)))
+      return await begin(String(PLANT_PORTS.first + randomInt(PLANT_PORTS.count)))
     } catch (error) {
       if (draws === DRAWS_MOST || !String(error).includes('EADDRINUSE')) throw error
       return beginSomewhere(draws + 1)
