@@ -111,7 +111,7 @@ describe('one intent', () => {
     const account = await world.account()
     const intent = await create(account)
     const replies = await Promise.all(
-      Array.from({ length: 10 }, () => account.api.post(`/v1/payment_intents/${intent.id}/confirm`)),
+      Array.from({ length: 10 }, () => insist(account.api, `/v1/payment_intents/${intent.id}/confirm`)),
     )
     expectDocumented(replies)
     expect(replies.filter(reply => reply.status === 200)).toHaveLength(1)
@@ -206,7 +206,7 @@ describe('a challenge', () => {
       const intent = await challenged(account)
       await answerChallenge(intent, 'complete')
       const replies = await Promise.all([
-        ...Array.from({ length: 8 }, () => account.api.post(`/v1/payment_intents/${intent.id}/confirm`)),
+        ...Array.from({ length: 8 }, () => insist(account.api, `/v1/payment_intents/${intent.id}/confirm`)),
         world.resolve(),
       ])
       expectDocumented(replies.filter(reply => reply !== undefined))
@@ -222,7 +222,7 @@ describe('a challenge', () => {
     const intent = await challenged(account)
     await answerChallenge(intent, 'fail')
     const replies = await Promise.all(
-      Array.from({ length: 8 }, () => account.api.post(`/v1/payment_intents/${intent.id}/confirm`)),
+      Array.from({ length: 8 }, () => insist(account.api, `/v1/payment_intents/${intent.id}/confirm`)),
     )
     const declined = replies.filter(reply => reply.status === 402)
     expect(declined.length).toBeGreaterThan(0)

@@ -8,6 +8,7 @@ import { applyProcessorEvent, type ProcessorEvent } from '#payments'
 import { answerChallenge } from '../support/challenge.ts'
 import { expectConsistent, expectDocumented } from '../support/consistency.ts'
 import { dice } from '../support/dice.ts'
+import { insist } from '../support/insist.ts'
 import { createInterleaving, explore } from '../support/interleaving.ts'
 import {
   eventually,
@@ -206,7 +207,7 @@ describe('many at once', () => {
     })
     const replies = await Promise.all(
       Array.from({ length: 100 }, (_, n) =>
-        account.api.post('/v1/refunds', { payment_intent_id: paid.id, amount: 70 + (n % 3) }),
+        insist(account.api, '/v1/refunds', { payment_intent_id: paid.id, amount: 70 + (n % 3) }),
       ),
     )
     expectDocumented(replies)
