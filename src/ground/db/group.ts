@@ -6,12 +6,11 @@
  * One bad item never sinks the others: when a group fails as a whole it is halved until the item stands alone and
  * only its caller hears the error.
  */
-import { backoffMs, pieceMost, restMs, sleep } from '#kernel'
+import { pieceMost, restMs, sleep } from '#kernel'
 import { isConnectionLost, sqlState } from './pool.ts'
-import { isRetryable, RETRY, TRIES } from './retry.ts'
 
 export interface GroupOptions<Item, Result> {
-  /** Runs a group in one transaction; answers one result an item, in order. */
+  /** Runs a group in one transaction, which its `Db` repeats after a deadlock; answers one result an item, in order. */
   run(items: readonly Item[]): Promise<readonly Result[]>
   /** Transactions under way at once: two keep one committing while the next is computed. */
   lanes?: number
@@ -99,7 +98,7 @@ async function settle<Item, Result>(
   waiters: readonly Waiter<Item, Result>[],
 ): Promise<void> {
   try {
-    const results = await runWithRetry(run, waiters)
+    const results = await run(waiters.map(waiter => waiter.item))
     if (results.length !== waiters.length)
       throw new Error(`a group of ${waiters.length} got ${results.length} results`)
     waiters.forEach((waiter, i) => waiter.resolve(results[i] as Result))
@@ -111,19 +110,5 @@ async function settle<Item, Result>(
     const middle = Math.ceil(waiters.length / 2)
     await settle(run, waiters.slice(0, middle))
     await settle(run, waiters.slice(middle))
-  }
-}
-
-async function runWithRetry<Item, Result>(
-  run: GroupOptions<Item, Result>['run'],
-  waiters: readonly Waiter<Item, Result>[],
-): Promise<readonly Result[]> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await run(waiters.map(waiter => waiter.item))
-    } catch (error) {
-      if (!isRetryable(error) || attempt === TRIES) throw error
-      await sleep(backoffMs(RETRY, attempt))
-    }
   }
 }
