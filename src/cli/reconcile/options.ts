@@ -85,7 +85,7 @@ export function declareOptions(command: Command): void {
     )
     .option(
       '--skip-totals',
-      'leave out rows that begin as a total does (Total, Saldo): they are known to be there',
+      'leave out rows of CSV that are named Total, Saldo and the like, and by nothing else',
     )
     .option('--allow-empty', 'take a file without rows for a day on which nothing happened')
     .option('--keep', 'have the server compare and keep them: both are uploaded; --carry is a run (rec_…)')

@@ -52,7 +52,7 @@ const WANTED: Readonly<Record<string, string>> = {
   date_format: `one of ${DATE_FORMATS.join(', ')}`,
   currency: 'a code of ISO 4217 in lower case, as "eur"',
   is_flipped: 'true, where every sign is to be turned',
-  skips_totals: 'true, where rows that begin as a total does are to be left out',
+  skips_totals: 'true, where rows that are named as a total and nothing else are to be left out',
 }
 
 /** For documentation. */
@@ -61,7 +61,7 @@ export const MAPPING_DESCRIBED =
   'Members: columns (id: a list of columns; amount, with sign or without, or debit and credit; currency, date, batch, ' +
   'text: a column each, by its name or its place, as #3), ' +
   `decimal (${DECIMALS.join(', ')}), delimiter, date_format (as DD.MM.YYYY), header_line, encoding, currency, is_flipped (true turns every sign), ` +
-  'skips_totals (true leaves out rows of CSV that begin as a total does: Total, Saldo). ' +
+  'skips_totals (true leaves out rows of CSV that are named as a total and nothing else: Total, Saldo). ' +
   'Example: {"decimal":"comma","columns":{"id":["Ref"],"amount":"Betrag"}}'
 
 /** The mapping, or a sentence that says what is wrong with it: `must be …`, behind `mapping`. */

@@ -75,7 +75,7 @@ export class Sink {
     this.#first_bad ??= { line, reason, about }
   }
 
-  /** A row that is a total: a bad one, unless the caller knows of it. */
+  /** A row that is a total and can be nothing else: a bad one, unless the caller knows of it. */
   total(line: number, reason: string) {
     this.totals += 1
     if (this.#skips_totals) {

@@ -56,7 +56,7 @@ export interface Mapping {
   currency: string | null
   /** Only when it was said: every amount is turned, because the file shows the account from its other side. */
   is_flipped?: true
-  /** Only when it was said: rows of CSV that begin as a total does are known to be there, and are left out. */
+  /** Only when it was said: rows of CSV that are named as a total and nothing else are known to be there, and are left out. */
   skips_totals?: true
 }
 
@@ -127,7 +127,7 @@ export interface Control {
   line: number | null
 }
 
-/** Entries that are no movements, by what they are: `pending`, `for information`, `total`. */
+/** Entries that are no movements, by what they are: `pending`, `of a group that is deleted`, `total`. */
 export type LeftOut = { what: string; entries: number }[]
 
 export interface Summary {

@@ -5,9 +5,9 @@ import type { ReadAs } from '../reading/statement.ts'
 export function mappingInWords(mapping: ReadAs | null): string | null {
   if (mapping === null) return null
   if (mapping.columns === undefined) return TURNED
-  const turned = mapping.is_flipped ? [TURNED] : []
+  const otherwise = [...(mapping.is_flipped ? [TURNED] : []), ...(mapping.skips_totals ? [SKIPPED] : [])]
   if (mapping.preset === 'simulator') {
-    return ["the simulator's settlement file, by its net amounts", ...turned].join('; ')
+    return ["the simulator's settlement file, by its net amounts", ...otherwise].join('; ')
   }
   const { columns, delimiter, decimal, date_format, currency, encoding } = mapping
   const named = ROLES.flatMap(what => {
@@ -22,8 +22,7 @@ export function mappingInWords(mapping: ReadAs | null): string | null {
   return [
     (is_plain ? named.map(([what]) => what) : sources).join(', '),
     `amounts ${written}`,
-    ...turned,
-    ...(mapping.skips_totals ? [SKIPPED] : []),
+    ...otherwise,
     ...(delimiter === null ? [] : [`columns divided by ${DELIMITERS[delimiter] ?? `"${delimiter}"`}`]),
     ...(date_format === null ? [] : [`dates as ${date_format}`]),
     ...(currency === null ? [] : [`currency ${currency}`]),

@@ -57,8 +57,10 @@ export const STATUSES_SHOWN: readonly Status[] = [
 
 if (STATUSES_SHOWN.length !== STATUSES.length) throw new Error('every status is shown')
 
-/** Entries of a statement that are no movements, so that a clean run says what it did not look at. */
-/** `3 entries left out: 2 pending, 1 total`; null where there are none. */
+/**
+ * Entries of a statement that are no movements, so that a clean run says what it did not look at: `3 entries left out:
+ * 2 pending, 1 total`; null where there are none.
+ */
 export function leftOutInWords(left_out: LeftOut): string | null {
   if (left_out.length === 0) return null
   const all = left_out.reduce((sum, { entries }) => sum + entries, 0)

@@ -58,7 +58,11 @@ export const ReconciliationStatement = object('reconciliation_statement', 'rst_'
   left_out: z
     .array(
       z.strictObject({
-        what: z.string().describe('What they are: `pending`, `for information`, `total`.'),
+        what: z
+          .string()
+          .describe(
+            'What they are: `pending`, `for information`, `booked later`, `of a group that is deleted`, `of a group that is a test`, `total`.',
+          ),
         entries: z.int(),
       }),
     )

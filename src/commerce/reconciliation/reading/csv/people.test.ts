@@ -130,8 +130,63 @@ describe('a total below the rows', () => {
     const undated = 'Beleg;Betrag EUR\nR-1;-12,50\nSumme;-12,50\n'
     expect(short(await readWhole(undated, { mapping }))).toEqual(['R-1 -1250 eur'])
     expect(short(await readWhole(undated))).toEqual(['R-1 -1250 eur', 'Summe -1250 eur'])
-    const alone = readWhole('id,amount,currency,date\nTotal,,,\n', { mapping })
+    const alone = readWhole('Datum;Beleg;Betrag EUR\nSumme;;0,00\n', {
+      mapping: { ...mapping, date_format: 'DD.MM.YYYY' },
+    })
     await expect(alone).rejects.toThrow('there is a total and no row above it')
+  })
+
+  test.each([
+    ['an id that begins so', 'Beleg;Betrag EUR', 'SUM-1001;500,00', null],
+    ['an id with a number', 'Beleg;Betrag EUR', 'TOTAL 2026/113;7,00', null],
+    [
+      'an id without a day',
+      'Datum;Beleg;Betrag EUR',
+      ';SUM-1001;500,00',
+      'begins with "SUM-1001", as a total does, and has no day',
+    ],
+    ['a reference of its own', 'Text;Beleg;Datum;Betrag EUR', 'Total;R-3;;3,00', null],
+    [
+      'a day that is none',
+      'Text;Beleg;Datum;Betrag EUR',
+      'Total;R-3;31.11.2026;3,00',
+      '"31.11.2026" is not a date',
+    ],
+    [
+      'a day alone that is none',
+      'Text;Beleg;Datum;Betrag EUR',
+      'Total;;31.11.2026;3,00',
+      '"31.11.2026" is not a date',
+    ],
+    [
+      'an amount that is none',
+      'Text;Beleg;Datum;Betrag EUR',
+      'Total;R-3;;3,00,1',
+      '"3,00,1" is not an amount',
+    ],
+    [
+      'a cell that is missing',
+      'Text;Beleg;Datum;Betrag EUR',
+      'Saldo;R-3;3,00',
+      'the row has 3 columns instead of 4',
+    ],
+    [
+      'the id of our own form',
+      'id,amount,currency,date',
+      'SUM-7,500,eur,2026-11-31',
+      '"2026-11-31" is not a date',
+    ],
+  ])('is none, and never left out: %s', async (_what, header, row, reason) => {
+    const good: Record<string, string> = {
+      'Beleg;Betrag EUR': 'R-1;-12,50',
+      'Datum;Beleg;Betrag EUR': '21.11.2026;R-1;-12,50',
+      'Text;Beleg;Datum;Betrag EUR': 'Miete;R-1;21.11.2026;-12,50',
+      'id,amount,currency,date': 'R-1,-1250,eur,2026-11-21',
+    }
+    const read = await readWhole(`${header}\n${good[header]}\n${row}\n`, { mapping: { skips_totals: true } })
+    expect(read.summary.left_out).toEqual([])
+    expect(read.lines).toHaveLength(reason === null ? 2 : 1)
+    expect(read.bad).toEqual(reason === null ? [] : [{ line: 3, reason: expect.stringContaining(reason) }])
   })
 
   test('is none where the row has a day, or begins with another word', async () => {

@@ -13,7 +13,7 @@ import { type Decimal, isOwnForm, type Mapping, type Sayable } from '../statemen
 import { type Guess, placeOf } from './guess.ts'
 import { LOOSE, ScanTrouble, Scanner, WIDE } from './scanner.ts'
 import { directionOf } from './signs.ts'
-import { isTotal, totalReason } from './totals.ts'
+import { isBareTotal, isSum, isTotal, likeTotalReason, totalReason } from './totals.ts'
 import { isTakenBack, simulatorId } from './simulator.ts'
 
 interface Places {
@@ -133,10 +133,7 @@ export class CsvReader implements Reader {
     }
     const date = this.#date(bytes)
     if (date === BAD) return
-    if (this.#isTotalRow(bytes, id, date)) {
-      this.#bad(bytes, 'the row is a total')
-      return
-    }
+    if (date === null && this.#isTotalRow(bytes, id)) return
     const name = id === '' ? this.#sink.nameOf(this.#line, id, amount, code, date) : id
     const trouble = idTrouble(name)
     if (trouble !== null) {
@@ -156,11 +153,11 @@ export class CsvReader implements Reader {
     return true
   }
 
-  /** A row that has no day and begins as a total does is told to be one: whatever else is wrong comes of that. */
+  /** A row that is a total, as far as can be seen, is told to be one: whatever else is wrong comes of that. */
   #bad(bytes: Buffer, reason: string, about: Sayable | null = null): typeof BAD {
     const word = this.#hasDay(bytes) ? null : this.#totalWord(bytes)
-    if (word === null) this.#sink.bad(this.#line, reason, about)
-    else this.#sink.total(this.#line, totalReason(word))
+    if (word !== null && this.#isNamedByNothingElse(bytes)) this.#sink.total(this.#line, totalReason(word))
+    else this.#sink.bad(this.#line, reason, about)
     return BAD
   }
 
@@ -181,13 +178,38 @@ export class CsvReader implements Reader {
   }
 
   /**
-   * A total that reads like a movement: no id but that word, and no day where other rows have one. Where none has, it is
-   * one for whoever knows that there are totals.
+   * Whether a row without a day, which reads like a movement, is told to be none: it begins as a total does and has no id
+   * but that. Where no row has a day, it is one for whoever knows that there are totals.
    */
-  #isTotalRow(bytes: Buffer, id: string, date: string | null): boolean {
-    const is_dated = this.#places.date !== -1 || this.mapping.skips_totals === true
-    if (date !== null || !is_dated || this.#sink.is_id_promised) return false
-    return (id === '' || isTotal(id)) && this.#totalWord(bytes) !== null
+  #isTotalRow(bytes: Buffer, id: string): boolean {
+    const word = this.#sink.is_id_promised || !(id === '' || isTotal(id)) ? null : this.#totalWord(bytes)
+    if (word === null) return false
+    const is_sure = this.#isNamedByNothingElse(bytes)
+    if (this.#places.date === -1 && !(is_sure && this.mapping.skips_totals === true)) return false
+    if (is_sure) this.#sink.total(this.#line, totalReason(word))
+    else this.#sink.bad(this.#line, likeTotalReason(word))
+    return true
+  }
+
+  /**
+   * Whether a row is named by the bare word of a total and by nothing else, so that it can be left out: `SUM-1001` may be
+   * somebody's reference, and `Total` with a reference of its own somebody's name. Where cells are missing they may stand
+   * in any column, and none of them may name it.
+   */
+  #isNamedByNothingElse(bytes: Buffer): boolean {
+    const scanner = this.#scanner
+    let first = 0
+    while (first < scanner.cells && scanner.isEmpty(bytes, first)) first += 1
+    if (this.#sink.is_id_promised || first === scanner.cells || !isBareTotal(scanner.text(bytes, first)))
+      return false
+    const { id, date } = this.#places
+    for (let cell = first + 1; cell < scanner.cells; cell++) {
+      const names = scanner.cells === this.#cells ? id.includes(cell) || cell === date : true
+      const text = names ? scanner.text(bytes, cell) : ''
+      if (text === '' || isPlaceholder(text)) continue
+      if (scanner.cells === this.#cells || !isSum(text)) return false
+    }
+    return true
   }
 
   /** Whether a row with another number of cells is still one: blank, or with empty cells behind it. */
