@@ -182,10 +182,12 @@ export class CsvReader implements Reader {
    * but that. Where no row has a day, it is one for whoever knows that there are totals.
    */
   #isTotalRow(bytes: Buffer, id: string): boolean {
-    const word = this.#sink.is_id_promised || !(id === '' || isTotal(id)) ? null : this.#totalWord(bytes)
+    const is_undated = this.#places.date === -1
+    if (this.#sink.is_id_promised || (is_undated && this.mapping.skips_totals !== true)) return false
+    const word = id === '' || isTotal(id) ? this.#totalWord(bytes) : null
     if (word === null) return false
     const is_sure = this.#isNamedByNothingElse(bytes)
-    if (this.#places.date === -1 && !(is_sure && this.mapping.skips_totals === true)) return false
+    if (is_undated && !is_sure) return false
     if (is_sure) this.#sink.total(this.#line, totalReason(word))
     else this.#sink.bad(this.#line, likeTotalReason(word))
     return true
