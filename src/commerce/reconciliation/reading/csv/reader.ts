@@ -133,7 +133,7 @@ export class CsvReader implements Reader {
     }
     const date = this.#date(bytes)
     if (date === BAD) return
-    if (date === null && this.#isTotalRow(bytes, id)) return
+    if (date === null && this.#tellTotal(bytes, id)) return
     const name = id === '' ? this.#sink.nameOf(this.#line, id, amount, code, date) : id
     const trouble = idTrouble(name)
     if (trouble !== null) {
@@ -178,10 +178,10 @@ export class CsvReader implements Reader {
   }
 
   /**
-   * Whether a row without a day, which reads like a movement, is told to be none: it begins as a total does and has no id
-   * but that. Where no row has a day, it is one for whoever knows that there are totals.
+   * Tells of a row without a day, which reads like a movement, that it is none: it begins as a total does and has no id
+   * but that. Where no row has a day, it is none for whoever knows that there are totals. Answers whether it was told.
    */
-  #isTotalRow(bytes: Buffer, id: string): boolean {
+  #tellTotal(bytes: Buffer, id: string): boolean {
     const is_undated = this.#places.date === -1
     if (this.#sink.is_id_promised || (is_undated && this.mapping.skips_totals !== true)) return false
     const word = id === '' || isTotal(id) ? this.#totalWord(bytes) : null
