@@ -156,7 +156,8 @@ export class CsvReader implements Reader {
   /** A row that is a total, as far as can be seen, is told to be one: whatever else is wrong comes of that. */
   #bad(bytes: Buffer, reason: string, about: Sayable | null = null): typeof BAD {
     const word = this.#hasDay(bytes) ? null : this.#totalWord(bytes)
-    if (word !== null && this.#isNamedByNothingElse(bytes)) this.#sink.total(this.#line, totalReason(word))
+    if (word !== null && this.#isNamedByNothingElse(bytes, word))
+      this.#sink.total(this.#line, totalReason(word))
     else this.#sink.bad(this.#line, reason, about)
     return BAD
   }
@@ -168,12 +169,17 @@ export class CsvReader implements Reader {
     return readDate(this.#scanner.text(bytes, date), format) !== undefined
   }
 
-  /** The first cell that is not empty, when it says that the row is a total. */
-  #totalWord(bytes: Buffer): string | null {
-    const scanner = this.#scanner
+  /** The first cell that is not empty; as many as there are when all are. */
+  #firstCell(bytes: Buffer): number {
     let cell = 0
-    while (cell < scanner.cells && scanner.isEmpty(bytes, cell)) cell += 1
-    const word = cell === scanner.cells ? '' : scanner.text(bytes, cell)
+    while (cell < this.#scanner.cells && this.#scanner.isEmpty(bytes, cell)) cell += 1
+    return cell
+  }
+
+  /** What stands in that, when it says that the row is a total. */
+  #totalWord(bytes: Buffer): string | null {
+    const first = this.#firstCell(bytes)
+    const word = first === this.#scanner.cells ? '' : this.#scanner.text(bytes, first)
     return isTotal(word) ? word : null
   }
 
@@ -186,7 +192,7 @@ export class CsvReader implements Reader {
     if (this.#sink.is_id_promised || (is_undated && this.mapping.skips_totals !== true)) return false
     const word = id === '' || isTotal(id) ? this.#totalWord(bytes) : null
     if (word === null) return false
-    const is_sure = this.#isNamedByNothingElse(bytes)
+    const is_sure = this.#isNamedByNothingElse(bytes, word)
     if (is_undated && !is_sure) return false
     if (is_sure) this.#sink.total(this.#line, totalReason(word))
     else this.#sink.bad(this.#line, likeTotalReason(word))
@@ -194,22 +200,19 @@ export class CsvReader implements Reader {
   }
 
   /**
-   * Whether a row is named by the bare word of a total and by nothing else, so that it can be left out: `SUM-1001` may be
+   * Whether a row is named by this word of a total, bare, and by nothing else, so that it can be left out: `SUM-1001` may be
    * somebody's reference, and `Total` with a reference of its own somebody's name. Where cells are missing they may stand
    * in any column, and none of them may name it.
    */
-  #isNamedByNothingElse(bytes: Buffer): boolean {
+  #isNamedByNothingElse(bytes: Buffer, word: string): boolean {
+    if (this.#sink.is_id_promised || !isBareTotal(word)) return false
     const scanner = this.#scanner
-    let first = 0
-    while (first < scanner.cells && scanner.isEmpty(bytes, first)) first += 1
-    if (this.#sink.is_id_promised || first === scanner.cells || !isBareTotal(scanner.text(bytes, first)))
-      return false
     const { id, date } = this.#places
-    for (let cell = first + 1; cell < scanner.cells; cell++) {
-      const names = scanner.cells === this.#cells ? id.includes(cell) || cell === date : true
-      const text = names ? scanner.text(bytes, cell) : ''
+    const is_whole = scanner.cells === this.#cells
+    for (let cell = this.#firstCell(bytes) + 1; cell < scanner.cells; cell++) {
+      const text = scanner.text(bytes, cell)
       if (text === '' || isPlaceholder(text)) continue
-      if (scanner.cells === this.#cells || !isSum(text)) return false
+      if (is_whole ? id.includes(cell) || cell === date : !isSum(text)) return false
     }
     return true
   }
