@@ -16,6 +16,15 @@ export interface Rules {
   timing_days: number
 }
 
+/**
+ * Pure: why a run may not be carried to one that looks from an earlier day, as a sentence behind its name; null when it may.
+ * What waits on one day had not been booked on an earlier one.
+ */
+export function carriedBack(earlier: Pick<Rules, 'as_of'>, { as_of }: Pick<Rules, 'as_of'>): string | null {
+  if (earlier.as_of === null || as_of === null || as_of >= earlier.as_of) return null
+  return `looks from ${earlier.as_of}, and this run from ${as_of}: what waits is carried to the same day or a later one`
+}
+
 export const DEFAULT_RULES: Rules = {
   date_window_days: 3,
   tolerance: { amount: 0n, basis_points: 0 },

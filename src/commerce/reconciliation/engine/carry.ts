@@ -3,16 +3,14 @@
  * was read already would meet itself, and be told to be a duplicate.
  */
 import type { Side } from '../line.ts'
+import { carriedBack } from '../rules.ts'
 import type { FileRun, RunFilesOptions, SideSummary } from './face.ts'
 import { RunFailed } from './trouble.ts'
 
 /** Before anything is read. Throws `RunFailed`. */
 export function demandLater({ carried, rules }: RunFilesOptions, earlier: FileRun): void {
-  const { as_of } = earlier.rules
-  if (as_of === null || rules.as_of === null || rules.as_of >= as_of) return
-  throw new RunFailed(
-    `${carried} looks from ${as_of}, and this run from ${rules.as_of}: what waits is carried to the same day or a later one`,
-  )
+  const why = carriedBack(earlier.rules, rules)
+  if (why !== null) throw new RunFailed(`${carried} ${why}`)
 }
 
 /** Two days on which nothing happened have the same nothing. Throws `RunFailed`. */

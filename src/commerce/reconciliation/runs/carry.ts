@@ -6,6 +6,7 @@
  */
 import type { Queries } from '#db'
 import { ApiError, encodeId, type Tenant } from '#kernel'
+import { carriedBack } from '../rules.ts'
 import type { StatementRow } from '../statements/object.ts'
 import type { RunRow } from './object.ts'
 
@@ -42,15 +43,12 @@ export async function demandCarriable(db: Queries, tenant: Tenant, asked: Asked)
   }
 }
 
-/** What waits on one day had not been booked on an earlier one. */
 function demandLater({ earlier, as_of }: Asked): void {
-  const day = earlier.rules.as_of
-  if (day === null || as_of === null || as_of >= day) return
+  const why = carriedBack(earlier.rules, { as_of })
+  if (why === null) return
   throw new ApiError('parameter_invalid', {
     param: 'rules.as_of',
-    message:
-      `carry_from looks from ${day}, and this run from ${as_of}: what waits is carried to the same day or a later one. ` +
-      'Look from a later day, or carry from an earlier run.',
+    message: `carry_from ${why}. Look from a later day, or carry from an earlier run.`,
   })
 }
 
